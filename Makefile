@@ -1,0 +1,33 @@
+# make lab   open the lessons in JupyterLab        make test   run everything that CI runs
+# make setup build the environment alone           make stamp  put the shared setup cell into every lesson
+#
+# Each command works on a machine that has Python 3.11 or newer and nothing else.
+
+PYTHON ?= python3
+LAB_ARGS ?=
+PY := .venv/bin/python
+.PHONY: lab test setup stamp
+
+lab: setup
+	@$(PY) -m tools.lab $(LAB_ARGS)
+
+test: setup
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m pytest -n 2
+
+stamp: setup
+	@$(PY) -m tools.stamp
+
+# .venv/complete is written last and holds what was installed, so an interrupted
+# or outdated environment is never taken for a finished one.
+setup:
+	@cat pyproject.toml constraints.txt | cmp -s - .venv/complete || { \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "This course needs Python 3.11 or newer. Install it, then run: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }; \
+	echo "Setting up .venv (once; a few minutes) ..."; \
+	rm -f .venv/complete; \
+	$(PYTHON) -m venv .venv && \
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' && \
+	cat pyproject.toml constraints.txt > .venv/complete || { \
+		echo "The set-up did not finish. Look at the message above (is there a network connection?), then run the same command again."; exit 1; }; }

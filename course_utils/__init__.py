@@ -1,0 +1,49 @@
+"""The shared package of the course: data, a model, the training function, plots and checks."""
+
+import importlib
+
+from .data import circles, load_ipo, load_ipo_audit, moons, spiral, tensor_loader, xor
+from .devices import pick_device, seed_everything
+from .models import mlp
+from .training import History, accuracy, evaluate, train, train_step
+
+__version__ = "0.1.0"
+
+# Loaded on first use, so that `import course_utils` costs little more than `import torch`.
+_ON_FIRST_USE = {
+    "check": ".checks",
+    "plotting": ".plotting",
+    "quiz": ".quiz",
+    "show_source": ".source",
+}
+
+__all__ = [
+    "History",
+    "accuracy",
+    "check",
+    "circles",
+    "evaluate",
+    "load_ipo",
+    "load_ipo_audit",
+    "mlp",
+    "moons",
+    "pick_device",
+    "plotting",
+    "quiz",
+    "seed_everything",
+    "show_source",
+    "spiral",
+    "tensor_loader",
+    "train",
+    "train_step",
+    "xor",
+]
+
+
+def __getattr__(name):
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(_ON_FIRST_USE[name], __name__)
+    value = getattr(module, name, module)
+    globals()[name] = value
+    return value

@@ -1,0 +1,171 @@
+"""Save and load the whole state of a training run, so that a resumed run equals an unbroken one."""
+
+import os
+import random
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+
+_FORMAT = 1  # raise it when the content of a checkpoint changes
+
+
+def clone(state):
+    """A copy of a nested state that shares no tensor or list with the original."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().clone()
+    if isinstance(state, dict):
+        return {key: clone(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [clone(value) for value in state]
+    return state
+
+
+class TrainingState:
+    """All that a run of `train` changes: weights, optimizer, schedule, history, random numbers.
+
+    `best_weights` is the `state_dict` of the best epoch so far, or None.
+    """
+
+    def __init__(self, model, optimizer, scheduler, scaler, history, loader):
+        self.best_weights = None
+        parts = {
+            "model": model,
+            "optimizer": optimizer,
+            "scheduler": scheduler,
+            "scaler": scaler,
+            "history": history,
+        }
+        self._parts = {name: part for name, part in parts.items() if part is not None}
+        self._generators = generators_of(loader)
+
+    def snapshot(self):
+        """A copy of everything but the random numbers, to `restore` later in the same run."""
+        snapshot = {name: clone(part.state_dict()) for name, part in self._parts.items()}
+        return {**snapshot, "best_weights": self.best_weights}
+
+    def restore(self, snapshot):
+        """Put everything back to where it was when `snapshot` was taken."""
+        for name, part in self._parts.items():
+            part.load_state_dict(snapshot[name])
+        self.best_weights = snapshot["best_weights"]
+
+    def save(self, path):
+        """Write everything to the file `path`, which is whole at any moment: old state or new.
+
+        If it can't be written (a full disk, a folder without permission) the old file stays, a
+        warning says so, and training can go on.
+        """
+        content = {
+            **self.snapshot(),
+            "random": random_state(self._generators),
+            "kinds": self._kinds(),
+            "format": _FORMAT,
+        }
+        try:
+            _write_atomically(content, Path(path))
+        except OSError as error:
+            warnings.warn(
+                f"The checkpoint {path} could not be written ({error.strerror}); training goes on.",
+                stacklevel=3,
+            )
+
+    def resume(self, path):
+        """Go on from the checkpoint at `path`, if there is one.
+
+        Raises ValueError if it is no readable checkpoint, or was made by another run.
+        """
+        if not Path(path).exists():
+            return
+        content = _read(path)
+        advice = "Call train with the same arguments as before, or choose another file."
+        if content["kinds"] != self._kinds():
+            raise ValueError(
+                f"checkpoint={str(path)!r} was made with {_listed(content['kinds'])}, but this run "
+                f"has {_listed(self._kinds())}. {advice}"
+            )
+        if _shapes(content["model"]) != _shapes(self._parts["model"].state_dict()):
+            raise ValueError(
+                f"checkpoint={str(path)!r} was made with a model of other layers or widths. {advice}"
+            )
+        before = self.snapshot()
+        try:
+            self.restore(content)
+            set_random_state(content["random"], self._generators)
+        except (KeyError, RuntimeError, ValueError) as error:
+            self.restore(before)
+            raise ValueError(
+                f"checkpoint={str(path)!r} does not fit this run ({error}). {advice}"
+            ) from error
+
+    def _kinds(self):
+        return {name: type(part).__name__ for name, part in self._parts.items()}
+
+
+def _write_atomically(content, path):
+    buffer = BytesIO()
+    torch.save(content, buffer)
+    temporary = path.with_name(path.name + ".part")  # same folder: a rename is atomic only there
+    try:
+        with open(temporary, "wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _read(path):
+    damaged = (
+        f"checkpoint={str(path)!r} is not a checkpoint of this course, or is damaged. "
+        "Move the file away to start from the beginning."
+    )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever the damaged bytes lead it to
+        raise ValueError(damaged) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(damaged)
+    return content
+
+
+def _listed(kinds):
+    return ", ".join(f"{name} {kind}" for name, kind in kinds.items() if name != "history")
+
+
+def _shapes(weights):
+    return {name: value.shape for name, value in weights.items()}
+
+
+def generators_of(loader):
+    """The random generators that a loader draws from, besides PyTorch's global one."""
+    sources = [loader, getattr(loader, "sampler", None)]
+    generators = [getattr(source, "generator", None) for source in sources]
+    return [generator for generator in generators if generator is not None]
+
+
+def random_state(generators=()):
+    """The state of every random number generator that training may draw from."""
+    name, key, *position = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (name, key.tolist(), *position),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "generators": [generator.get_state() for generator in generators],
+    }
+
+
+def set_random_state(state, generators=()):
+    """Put the generators back to a state that `random_state` returned."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    for generator, generator_state in zip(generators, state["generators"], strict=True):
+        generator.set_state(generator_state)

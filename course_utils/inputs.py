@@ -1,0 +1,402 @@
+"""What `train` is given, looked at before any work: each mistake gets one sentence that helps."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+
+from .checkpoints import generators_of, random_state, set_random_state
+
+_LOSS_FUNCTIONS = {
+    F.cross_entropy: nn.CrossEntropyLoss,
+    F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+    F.mse_loss: nn.MSELoss,
+    F.l1_loss: nn.L1Loss,
+}
+_BINARY_LOSSES = (nn.BCEWithLogitsLoss, nn.BCELoss)
+_ELEMENTWISE_LOSSES = (*_BINARY_LOSSES, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+
+
+def check_device(device):
+    """`device` as a `torch.device` that is present on this machine.
+
+    Raises ValueError for a name PyTorch doesn't know and for a device that isn't there.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"device={str(device)!r} can't be used on this machine. Pass None to take the best device "
+            'present, or "cpu".'
+        ) from error
+    return found
+
+
+def check_arguments(
+    model, train_loader, val_loader, loss_fn, optimizer, epochs, device,
+    scheduler, scheduler_step, patience, max_grad_norm, amp, checkpoint, metric, callbacks,
+):  # fmt: skip
+    """Everything about the arguments of `train` that shows without touching the data.
+
+    Raises TypeError for a thing of the wrong kind, ValueError for a value that can't work.
+    """
+    _check_kind("model", model, nn.Module, "a model, as in mlp(2, 64, 2)")
+    _check_loader("train_loader", train_loader)
+    if val_loader is not None:
+        _check_loader("val_loader", val_loader)
+    if isinstance(loss_fn, type):
+        raise TypeError(
+            f"loss_fn is the class {loss_fn.__name__}, not a loss function. "
+            f"Make one with parentheses: nn.{loss_fn.__name__}()."
+        )
+    _check_callable("loss_fn", loss_fn)
+    if getattr(loss_fn, "reduction", "mean") != "mean":
+        raise ValueError(
+            f'loss_fn has reduction="{loss_fn.reduction}", but train records mean losses. '
+            'Use reduction="mean", which is the default.'
+        )
+    _check_optimizer(optimizer, model, loss_fn)
+    _check_whole_number("epochs", epochs)
+    if scheduler_step not in ("epoch", "batch"):
+        raise ValueError(f'scheduler_step must be "epoch" or "batch"; got {scheduler_step!r}.')
+    if scheduler is not None:
+        _check_scheduler(scheduler, scheduler_step, optimizer, train_loader, val_loader, epochs)
+    if patience is not None:
+        _check_whole_number("patience", patience)
+        if val_loader is None:
+            raise ValueError("patience watches the validation loss, so train needs a val_loader.")
+    if max_grad_norm is not None and not (_is_number(max_grad_norm) and max_grad_norm > 0):
+        raise ValueError(
+            f"max_grad_norm is a length, a number above 0, or None; got {max_grad_norm!r}."
+        )
+    if not (isinstance(amp, bool) or amp in (torch.float16, torch.bfloat16)):
+        raise ValueError(f"amp must be True, False, torch.float16 or torch.bfloat16; got {amp!r}.")
+    if amp is torch.float16 and device.type == "cpu":
+        raise ValueError("amp=torch.float16 needs a GPU; on the CPU use amp=torch.bfloat16.")
+    if checkpoint is not None:
+        _check_checkpoint(checkpoint)
+    if metric is not None:
+        _check_callable("metric", metric)
+    if callable(callbacks) or not hasattr(callbacks, "__iter__"):
+        raise TypeError("callbacks is a list of functions; put brackets around it: callbacks=[f].")
+    for callback in callbacks:
+        _check_callable("each of callbacks", callback)
+
+
+def check_data(name, loader, model, loss_fn, device):
+    """Try the first batch of `loader` without training, and look through all data in memory.
+
+    Nothing changes: the model runs in evaluation mode and the random state is put back. Returns
+    the logits and labels of the batch. Raises TypeError or ValueError if training can't work.
+    """
+    generators = generators_of(loader)
+    state = random_state(generators)
+    try:
+        batch = _first_batch(name, loader)
+        _check_batch(name, batch)
+        xb, yb = (tensor.to(device) for tensor in batch)
+        logits = _try_forward(name, model, xb)
+        for X, y in _in_memory(loader) or [batch]:
+            _check_values(name, X, y)
+            _check_labels(name, loss_fn, logits, y.to(device), X)
+        _try_loss(name, loss_fn, logits, yb)
+    finally:
+        set_random_state(state, generators)
+    return logits, yb
+
+
+def _check_kind(name, value, kind, example):
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} is the class {value.__name__}, not an object made from it. "
+            f"Call the class first: {name} = {value.__name__}(…)."
+        )
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {example}; got {type(value).__name__}.")
+
+
+def _check_callable(name, value):
+    if not callable(value):
+        raise TypeError(f"{name} must be a function; got {type(value).__name__}.")
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_whole_number(name, value):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
+
+
+def _check_loader(name, loader):
+    help_ = "Wrap your data: tensor_loader(X, y, batch_size=64)."
+    if isinstance(loader, torch.Tensor | Dataset):
+        raise TypeError(f"{name} is a {type(loader).__name__}, not a loader. {help_}")
+    if isinstance(loader, Iterator):
+        raise TypeError(
+            f"{name} is a {type(loader).__name__} that can be gone through only once, and every "
+            f"epoch needs it again. {help_}"
+        )
+    if not hasattr(loader, "__iter__"):
+        raise TypeError(f"{name} must be a DataLoader; got {type(loader).__name__}. {help_}")
+    if hasattr(loader, "__len__") and len(loader) == 0:
+        raise ValueError(
+            f"{name} is empty: it has no batches. Has the data any rows, and with drop_last=True "
+            "at least batch_size of them?"
+        )
+
+
+def _check_optimizer(optimizer, model, loss_fn):
+    _check_kind(
+        "optimizer",
+        optimizer,
+        torch.optim.Optimizer,
+        "an optimizer, as in torch.optim.SGD(model.parameters(), lr=0.1)",
+    )
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError(
+            "optimizer=LBFGS needs a function that it can call several times in each step, which "
+            "train doesn't offer. Choose another one, such as torch.optim.AdamW."
+        )
+    known = {id(parameter) for parameter in model.parameters()}
+    if isinstance(loss_fn, nn.Module):
+        known |= {id(parameter) for parameter in loss_fn.parameters()}
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    foreign = sum(id(parameter) not in known for parameter in held)
+    if foreign:
+        raise ValueError(
+            f"optimizer holds {foreign} of {len(held)} parameters that are not in the model: it "
+            "was built for another one, or before layers were replaced. Build it again: "
+            f"torch.optim.{type(optimizer).__name__}(model.parameters(), …)."
+        )
+
+
+def _check_scheduler(scheduler, scheduler_step, optimizer, train_loader, val_loader, epochs):
+    _check_kind(
+        "scheduler",
+        scheduler,
+        (LRScheduler, ReduceLROnPlateau),
+        "a learning-rate scheduler from torch.optim.lr_scheduler",
+    )
+    if scheduler.optimizer is not optimizer:
+        raise ValueError(
+            "scheduler was built for another optimizer, so it would change nothing here. Build it "
+            f"again: {type(scheduler).__name__}(optimizer, …)."
+        )
+    if isinstance(scheduler, ReduceLROnPlateau):
+        if scheduler_step == "batch":
+            raise ValueError(
+                "scheduler=ReduceLROnPlateau looks at the validation loss, which there is once "
+                'an epoch. Use scheduler_step="epoch".'
+            )
+        if val_loader is None:
+            raise ValueError(
+                "scheduler=ReduceLROnPlateau looks at the validation loss, so train needs a "
+                "val_loader."
+            )
+    if isinstance(scheduler, OneCycleLR) and hasattr(train_loader, "__len__"):
+        needed = epochs * (len(train_loader) if scheduler_step == "batch" else 1)
+        if scheduler.total_steps != needed:
+            raise ValueError(
+                f"scheduler=OneCycleLR was built for {scheduler.total_steps} steps, but this run "
+                f'makes {needed} with scheduler_step="{scheduler_step}". OneCycleLR is meant for '
+                'scheduler_step="batch" and total_steps=epochs * len(train_loader), here '
+                f"{epochs * len(train_loader)}."
+            )
+
+
+def _check_checkpoint(checkpoint):
+    if not isinstance(checkpoint, str | Path):
+        raise TypeError(f"checkpoint must be the path of a file; got {type(checkpoint).__name__}.")
+    path = Path(checkpoint)
+    if path.is_dir():
+        raise ValueError(
+            f"checkpoint={str(path)!r} is a folder. Name a file in it: {str(path / 'run.pt')!r}."
+        )
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"checkpoint={str(path)!r} lies in a folder that doesn't exist. Make it first: "
+            f"Path({str(path.parent)!r}).mkdir(parents=True)."
+        )
+
+
+def _first_batch(name, loader):
+    """The first batch; of a map-style DataLoader without starting its worker processes."""
+    dataset = getattr(loader, "dataset", None)
+    map_style = isinstance(loader, DataLoader) and not isinstance(dataset, IterableDataset)
+    if map_style and loader.batch_sampler is not None:
+        indices = next(iter(loader.batch_sampler))
+        fetch = getattr(dataset, "__getitems__", None)
+        return loader.collate_fn(fetch(indices) if fetch else [dataset[i] for i in indices])
+    for batch in loader:
+        return batch
+    raise ValueError(f"{name} is empty: it gave no batch.")
+
+
+def _in_memory(loader):
+    """All of `loader`'s data as pairs (X, y), where it lies in memory; else an empty list."""
+    if isinstance(loader, list | tuple):
+        return loader
+    dataset = getattr(loader, "dataset", None)
+    rows = slice(None)
+    if isinstance(dataset, Subset):
+        dataset, rows = dataset.dataset, torch.as_tensor(dataset.indices)
+    tensors = getattr(dataset, "tensors", ())
+    return [tuple(tensor[rows] for tensor in tensors)] if len(tensors) == 2 else []
+
+
+def _check_batch(name, batch):
+    if not (isinstance(batch, tuple | list) and len(batch) == 2):
+        got = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise TypeError(f"{name} must give pairs (xb, yb); its first batch is {got}.")
+    for part, tensor in zip(("xb", "yb"), batch, strict=True):
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(
+                f"{name} must give tensors; {part} of its first batch is a {type(tensor).__name__}."
+            )
+    xb, yb = batch
+    if xb.ndim == 0 or yb.ndim == 0 or len(xb) != len(yb):
+        raise ValueError(
+            f"{name} must give as many labels as examples; its first batch has xb "
+            f"{list(xb.shape)} and yb {list(yb.shape)}."
+        )
+
+
+def _check_values(name, X, y):
+    for part, values in (("inputs", X), ("labels", y)):
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            bad = (~torch.isfinite(values)).sum().item()
+            raise ValueError(
+                f"{name} has {bad} NaN or infinite value{'s' * (bad > 1)} among its {part}. "
+                "Training on them would turn every weight into NaN: fill or drop those rows."
+            )
+
+
+def _try_forward(name, model, xb):
+    was_training = model.training
+    model.eval()
+    try:
+        logits = model(xb)
+    except Exception as error:  # whatever the model raises, the learner needs the same sentence
+        raise _forward_error(name, model, xb, error) from error
+    finally:
+        model.train(was_training)
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(
+            f"model must return one tensor, the logits; it returned a {type(logits).__name__}."
+        )
+    return logits
+
+
+def _forward_error(name, model, xb, error):
+    weight = next(model.parameters(), None)
+    if weight is not None and xb.dtype != weight.dtype and "dtype" in str(error):
+        convert = f"X.to({weight.dtype})" if weight.dtype != torch.float32 else "X.float()"
+        return TypeError(
+            f"{name} gives inputs of {xb.dtype}, but the model's weights are {weight.dtype}. "
+            f"Convert the inputs with {convert}."
+        )
+    first = next((layer for layer in model.modules() if isinstance(layer, nn.Linear)), None)
+    if first is not None and xb.shape[-1] != first.in_features:
+        return ValueError(
+            f"{name} gives inputs of shape {list(xb.shape)}, but the model's first Linear layer "
+            f"takes {first.in_features} features. Change the data or the model's input width."
+        )
+    return ValueError(
+        f"{name} gives inputs of shape {list(xb.shape)} and {xb.dtype}, and the model can't take "
+        f"them ({str(error).splitlines()[0] if str(error) else type(error).__name__})."
+    )
+
+
+def _check_labels(name, loss_fn, logits, y, X):
+    if len(y) != len(X):
+        raise ValueError(f"{name} has {len(X)} inputs but {len(y)} labels.")
+    kind = _LOSS_FUNCTIONS.get(loss_fn, type(loss_fn))
+    if issubclass(kind, nn.CrossEntropyLoss):
+        _check_class_labels(name, getattr(loss_fn, "ignore_index", -100), logits, y)
+    elif issubclass(kind, _ELEMENTWISE_LOSSES):
+        _check_number_labels(name, kind, logits, y)
+
+
+def _check_number_labels(name, kind, logits, y):
+    if logits.shape[1:] != y.shape[1:]:
+        raise ValueError(
+            f"{name} gives labels of shape [N{_rest(y)}], but the model's outputs have shape "
+            f"[N{_rest(logits)}]. {_reshape_advice(logits, y)}"
+        )
+    if not y.is_floating_point():
+        raise TypeError(
+            f"{name} gives labels of {y.dtype}, but {kind.__name__} compares them with the "
+            "model's outputs as numbers. Convert them with y.float()."
+        )
+    if issubclass(kind, _BINARY_LOSSES) and bool(((y < 0) | (y > 1)).any()):
+        raise ValueError(
+            f"{name} has labels from {y.min().item():g} to {y.max().item():g}, but "
+            f"{kind.__name__} needs labels between 0 and 1."
+        )
+
+
+def _check_class_labels(name, ignore_index, logits, y):
+    if logits.ndim < 2:
+        raise ValueError(
+            f"the model's outputs have shape {list(logits.shape)}, but CrossEntropyLoss needs one "
+            "logit for each class, [N, C]. For a single logit use nn.BCEWithLogitsLoss()."
+        )
+    if y.is_floating_point() and y.shape[1:] == logits.shape[1:]:
+        return  # probabilities of the classes
+    if y.ndim == 2 and logits.ndim == 2:
+        advice = "y.squeeze(1)" if y.shape[1] == 1 else "y.argmax(dim=1)"
+        raise ValueError(
+            f"{name} gives labels of shape [N{_rest(y)}], but CrossEntropyLoss needs class numbers "
+            f"of shape [N]. Make them so with {advice}{'.long()' * y.is_floating_point()}."
+        )
+    if y.dtype != torch.int64:
+        raise TypeError(
+            f"{name} gives labels of {y.dtype}, but CrossEntropyLoss needs class numbers of "
+            "torch.int64. Convert them with y.long()."
+        )
+    n_classes = logits.shape[1]
+    outside = (y != ignore_index) & ((y < 0) | (y >= n_classes))
+    if outside.any():
+        raise ValueError(
+            f"{name} has labels from {y.min().item()} to {y.max().item()}, but the model has "
+            f"{n_classes} outputs, so they must lie between 0 and {n_classes - 1}. Number the "
+            "classes from 0, or give the model more outputs."
+        )
+
+
+def _try_loss(name, loss_fn, logits, yb):
+    try:
+        loss = loss_fn(logits, yb)
+    except Exception as error:  # as in _try_forward
+        raise ValueError(
+            f"{name}: loss_fn can't compare the model's outputs {list(logits.shape)} of "
+            f"{logits.dtype} with labels {list(yb.shape)} of {yb.dtype} "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})."
+        ) from error
+    if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
+        raise ValueError("loss_fn must return one number, a tensor without dimensions.")
+    if not loss.requires_grad:
+        raise ValueError(
+            "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
+            "all parameters frozen, or does the model or loss_fn use .detach() or no_grad()?"
+        )
+
+
+def _rest(tensor):
+    return "".join(f", {size}" for size in tensor.shape[1:])
+
+
+def _reshape_advice(logits, y):
+    if logits.ndim == y.ndim + 1 and logits.shape[-1] == 1:
+        return "Give the labels a second dimension: y[:, None]."
+    if y.ndim == logits.ndim + 1 and y.shape[-1] == 1:
+        return "Take the labels' second dimension away: y.squeeze(1)."
+    return "Both must have the same shape, or PyTorch would compare every output with every label."
