@@ -1,0 +1,139 @@
+"""What every check is built from: run the attempt, compare, and name the mistake."""
+
+import functools
+import traceback
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import torch
+
+PASSED, WRONG, NOT_ATTEMPTED = "passed", "wrong", "not attempted"
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """The verdict on an attempt, shown by the notebook as the result of the check's cell."""
+
+    status: str
+    message: str
+
+    def __repr__(self):
+        sign = {PASSED: "✓ Correct.", WRONG: "✗ Not yet.", NOT_ATTEMPTED: "○ Not attempted yet."}
+        return f"{sign[self.status]} {self.message}"
+
+    def _repr_html_(self):
+        color = {PASSED: "#009E73", WRONG: "#D55E00", NOT_ATTEMPTED: "#666666"}[self.status]
+        return (
+            f'<div role="status" style="border-left: 5px solid {color}; padding: 4px 12px; '
+            f'white-space: pre-wrap">{escape(repr(self))}</div>'
+        )
+
+
+class Mistake(Exception):
+    """An attempt that is wrong; the message says how, to the learner."""
+
+
+class NotAttempted(Exception):
+    """The `...` of the stub is still there."""
+
+
+def check(function):
+    """Make a check of a function that takes the attempt, raises `Mistake` or returns praise.
+
+    The check never raises, gives the same verdict each time, and leaves random numbers alone.
+    """
+
+    @functools.wraps(function)
+    def run(attempt):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                if attempt is ...:
+                    raise NotAttempted
+                return Feedback(PASSED, function(attempt))
+        except NotAttempted:
+            return Feedback(
+                NOT_ATTEMPTED, "Replace the ... in the cell above, then run this again."
+            )
+        except Mistake as mistake:
+            return Feedback(WRONG, str(mistake))
+        except Exception as error:  # the attempt's own: the learner needs its line, not our stack
+            return Feedback(WRONG, _explain(error))
+
+    return run
+
+
+def call(function, *args, **kwargs):
+    """What the attempt returns; `...` means not attempted, None a forgotten `return`."""
+    if not callable(function):
+        raise Mistake(
+            f"Pass the function itself to the check, without parentheses after its name; "
+            f"it got a {type(function).__name__}."
+        )
+    result = function(*args, **kwargs)
+    if result is ...:
+        raise NotAttempted
+    if result is None:
+        raise Mistake("Your function returned None. Does it end with a `return` statement?")
+    return result
+
+
+def as_number(value, what):
+    """`value` as a Python number, or a Mistake that says what to return instead."""
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise Mistake(f"{what} should be one number; yours is a tensor {list(value.shape)}.")
+        raise Mistake(
+            f"{what} should be a plain Python number; yours is a tensor. Take its value with "
+            ".item()."
+        )
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise Mistake(f"{what} should be a number; yours is a {type(value).__name__}.") from None
+
+
+def close(a, b, tolerance=1e-5):
+    """Equal up to rounding, for numbers, arrays and tensors; False for other shapes."""
+    a, b = _array(a), _array(b)
+    return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def _array(value):
+    return np.asarray(value.detach() if isinstance(value, torch.Tensor) else value, dtype=float)
+
+
+def compare(yours, expected, mistakes, what):
+    """Raise a Mistake unless `yours` is `expected`.
+
+    `mistakes` maps an explanation to the value that this mistake leads to; the one that matches
+    names the mistake.
+    """
+    if close(yours, expected):
+        return
+    shown = f"{what} should be {_short(expected)}; yours is {_short(yours)}."
+    for explanation, value in mistakes.items():
+        if close(yours, value):
+            raise Mistake(f"{explanation} ({shown})")
+    raise Mistake(shown)
+
+
+def _short(value):
+    value = _array(value)
+    if value.size == 1:
+        return f"{value.item():.4g}"
+    shown = ", ".join(f"{number:.4g}" for number in value.flatten()[:4])
+    return f"[{shown}{', …' if value.size > 4 else ''}]"
+
+
+def _explain(error):
+    """The exception with the learner's line: the innermost one that is not library code."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and "course_utils" not in frame.filename
+    ]
+    where = f" in your line `{own[-1].line}`" if own and own[-1].line else ""
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+    return f"Your code stopped{where} with {type(error).__name__}: {first_line}"

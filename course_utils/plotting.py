@@ -1,0 +1,151 @@
+"""The course's figures: plain matplotlib, told apart by shape and line as well as by colour."""
+
+from base64 import b64encode
+from html import escape
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.colors import LinearSegmentedColormap
+
+# Okabe and Ito's palette (2008), made to be told apart with every common kind of colour blindness.
+BLUE, VERMILLION, GREEN, PURPLE, SKY, GREY = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#666666",
+)  # fmt: skip
+COLORS = (BLUE, VERMILLION, GREEN, PURPLE, SKY, GREY)
+# From class 0 to class 1, pale so that points and lines stand out on it.
+_CONFIDENCE = LinearSegmentedColormap.from_list("confidence", ["#7fb8dd", "white", "#f0b27a"])
+MARKERS = ("o", "^", "s", "D", "v", "P")
+
+
+def use_course_style():
+    """Type and lines that can be read from the back of a room; a light ground in every theme."""
+    plt.rcParams.update(
+        {
+            "font.size": 12,
+            "axes.titlesize": 13,
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=COLORS),
+            "lines.linewidth": 2,
+            "lines.markersize": 7,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+        }
+    )
+
+
+class Picture:
+    """A finished figure with the sentence that says what it shows, for those who don't see it."""
+
+    def __init__(self, png, alt):
+        self._png, self.alt = png, alt
+
+    def _repr_html_(self):
+        source = f"data:image/png;base64,{b64encode(self._png).decode()}"
+        return f'<img src="{source}" alt="{escape(self.alt)}" style="max-width: 100%">'
+
+    def _repr_png_(self):
+        return self._png
+
+    def __repr__(self):
+        return f"[Figure: {self.alt}]"
+
+
+def show(figure, alt):
+    """The figure (or the figure of the Axes, or array of Axes, given) as a `Picture` to display.
+
+    Notebooks give pictures no alternative text of their own, so every figure of the course goes
+    through here. `alt` is one or two sentences on what there is to see.
+    """
+    if not alt.strip():
+        raise ValueError("alt must say what the figure shows.")
+    figure = getattr(np.ravel(figure)[0], "figure", figure)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    plt.close(figure)
+    return Picture(buffer.getvalue(), alt)
+
+
+def plot_history(history, axes=None):
+    """Loss and accuracy of a `History` against the epoch; returns the two Axes.
+
+    The epoch with the lowest validation loss is marked if there was validation data.
+    """
+    if axes is None:
+        _, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+    epochs = range(1, history.epochs + 1)
+    loss_ax, score_ax = axes
+    loss_ax.plot(epochs, history["train_loss"], BLUE, label="training")
+    if history.best_epoch is not None:
+        loss_ax.plot(epochs, history["val_loss"], VERMILLION, ls="--", label="validation")
+        best = history.best_epoch
+        loss_ax.plot(
+            best, history["val_loss"][best - 1], "v", color="black", label=f"lowest, epoch {best}"
+        )
+        score_ax.plot(epochs, history["val_acc"], VERMILLION, ls="--", label="validation")
+        score_ax.legend()
+    loss_ax.set(xlabel="epoch", ylabel="loss (mean per example)")
+    loss_ax.legend()
+    score_ax.set(xlabel="epoch", ylabel="accuracy (share correct)")
+    return axes
+
+
+def plot_decision_boundary(model, X, y, ax=None, resolution=150):
+    """What a two-class model of 2-D points answers everywhere, with the points `X`, `y` on top.
+
+    The ground shows the probability of class 1, from [N, 2] logits by softmax or from [N, 1] by
+    sigmoid; the black line is where it is one half. Returns the Axes.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(5.4, 4.4))
+    low, high = X.min(dim=0).values - 0.3, X.max(dim=0).values + 0.3
+    x1 = torch.linspace(low[0].item(), high[0].item(), resolution)
+    x2 = torch.linspace(low[1].item(), high[1].item(), resolution)
+    grid = torch.cartesian_prod(x1, x2)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        logits = model(grid.to(next(model.parameters()).device)).cpu()
+    model.train(was_training)
+    probability = logits.softmax(1)[:, 1] if logits.shape[1] == 2 else logits.sigmoid()[:, 0]
+    probability = probability.reshape(resolution, resolution).T
+    ground = ax.pcolormesh(x1, x2, probability, cmap=_CONFIDENCE, vmin=0, vmax=1, shading="auto")
+    ax.contour(x1, x2, probability, levels=[0.5], colors="black", linewidths=1.5)
+    ax.figure.colorbar(ground, ax=ax, label="probability of class 1")
+    for c, marker, color in ((0, "o", BLUE), (1, "^", VERMILLION)):
+        points = X[y == c]
+        ax.scatter(
+            *points.T, s=22, marker=marker, color=color, edgecolors="white", lw=0.6,
+            label=f"class {c}",
+        )  # fmt: skip
+    ax.set(xlabel="first feature", ylabel="second feature")
+    ax.grid(False)
+    ax.legend(loc="upper right")
+    return ax
+
+
+def plot_spread(results, xlabel, ax=None):
+    """One row of dots for each entry of `results` (name -> numbers), its median as a black bar.
+
+    For comparing runs over seeds or splits: the spread is the point. Returns the Axes.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(9, 0.9 + 0.75 * len(results)))
+    for row, (name, values) in enumerate(results.items()):
+        values = np.asarray(values, dtype=float)
+        offsets = np.linspace(-0.22, 0.22, len(values))[
+            np.random.default_rng(0).permutation(len(values))
+        ]
+        ax.plot(
+            values, row + offsets, MARKERS[row % len(MARKERS)], color=COLORS[row % len(COLORS)],
+            alpha=0.6, ms=6, label=name,
+        )  # fmt: skip
+        ax.vlines(np.median(values), row - 0.38, row + 0.38, color="black", lw=3)
+    ax.set(xlabel=xlabel, yticks=range(len(results)), yticklabels=list(results))
+    ax.set_ylim(len(results) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    return ax

@@ -1,0 +1,9 @@
+import os
+
+# One torch thread for each process, kernels included: two processes with two threads each on two
+# cores slow each other down many times over. It must be set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import matplotlib
+
+matplotlib.use("Agg")

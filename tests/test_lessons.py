@@ -1,0 +1,196 @@
+"""The lesson notebooks: their form, their execution as shipped and solved, and their numbers."""
+
+import re
+import tomllib
+from itertools import pairwise
+
+import nbformat
+import pytest
+
+from course_utils import checks, quiz
+from tests import lessons
+from tools.stamp import setup_cell
+
+SECONDS = {"08_ipo_case_study": 120}  # of CPU time; every other lesson has 60
+
+each_lesson = pytest.mark.parametrize("lesson", lessons.LESSONS)
+
+
+def test_there_are_lessons():
+    assert {"05_full_loop", "08_ipo_case_study"} <= set(lessons.LESSONS)
+
+
+# Form
+
+
+@each_lesson
+def test_notebook_is_stored_clean(lesson):
+    notebook = lessons.read(lesson)
+    nbformat.validate(notebook)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert dict(notebook.metadata.language_info) == {"name": "python"}
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags", "slideshow", "nbmake"}, cell.metadata
+    for cell in lessons.code_cells(notebook):
+        assert not cell.outputs and cell.execution_count is None
+        assert cell.source.count("\n") < 25, f"too long to read: {cell.source[:60]}"
+        assert "plt.show(" not in cell.source
+
+
+@each_lesson
+def test_setup_cell_is_the_shared_one(lesson):
+    first, *others = lessons.code_cells(lessons.read(lesson))
+    assert lessons.tags(first) == ["setup"] and first.source == setup_cell()
+    assert not any("setup" in lessons.tags(cell) for cell in others)
+
+
+@each_lesson
+def test_images_in_the_text_have_alternative_text(lesson):
+    for cell in lessons.read(lesson).cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")", cell.source)
+
+
+@each_lesson
+def test_headings_nest(lesson):
+    levels = []
+    for cell in lessons.read(lesson).cells:
+        if cell.cell_type == "markdown":
+            text = re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL)
+            levels += [len(marks) for marks in re.findall(r"^(#+) ", text, flags=re.MULTILINE)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+@each_lesson
+def test_each_objective_is_practised_by_an_exercise_or_a_question(lesson):
+    notebook = lessons.read(lesson)
+    objectives = re.findall(r"^- (.*)$", notebook.cells[0].source, flags=re.MULTILINE)
+    assert len(objectives) >= 3
+    there = {f"exercise {n}" for n in range(1, len(lessons.exercises(notebook)) + 1)}
+    there |= {f"question {n}" for n in range(1, len(quiz(lesson).questions) + 1)}
+    for objective in objectives:
+        named = re.search(r"\(([^()]*)\)$", objective)
+        assert named, f"no exercise or question is named in: {objective}"
+        assert set(named.group(1).split(", ")) <= there, objective
+
+
+@each_lesson
+def test_exercises_have_card_stub_check_hint_and_solution(lesson):
+    notebook = lessons.read(lesson)
+    found = lessons.exercises(notebook)
+    assert len(found) >= 4
+    for number, (stub, check, explanation) in enumerate(found, 1):
+        card = notebook.cells[notebook.cells.index(stub) - 1].source
+        assert re.search(
+            rf"^### Exercise {number} · .+\n\n\*(easy|medium|hard) · \d+ minutes · practises .+\*$",
+            card,
+            flags=re.MULTILINE,
+        ), card
+        assert "..." in stub.source
+        module = getattr(checks, lesson.partition("_")[2])
+        name = re.fullmatch(r"check\.(\w+)\.(\w+)\(\w+\)", check.source)
+        assert name.group(1) == lesson.partition("_")[2] and hasattr(module, name.group(2))
+        assert "<summary>Hint</summary>" in explanation.source
+        assert "..." not in lessons.solution(explanation)
+
+
+@each_lesson
+def test_quiz_has_five_questions_each_answer_explained_one_right(lesson):
+    questions = quiz(lesson).questions
+    assert len(questions) >= 5
+    for question in questions:
+        answers = question["answers"]
+        assert len(answers) >= 3 and sum(a.get("right", False) for a in answers) == 1
+        whys = [answer["why"] for answer in answers]
+        assert all(len(why) > 20 for why in whys) and len(set(whys)) == len(whys)
+    rights = [[a.get("right", False) for a in q["answers"]].index(True) for q in questions]
+    assert len(set(rights)) > 1, "the right answer is always in the same place"
+
+
+@each_lesson
+def test_lesson_ends_with_quiz_recap_and_next(lesson):
+    text = "\n".join(cell.source for cell in lessons.read(lesson).cells[-3:])
+    assert "## Quiz" in text and "## Recap" in text and "**Next:" in text
+
+
+# Execution
+
+
+@each_lesson
+def test_lesson_as_shipped_runs_shows_its_figures_and_proves_its_numbers(lesson):
+    notebook, seconds = lessons.execute(lessons.read(lesson))
+    problems = [
+        *lessons.not_executed(notebook),
+        *lessons.warnings_shown(notebook),
+        *lessons.other_verdicts(notebook, "○ Not attempted yet."),
+        *lessons.mute_figures(notebook),
+        *lessons.unfounded_numbers(notebook),
+    ]
+    assert not problems, "\n".join(problems)
+    assert seconds < SECONDS.get(lesson, 60)
+
+
+@each_lesson
+def test_lesson_with_its_solutions_passes_every_check(lesson):
+    notebook = lessons.read(lesson)
+    lessons.solve(notebook)
+    notebook, _ = lessons.execute(notebook)
+    problems = [
+        *lessons.not_executed(notebook),
+        *lessons.warnings_shown(notebook),
+        *lessons.other_verdicts(notebook, "✓ Correct."),
+    ]
+    assert not problems, "\n".join(problems)
+
+
+# The guards themselves
+
+
+def test_a_notebook_that_executed_nothing_is_noticed():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1")])
+    assert len(lessons.not_executed(notebook)) == 2
+    notebook.cells[0].execution_count = 1
+    assert lessons.not_executed(notebook) == ["the notebook printed nothing"]
+
+
+def test_an_error_in_a_cell_is_noticed():
+    cells = [nbformat.v4.new_code_cell("print(1)"), nbformat.v4.new_code_cell("1 / 0")]
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        lessons.execute(nbformat.v4.new_notebook(cells=cells))
+
+
+def test_numbers_are_found_in_prose_but_not_in_code_formulas_and_references():
+    text = (
+        "In lesson 07 the loss `0.5` fell to 0.21, in 20 of 25 runs (exercise 3), by 12 %, $x=44$."
+    )
+    assert lessons.prose_numbers(text) == [
+        ("0.21", 0.21, False),
+        ("20", 20.0, False),
+        ("25", 25.0, False),
+        ("12", 12.0, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "percent", "measured", "found"),
+    [
+        ("0.21", False, 0.2149, True),
+        ("0.21", False, 0.2321, False),
+        ("20", False, 20.0, True),
+        ("20", False, 21.0, False),
+        ("12", True, 0.118, True),
+        ("12", False, 0.118, False),
+    ],
+)
+def test_a_number_must_be_the_measured_one_rounded(number, percent, measured, found):
+    assert lessons.has_source(number, float(number), percent, [measured]) is found
+
+
+def test_every_quiz_file_belongs_to_a_lesson():
+    files = (lessons.ROOT / "course_utils" / "quizzes").glob("*.toml")
+    for file in files:
+        tomllib.loads(file.read_text(encoding="utf-8"))
+        assert file.stem in lessons.LESSONS
