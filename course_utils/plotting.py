@@ -112,12 +112,13 @@ def plot_decision_boundary(model, X, y, ax=None, resolution=150):
         logits = model(grid.to(next(model.parameters()).device)).cpu()
     model.train(was_training)
     probability = logits.softmax(1)[:, 1] if logits.shape[1] == 2 else logits.sigmoid()[:, 0]
-    probability = probability.reshape(resolution, resolution).T
+    probability = probability.reshape(resolution, resolution).T.numpy()
+    x1, x2 = x1.numpy(), x2.numpy()
     ground = ax.pcolormesh(x1, x2, probability, cmap=_CONFIDENCE, vmin=0, vmax=1, shading="auto")
     ax.contour(x1, x2, probability, levels=[0.5], colors="black", linewidths=1.5)
     ax.figure.colorbar(ground, ax=ax, label="probability of class 1")
     for c, marker, color in ((0, "o", BLUE), (1, "^", VERMILLION)):
-        points = X[y == c]
+        points = X[y == c].numpy()
         ax.scatter(
             *points.T, s=22, marker=marker, color=color, edgecolors="white", lw=0.6,
             label=f"class {c}",

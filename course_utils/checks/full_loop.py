@@ -252,7 +252,7 @@ def early_stopping(attempt):
         raise Mistake("Pass the class itself: check.full_loop.early_stopping(EarlyStopping).")
 
     def run(losses, patience):
-        """The number of epochs run, the stopper, and the model with weights = epoch number."""
+        """The number of epochs run, and the stopper; the only weight is the epoch's number."""
         model = nn.Linear(1, 1, bias=False)
         stopper = attempt(patience)
         for epoch, loss in enumerate(losses, 1):
@@ -262,45 +262,52 @@ def early_stopping(attempt):
             if not isinstance(stop, bool):
                 raise Mistake(f"should_stop must return True or False; it returned {stop!r}.")
             if stop:
-                return epoch, stopper, model
-        return len(losses) + 1, stopper, model
+                return epoch, stopper
+        return len(losses) + 1, stopper
 
     falling = [1.0, 0.9, 0.8, 0.7, 0.6]
-    epochs, stopper, model = run(falling, patience=2)
+    epochs, _ = run(falling, patience=2)
     if epochs <= len(falling):
         raise Mistake(
             f"The loss fell in every epoch, yet you stopped after epoch {epochs}. A loss that is "
             "lower than the best so far must set the counter back to 0."
         )
-    losses = [1.0, 0.5, 0.6, 0.4, 0.45, 0.5, 0.55, 0.3]
-    epochs, stopper, model = run(losses, patience=3)
-    if epochs != 7:
+    losses = [1.0, 0.5, 0.6, 0.4, 0.45, 0.35, 0.5, 0.55, 0.6, 0.65, 0.3]
+    epochs, stopper = run(losses, patience=3)
+    if epochs != 9:
         explanation = {
-            4: "Epoch 3 was worse, but epoch 4 was the best so far: it must set the counter to 0.",
-            5: "Epoch 4 was the best so far: it must set the counter back to 0.",
-            6: "That is one epoch early: stop when 3 epochs in a row were not better.",
-            8: "That is one epoch late: stop as soon as 3 epochs in a row were not better (>=, not >).",
-            9: "You never stopped.",
-        }.get(epochs, "")
+            7: "Three epochs were bad by then, but not in a row: epochs 4 and 6 were the best so "
+            "far and must set the counter back to 0.",
+            8: "That is one epoch early: stop when 3 epochs in a row were not better.",
+            10: "That is one epoch late: stop as soon as 3 in a row were not better (>=, not >).",
+        }.get(epochs, "Epochs 7, 8 and 9 are the first 3 in a row that were not better.")
+        when = f"after epoch {epochs}" if epochs <= len(losses) else "never"
         raise Mistake(
-            f"With patience=3 and losses {losses} training should stop after epoch 7; yours "
-            f"stopped after epoch {epochs if epochs < 9 else 'none'}. {explanation}"
+            f"With patience=3 and losses {losses} training should stop after epoch 9; yours "
+            f"stopped {when}. {explanation}"
         )
-    stopper.restore(model)
-    weight = model.weight.item()
-    if weight == 7:
+    other = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        other.weight.fill_(99.0)
+    stopper.restore(other)  # another model, to tell "nothing loaded" from "the last epoch loaded"
+    weight = other.weight.item()
+    if weight == 99:
         raise Mistake(
-            "restore() changed nothing: the model still has the weights of the last epoch. Either "
-            "it doesn't load the saved weights, or you saved model.state_dict() without a copy: it "
-            "holds references, and training moved what they refer to. Save "
-            "copy.deepcopy(model.state_dict())."
+            "restore() changed nothing in the model it was given. Load the weights you saved: "
+            "model.load_state_dict(…)."
         )
-    if weight != 4:
+    if weight == 9:
         raise Mistake(
-            f"restore() put back the weights of epoch {weight:g}; the best epoch was 4. Save the "
+            "restore() put back the weights of the last epoch, 9, not of the best, 6. Probably you "
+            "saved model.state_dict() without a copy: it holds references, and training moved what "
+            "they refer to. Save copy.deepcopy(model.state_dict())."
+        )
+    if weight != 6:
+        raise Mistake(
+            f"restore() put back the weights of epoch {weight:g}; the best epoch was 6. Save the "
             "weights every time the loss is the lowest so far, and only then."
         )
-    epochs, _, _ = run([0.5, 0.5, 0.5, 0.5], patience=2)
+    epochs, _ = run([0.5, 0.5, 0.5, 0.5], patience=2)
     if epochs != 3:
         raise Mistake(
             "A loss equal to the best is no improvement: with losses 0.5, 0.5, 0.5 and patience=2 "

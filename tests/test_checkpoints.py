@@ -1,0 +1,211 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_utils import mlp, moons, tensor_loader, train
+
+X, y = moons(160, seed=0)
+LOSS = nn.CrossEntropyLoss()
+
+
+def run(checkpoint=None, epochs=6, stop_after=None, width=16, **options):
+    """A run with everything that draws random numbers or carries state from epoch to epoch."""
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    model = mlp(2, width, 2, dropout=0.3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6)
+    generator = torch.Generator().manual_seed(1)
+    train_loader = tensor_loader(X[:120], y[:120], batch_size=16, shuffle=True, generator=generator)
+    val_loader = tensor_loader(X[120:], y[120:], batch_size=40)
+
+    def stop(epoch, model, history):
+        if epoch == stop_after:
+            raise ConnectionError("the machine went away")
+
+    options = {"scheduler": scheduler, "patience": 4, "callbacks": [stop]} | options
+    history = train(
+        model, train_loader, val_loader, LOSS, optimizer, epochs,
+        checkpoint=checkpoint, progress=False, **options,
+    )  # fmt: skip
+    return model, history
+
+
+def measured(history):
+    return {name: values for name, values in history.items() if name != "seconds"}
+
+
+def same_weights(a, b):
+    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+def test_a_run_that_was_stopped_and_called_again_equals_an_unbroken_one(tmp_path, stop_after):
+    model, history = run()
+    path = tmp_path / "run.pt"
+    with pytest.raises(ConnectionError):
+        run(path, stop_after=stop_after)
+    torch.rand(7), random.random(), np.random.rand()  # a new process starts elsewhere
+    resumed, resumed_history = run(path)
+    assert measured(resumed_history) == measured(history)
+    assert same_weights(model, resumed)
+
+
+def test_a_finished_run_called_again_returns_its_result_at_once(tmp_path):
+    model, history = run(tmp_path / "run.pt")
+    again, again_history = run(tmp_path / "run.pt")
+    assert dict(again_history) == dict(history) and same_weights(model, again)
+
+
+def test_a_checkpoint_without_its_random_state_resumes_to_something_else(tmp_path):
+    """The test above can fail: dropping one part of the state is enough."""
+    path = tmp_path / "run.pt"
+    with pytest.raises(ConnectionError):
+        run(path, stop_after=3)
+    content = torch.load(path, weights_only=True)
+    content["random"]["torch"] = torch.Generator().manual_seed(5).get_state()
+    torch.save(content, path)
+    assert measured(run(path)[1]) != measured(run()[1])
+
+
+def test_schedulers_and_plateaus_survive(tmp_path):
+    schedulers = torch.optim.lr_scheduler
+    for make in (
+        lambda optimizer: schedulers.OneCycleLR(optimizer, 0.1, total_steps=48),
+        lambda optimizer: schedulers.SequentialLR(
+            optimizer,
+            [
+                schedulers.LinearLR(optimizer, total_iters=2),
+                schedulers.CosineAnnealingLR(optimizer, 4),
+            ],
+            milestones=[2],
+        ),
+        schedulers.ReduceLROnPlateau,
+    ):
+        results = []
+        for path, stops in (
+            (None, [None]),
+            (tmp_path / f"{len(list(tmp_path.iterdir()))}.pt", [3, None]),
+        ):
+            for stop_after in stops:
+                torch.manual_seed(0)
+                model = mlp(2, 8, 2, dropout=0.3)
+                optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+                scheduler = make(optimizer)
+                per_batch = isinstance(scheduler, schedulers.OneCycleLR)
+
+                def stop(epoch, model, history, stop_after=stop_after):
+                    if epoch == stop_after:
+                        raise ConnectionError
+
+                loader = tensor_loader(X[:128], y[:128], batch_size=16, shuffle=True)
+                try:
+                    history = train(
+                        model, loader, [(X[128:], y[128:])], LOSS, optimizer, 6,
+                        scheduler=scheduler, scheduler_step="batch" if per_batch else "epoch",
+                        checkpoint=path, callbacks=[stop], progress=False,
+                    )  # fmt: skip
+                except ConnectionError:
+                    continue
+                results.append(measured(history))
+        assert results[0] == results[1]
+
+
+SCRIPT = """
+import json, sys, torch
+sys.path.insert(0, {root!r})
+from tests.test_checkpoints import run
+model, history = run(sys.argv[1], epochs=40, patience=None)
+weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+print(json.dumps([history["train_loss"], history["val_loss"], weights.tolist()]))
+"""
+
+
+def test_a_run_killed_again_and_again_at_random_moments_ends_bit_identical(tmp_path, pytestconfig):
+    command = [sys.executable, "-c", SCRIPT.format(root=str(pytestconfig.rootpath))]
+
+    def start(path):
+        return subprocess.Popen([*command, str(path)], stdout=subprocess.PIPE, text=True)
+
+    unbroken, _ = start(tmp_path / "unbroken.pt").communicate()
+    path = tmp_path / "killed.pt"
+    draw = random.Random(0)
+    kills = 0
+    while kills < 5:
+        process = start(path)
+        while process.poll() is None and not path.exists():
+            time.sleep(0.005)
+        written = path.stat().st_mtime_ns
+        while process.poll() is None and path.stat().st_mtime_ns == written:
+            time.sleep(0.001)  # it goes on from the last checkpoint
+        time.sleep(draw.random() * 0.02)
+        if process.poll() is not None:
+            break  # finished before it could be killed
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 3
+    resumed, _ = start(path).communicate()
+    assert json.loads(resumed) == json.loads(unbroken)
+
+
+def test_the_file_is_replaced_atomically_and_nothing_else_is_left(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    run(path, epochs=1)
+    before = path.read_bytes()
+
+    def power_cut(*_):
+        raise SystemExit("power cut before the rename")
+
+    monkeypatch.setattr(os, "replace", power_cut)
+    with pytest.raises(SystemExit):
+        run(path, epochs=3)
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    run(path, epochs=3)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_full_disk_costs_the_checkpoint_but_not_the_training(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match=r"could not be written \(No space left on device\)"):
+        _, history = run(tmp_path / "run.pt", epochs=2)
+    assert history.epochs == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", None])
+def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, content):
+    path = tmp_path / "run.pt"
+    if content is None:
+        run(path, epochs=1)
+        content = path.read_bytes()[:-500]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a checkpoint of this course, or is damaged"):
+        run(path)
+    assert path.read_bytes() == content
+
+
+def test_a_checkpoint_of_another_run_is_refused_with_a_reason(tmp_path):
+    path = tmp_path / "run.pt"
+    run(path, epochs=1)
+    with pytest.raises(ValueError, match="other layers or widths"):
+        run(path, width=8)
+    with pytest.raises(ValueError, match=r"scheduler CosineAnnealingLR.*but this run has"):
+        run(path, scheduler=None)
+    torch.save({"model": {}}, path)
+    with pytest.raises(ValueError, match="not a checkpoint of this course"):
+        run(path)

@@ -1,0 +1,138 @@
+import shutil
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from course_utils import circles, data, load_ipo, load_ipo_audit, moons, spiral, tensor_loader, xor
+
+toys = pytest.mark.parametrize("toy", [moons, circles, xor, spiral])
+
+
+@toys
+@pytest.mark.parametrize("n", [2, 101])
+def test_toy_data_has_the_documented_shapes_and_dtypes(toy, n):
+    X, y = toy(n)
+    assert X.shape == (n, 2) and X.dtype == torch.float32
+    assert y.shape == (n,) and y.dtype == torch.int64
+    assert set(y.tolist()) <= {0, 1}
+
+
+@toys
+def test_a_seed_decides_the_data_and_the_global_generator_is_untouched(toy):
+    state = torch.get_rng_state()
+    assert torch.equal(toy(50, seed=1)[0], toy(50, seed=1)[0])
+    assert not torch.equal(toy(50, seed=1)[0], toy(50, seed=2)[0])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@toys
+def test_classes_are_balanced_and_in_random_order(toy):
+    _, y = toy(1000)
+    assert 400 < y.sum() < 600
+    assert 20 < y[:100].sum() < 80
+
+
+def test_without_noise_points_lie_on_their_curves():
+    X, y = circles(200, noise=0)
+    assert torch.allclose(X.norm(dim=1), torch.where(y == 0, 1.0, 0.5))
+    X, y = moons(200, noise=0)
+    centre = torch.where(y[:, None] == 0, torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.5]))
+    assert torch.allclose((X - centre).norm(dim=1), torch.ones(200))
+    X, y = xor(200, noise=0)
+    assert torch.equal(y == 1, X.prod(dim=1) < 0)
+
+
+@pytest.mark.parametrize(("n", "noise", "word"), [(1, 0.1, "at least 2"), (10, -1, "negative")])
+def test_impossible_toy_data_is_refused(n, noise, word):
+    with pytest.raises(ValueError, match=word):
+        moons(n, noise=noise)
+
+
+def test_recorded_ipo_table_is_the_one_the_tutorials_use():
+    table = load_ipo()
+    assert table.shape == (319, 10)
+    assert table["listing_gain"].sum() == 174
+    assert table["listing_date"].is_monotonic_increasing
+    assert (table["listing_gain"] == (table["listing_gain_pct"] > 0)).all()
+
+
+def test_corrected_labels_flip_thirty_five_rows_with_splits_and_three_others():
+    recorded, corrected = load_ipo(), load_ipo(labels="corrected")
+    changed = recorded["listing_gain"] != corrected["listing_gain"]
+    assert changed.sum() == 38
+    audit = load_ipo_audit()
+    with_split = recorded["name"].isin(audit.loc[audit["adjustment_factor"] > 1, "name"])
+    assert (changed & with_split).sum() == 35
+    irctc = corrected.loc[corrected["name"] == "IRCTC", "listing_gain_pct"].item()
+    assert irctc == pytest.approx(127.7, abs=0.1)
+    features = ["issue_size_cr", "subscription_total", "issue_price"]
+    assert recorded[features].equals(corrected[features])
+
+
+def test_unknown_labels_are_refused():
+    with pytest.raises(ValueError, match='"recorded" or "corrected"; got \'true\''):
+        load_ipo(labels="true")
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    shutil.copytree(data.DATA_DIR, tmp_path / "data")
+    monkeypatch.setattr(data, "DATA_DIR", tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_a_missing_data_file_says_how_to_get_it_back(own_data):
+    (own_data / "indian_ipo.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"git checkout data/indian_ipo\.csv"):
+        load_ipo()
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b.replace(b"165", b"166", 1)])
+@pytest.mark.parametrize("name", ["indian_ipo.csv", "ipo_label_audit.csv"])
+def test_a_truncated_or_altered_data_file_is_noticed(own_data, name, damage):
+    path = own_data / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="checksum"):
+        load_ipo(labels="corrected")
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_tensor_loader_gives_the_batches_and_draws_of_an_ordinary_dataloader(drop_last):
+    X, y = moons(100)
+    options = {"batch_size": 32, "shuffle": True, "drop_last": drop_last}
+    batches = {}
+    for kind, make in (
+        ("plain", lambda *t, **o: DataLoader(TensorDataset(*t), **o)),
+        ("fast", tensor_loader),
+    ):
+        torch.manual_seed(0)
+        loader = make(X, y, **options)
+        batches[kind] = [*loader, *loader], torch.rand(1)
+    for (xa, ya), (xb, yb) in zip(batches["plain"][0], batches["fast"][0], strict=True):
+        assert torch.equal(xa, xb) and torch.equal(ya, yb)
+    assert torch.equal(batches["plain"][1], batches["fast"][1])
+
+
+def test_tensor_loader_can_use_worker_processes_and_a_generator():
+    X, y = moons(64)
+    plain = tensor_loader(
+        X, y, batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(1)
+    )
+    with_worker = tensor_loader(
+        X, y, batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(1), num_workers=1
+    )
+    for (xa, _), (xb, _) in zip(plain, with_worker, strict=True):
+        assert torch.equal(xa, xb)
+
+
+def test_tensor_loader_refuses_what_is_not_tensors_of_equal_length():
+    X, y = moons(10)
+    with pytest.raises(TypeError, match="ndarray"):
+        tensor_loader(X.numpy(), y)
+    with pytest.raises(ValueError, match=r"\[10, 9\]"):
+        tensor_loader(X, y[:9])
+    with pytest.raises(ValueError, match="at least one row"):
+        tensor_loader(X[:0], y[:0])
+    with pytest.raises(ValueError, match="at least one tensor"):
+        tensor_loader()

@@ -1,0 +1,76 @@
+"""The files around the course agree with each other."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tests.lessons import LESSONS, ROOT
+from tools import stamp
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+
+
+def test_environment_yml_has_the_packages_and_bounds_of_pyproject():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = {line.replace("pytorch", "torch") for line in conda} - {"pip"}
+    assert conda == {*REQUIREMENTS, f"python{PROJECT['requires-python']}"}
+
+
+def test_packages_have_lower_bounds_only_so_that_colab_keeps_its_own():
+    for requirement in map(Requirement, REQUIREMENTS):
+        assert [bound.operator for bound in requirement.specifier] == [">="], requirement
+
+
+def test_constraints_pin_every_package_to_a_version_that_the_bounds_allow():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+    assert pinned["torch"] == "2.13.0"
+    for requirement in map(Requirement, REQUIREMENTS):
+        assert requirement.specifier.contains(Version(pinned[requirement.name]))
+
+
+def test_importing_the_package_loads_nothing_that_is_not_needed_yet():
+    code = (
+        "import sys, torch; before = set(sys.modules); import course_utils; "
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    heavy = {"matplotlib", "pandas", "sklearn", "scipy", "IPython", "ipywidgets", "tqdm"}
+    assert not heavy & set(loaded.stdout.split())
+
+
+def test_public_names_are_there_and_an_unknown_one_is_an_attribute_error():
+    import course_utils
+
+    for name in course_utils.__all__:
+        assert getattr(course_utils, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        course_utils.trian  # noqa: B018
+
+
+def test_readme_lists_every_lesson_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text()
+    for lesson in LESSONS:
+        assert f"(notebooks/{lesson}.ipynb)" in text
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
+def test_setup_cell_installs_from_the_published_address_or_says_what_to_do(monkeypatch, tmp_path):
+    pyproject = tmp_path / "pyproject.toml"
+    monkeypatch.setattr(stamp, "ROOT", tmp_path)
+    pyproject.write_text("[project]\n")
+    assert "make lab" in stamp.setup_cell() and "%pip" not in stamp.setup_cell()
+    pyproject.write_text('[project.urls]\nRepository = "https://example.org/me/course"\n')
+    assert "%pip install --quiet --no-deps git+https://example.org/me/course" in stamp.setup_cell()

@@ -1,0 +1,267 @@
+"""Bad input to `train` gets one sentence that names the argument, before any weight changes."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
+
+from course_utils import mlp, moons, tensor_loader, train
+
+X, y = moons(100, seed=0)
+LOSS = nn.CrossEntropyLoss()
+MODEL = mlp(2, 8, 2)
+OTHER = mlp(2, 8, 2)
+
+
+def sgd(model, lr=0.1):
+    return torch.optim.SGD(model.parameters(), lr=lr)
+
+
+def attempt(
+    X=X,
+    y=y,
+    model=None,
+    train_loader=None,
+    val_loader="same",
+    loss_fn=LOSS,
+    optimizer=None,
+    epochs=2,
+    **options,
+):
+    model = mlp(2, 8, 2) if model is None else model
+    if train_loader is None:
+        train_loader = tensor_loader(X, y, batch_size=32, shuffle=True)
+    if isinstance(val_loader, str):
+        val_loader = train_loader
+    parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
+    if optimizer is None:
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+    before = [parameter.detach().clone() for parameter in parameters]
+    try:
+        train(
+            model, train_loader, val_loader, loss_fn, optimizer, epochs, progress=False, **options
+        )
+    finally:
+        unchanged = all(torch.equal(a, b) for a, b in zip(before, parameters, strict=True))
+    assert not unchanged, "this run was meant to train"
+
+
+with_nan = X.clone()
+with_nan[77, 1] = float("nan")
+SINGLE, SINGLE_LOSS = mlp(2, 8, 1), nn.BCEWithLogitsLoss()
+
+
+class Detached(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.layer(x).detach()
+
+
+class Pairs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.layer(x), x
+
+
+BAD = {
+    # labels
+    "float labels": (dict(y=y.float()), TypeError, ["train_loader", "torch.float32", "y.long()"]),
+    "int32 labels": (dict(y=y.int()), TypeError, ["torch.int32", "y.long()"]),
+    "labels of shape [N, 1]": (dict(y=y[:, None]), ValueError, ["[N, 1]", "y.squeeze(1)"]),
+    "float labels of shape [N, 1]": (dict(y=y[:, None].float()), ValueError, ["y.squeeze(1).long()"]),
+    "one-hot labels": (dict(y=F.one_hot(y)), ValueError, ["[N, 2]", "y.argmax(dim=1)"]),
+    "labels from 1": (dict(y=y + 1), ValueError, ["from 1 to 2", "between 0 and 1"]),
+    "negative labels": (dict(y=y - 1), ValueError, ["from -1 to 0"]),
+    "labels out of range only in the validation data": (
+        dict(val_loader=tensor_loader(X, y * 2, batch_size=10)), ValueError, ["val_loader", "from 0 to 2"],
+    ),
+    "[N, 1] outputs against [N] labels": (
+        dict(model=SINGLE, loss_fn=SINGLE_LOSS, y=y.float()), ValueError, ["[N, 1]", "y[:, None]"],
+    ),
+    "[N, 1] outputs against [N] numbers": (
+        dict(model=SINGLE, loss_fn=nn.MSELoss(), y=X[:, 0], metric=None), ValueError, ["y[:, None]"],
+    ),
+    "[N] outputs against [N, 1] labels": (
+        dict(model=nn.Sequential(SINGLE, nn.Flatten(0)), loss_fn=SINGLE_LOSS, y=y[:, None].float()),
+        ValueError, ["y.squeeze(1)"],
+    ),
+    "int labels for BCE": (
+        dict(model=SINGLE, loss_fn=SINGLE_LOSS, y=y[:, None]), TypeError, ["y.float()"],
+    ),
+    "BCE labels above 1": (
+        dict(model=SINGLE, loss_fn=SINGLE_LOSS, y=2.0 * y[:, None]), ValueError, ["from 0 to 2", "between 0 and 1"],
+    ),
+    "one output for cross-entropy": (dict(model=SINGLE), ValueError, ["from 0 to 1", "1 outputs"]),
+    "regression with accuracy": (
+        dict(model=SINGLE, loss_fn=nn.MSELoss(), y=X[:, :1]), ValueError, ["metric=None"],
+    ),
+    "float labels for the functional loss": (dict(y=y.float(), loss_fn=F.cross_entropy), TypeError, ["y.long()"]),
+    "a loss of one's own that can't": (
+        dict(y=y.float(), loss_fn=lambda a, b: F.cross_entropy(a, b)), ValueError, ["loss_fn can't compare"],
+    ),
+    # inputs
+    "float64 inputs": (dict(X=X.double()), TypeError, ["torch.float64", "X.float()"]),
+    "int inputs": (dict(X=X.long()), TypeError, ["torch.int64", "X.float()"]),
+    "wrong width": (dict(X=torch.zeros(100, 3)), ValueError, ["[32, 3]", "takes 2 features"]),
+    "images for a flat model": (dict(X=torch.zeros(100, 2, 3, 3)), ValueError, ["takes 2 features"]),
+    "NaN": (dict(X=with_nan), ValueError, ["1 NaN", "inputs"]),
+    "NaN in a subset": (
+        dict(train_loader=DataLoader(random_split(TensorDataset(with_nan, y), [100, 0])[0], batch_size=5)),
+        ValueError, ["1 NaN"],
+    ),
+    "NaN in a list of batches": (dict(train_loader=[(X, y), (with_nan, y)]), ValueError, ["1 NaN"]),
+    "infinite labels": (
+        dict(model=SINGLE, loss_fn=nn.MSELoss(), y=X[:, :1] / 0, metric=None), ValueError, ["labels"],
+    ),
+    # loaders
+    "a tensor": (dict(train_loader=X), TypeError, ["train_loader is a Tensor", "tensor_loader("]),
+    "a dataset": (dict(train_loader=TensorDataset(X, y)), TypeError, ["TensorDataset", "tensor_loader("]),
+    "a generator": (dict(train_loader=(b for b in [(X, y)])), TypeError, ["only once"]),
+    "a number": (dict(train_loader=3), TypeError, ["must be a DataLoader"]),
+    "no batches": (dict(train_loader=[]), ValueError, ["train_loader is empty"]),
+    "nothing left after drop_last": (
+        dict(train_loader=tensor_loader(X, y, batch_size=128, drop_last=True)), ValueError, ["drop_last"],
+    ),
+    "an empty validation loader": (dict(val_loader=[]), ValueError, ["val_loader is empty"]),
+    "batches without labels": (dict(train_loader=[X]), TypeError, ["pairs (xb, yb)", "Tensor"]),
+    "batches of three": (dict(train_loader=[(X, y, y)]), TypeError, ["3 parts"]),
+    "arrays": (dict(train_loader=[(X.numpy(), y.numpy())]), TypeError, ["xb", "ndarray"]),
+    "unequal lengths": (dict(train_loader=[(X, y[:50])]), ValueError, ["as many labels as examples"]),
+    # model, loss, optimizer
+    "a model class": (dict(model=nn.Linear, optimizer=sgd(MODEL)), TypeError, ["model is the class Linear"]),
+    "no model": (dict(model=3, optimizer=sgd(MODEL)), TypeError, ["model must be", "int"]),
+    "a model with two outputs": (dict(model=Pairs()), TypeError, ["one tensor", "tuple"]),
+    "a loss class": (dict(loss_fn=nn.CrossEntropyLoss), TypeError, ["nn.CrossEntropyLoss()"]),
+    "a loss by name": (dict(loss_fn="cross_entropy"), TypeError, ["loss_fn must be a function"]),
+    "a summed loss": (dict(loss_fn=nn.CrossEntropyLoss(reduction="sum")), ValueError, ['reduction="mean"']),
+    "a loss of many numbers": (
+        dict(loss_fn=lambda a, b: F.cross_entropy(a, b, reduction="none")), ValueError, ["one number"],
+    ),
+    "nothing to learn": (dict(model=Detached()), ValueError, ["any trainable parameter"]),
+    "an optimizer class": (dict(optimizer=torch.optim.SGD), TypeError, ["optimizer is the class SGD"]),
+    "another model's optimizer": (
+        dict(model=MODEL, optimizer=sgd(OTHER)), ValueError, ["4 of 4 parameters", "Build it again"],
+    ),
+    "an optimizer that needs a closure": (
+        dict(model=MODEL, optimizer=torch.optim.LBFGS(MODEL.parameters())), ValueError, ["LBFGS"],
+    ),
+    # options
+    "no epochs": (dict(epochs=0), ValueError, ["epochs", "at least 1", "got 0"]),
+    "half an epoch": (dict(epochs=0.5), ValueError, ["epochs", "got 0.5"]),
+    "epochs=True": (dict(epochs=True), ValueError, ["epochs", "got True"]),
+    "an unknown device": (dict(device="gpu"), ValueError, ["device='gpu'", '"cpu"']),
+    "a device that isn't there": (dict(device="cuda:99"), ValueError, ["device='cuda:99'"]),
+    "patience without validation": (dict(patience=3, val_loader=None), ValueError, ["patience", "val_loader"]),
+    "patience 0": (dict(patience=0), ValueError, ["patience", "at least 1"]),
+    "a negative clip norm": (dict(max_grad_norm=-1.0), ValueError, ["max_grad_norm", "-1.0"]),
+    "a clip norm that is no number": (dict(max_grad_norm="1"), ValueError, ["max_grad_norm", "'1'"]),
+    "amp by name": (dict(amp="fp16"), ValueError, ["amp must be True"]),
+    "float16 on the CPU": (dict(amp=torch.float16, device="cpu"), ValueError, ["torch.bfloat16"]),
+    "a bare callback": (dict(callbacks=print), TypeError, ["callbacks=[f]"]),
+    "a callback that is no function": (dict(callbacks=[1]), TypeError, ["callbacks"]),
+    "a metric that is no function": (dict(metric="auc"), TypeError, ["metric"]),
+    "a checkpoint that is no path": (dict(checkpoint=5), TypeError, ["checkpoint", "int"]),
+    # schedulers
+    "another optimizer's scheduler": (
+        dict(scheduler=lr_scheduler.StepLR(sgd(OTHER), 1)), ValueError, ["another optimizer"],
+    ),
+    "a scheduler class": (dict(scheduler=lr_scheduler.StepLR), TypeError, ["scheduler is the class"]),
+    "a scheduler step that doesn't exist": (dict(scheduler_step="step"), ValueError, ["scheduler_step"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_explained_before_any_weight_changes(case):
+    arguments, error, words = BAD[case]
+    with pytest.raises(error) as caught:
+        attempt(**arguments)
+    message = str(caught.value)
+    for word in words:
+        assert word in message
+    assert "\n" not in message
+
+
+def test_schedulers_that_do_not_fit_the_run_are_explained():
+    model = mlp(2, 8, 2)
+    optimizer = sgd(model)
+    one_cycle = lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=8)
+    with pytest.raises(ValueError, match=r"8 steps, but this run makes 2 .* here 8\."):
+        attempt(model=model, optimizer=optimizer, scheduler=one_cycle)
+    attempt(model=model, optimizer=optimizer, scheduler=one_cycle, scheduler_step="batch")
+
+    plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
+    with pytest.raises(ValueError, match="needs a val_loader"):
+        attempt(model=model, optimizer=optimizer, scheduler=plateau, val_loader=None)
+    with pytest.raises(ValueError, match="once an epoch"):
+        attempt(model=model, optimizer=optimizer, scheduler=plateau, scheduler_step="batch")
+
+
+def test_a_replaced_head_makes_the_optimizer_stale():
+    model = mlp(2, 8, 3)
+    optimizer = sgd(model)
+    model[-1] = nn.Linear(8, 2)
+    with pytest.raises(ValueError, match="2 of 4 parameters"):
+        attempt(model=model, optimizer=optimizer)
+
+
+def test_a_checkpoint_must_be_a_file_in_a_folder_that_exists(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        attempt(checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="doesn't exist"):
+        attempt(checkpoint=tmp_path / "runs" / "a.pt")
+
+
+class Squares(Dataset):
+    """A data set of one's own, which draws random numbers like an augmentation does."""
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        return torch.rand(2), index % 2
+
+
+def test_looking_at_the_data_draws_no_random_numbers_and_moves_no_statistics():
+    model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
+    statistics = model[1].running_mean.clone()
+    loader = DataLoader(Squares(), batch_size=8, shuffle=True)
+    state = torch.get_rng_state()
+    with pytest.raises(ValueError, match="val_loader is empty"):
+        attempt(model=model, train_loader=loader, val_loader=iter_once_empty())
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(statistics, model[1].running_mean) and model.training
+
+
+def iter_once_empty():
+    class Empty:
+        def __iter__(self):
+            return iter(())
+
+    return Empty()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(y=F.one_hot(y).float(), metric=None),  # probabilities
+        dict(y=torch.where(torch.arange(100) == 3, -100, y)),  # CrossEntropyLoss ignores -100
+        dict(model=nn.Sequential(nn.Flatten(), mlp(4, 8, 2)), X=torch.randn(100, 2, 2)),
+        dict(model=nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2)), X=torch.randint(5, (100, 2))),
+        dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: F.mse_loss(p.squeeze(1), t), y=X[:, 0], metric=None),
+        dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
+        dict(val_loader=None),
+        dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
+    ],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "one logit", "no validation", "workers"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*worker processes")
+def test_unusual_but_right_input_is_accepted(arguments):
+    attempt(**arguments)

@@ -1,0 +1,90 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from course_utils import History, mlp, moons, plotting
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open(monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda *_: pytest.fail("a plot called show()"))
+    yield
+    plt.close("all")
+
+
+def history(val=True):
+    history = History()
+    for epoch in range(4):
+        loss = 1 / (1 + epoch)
+        val_loss = loss + 0.1 if val else float("nan")
+        history.append(train_loss=loss, val_loss=val_loss, val_acc=0.8, lr=0.1, seconds=1.0)
+    return history
+
+
+def test_history_plot_labels_both_axes_and_marks_the_best_epoch():
+    loss_ax, score_ax = history().plot()
+    assert loss_ax.get_xlabel() == score_ax.get_xlabel() == "epoch"
+    assert "per example" in loss_ax.get_ylabel() and "share" in score_ax.get_ylabel()
+    labels = [text.get_text() for text in loss_ax.get_legend().get_texts()]
+    assert labels == ["training", "validation", "lowest, epoch 4"]
+    styles = {line.get_linestyle() for line in loss_ax.get_lines()[:2]}
+    assert styles == {"-", "--"}, "curves are told apart by line as well as by colour"
+
+
+def test_history_without_validation_shows_the_training_loss_alone():
+    loss_ax, score_ax = history(val=False).plot()
+    assert len(loss_ax.get_lines()) == 1 and not score_ax.get_lines()
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_decision_boundary_draws_the_models_probability_and_leaves_its_mode(outputs):
+    X, y = moons(40)
+    model = mlp(2, 8, outputs, dropout=0.5)
+    ax = plotting.plot_decision_boundary(model, X, y, resolution=20)
+    assert model.training
+    ground = ax.collections[0].get_array()
+    assert ground.size == 400 and ground.min() >= 0 and ground.max() <= 1
+    model.eval()
+    corner = (X.min(dim=0).values - 0.3)[None]
+    logits = model(corner)
+    expected = logits.softmax(1)[0, 1] if outputs == 2 else logits.sigmoid()[0, 0]
+    assert np.ravel(ground)[0] == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_decision_boundary_has_the_right_side_up():
+    """A model that only looks at the second feature must change from bottom to top."""
+    X, y = moons(40)
+    model = mlp(2, 2)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[0.0, 0.0], [0.0, 9.0]]))
+        model[0].bias.zero_()
+    ground = plotting.plot_decision_boundary(model, X, y, resolution=10).collections[0].get_array()
+    ground = np.reshape(ground, (10, 10))
+    assert (ground[0] < 0.5).all() and (ground[-1] > 0.5).all()
+
+
+def test_spread_shows_every_value_and_the_median():
+    ax = plotting.plot_spread({"a": [1.0, 2.0, 9.0], "b": [4.0]}, xlabel="loss")
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    assert sorted(ax.get_lines()[0].get_xdata()) == [1.0, 2.0, 9.0]
+    (median,) = ax.collections[0].get_segments()
+    assert median[0][0] == 2.0
+
+
+def test_show_makes_a_picture_with_alternative_text_and_closes_the_figure():
+    for make in (
+        lambda: plt.subplots()[1],
+        lambda: plt.subplots(1, 2)[1],
+        lambda: plt.subplots()[0],
+    ):
+        picture = plotting.show(make(), alt='A "quoted" <curve>.')
+        assert not plt.get_fignums()
+        assert picture._repr_png_().startswith(b"\x89PNG")
+        assert 'alt="A &quot;quoted&quot; &lt;curve&gt;."' in picture._repr_html_()
+        assert repr(picture) == '[Figure: A "quoted" <curve>.]'
+
+
+def test_a_figure_without_alternative_text_is_refused():
+    with pytest.raises(ValueError, match="alt must say"):
+        plotting.show(plt.subplots()[1], alt=" ")

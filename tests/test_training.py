@@ -1,0 +1,322 @@
+import math
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from course_utils import History, accuracy, evaluate, mlp, moons, tensor_loader, train, train_step
+from tests import lessons
+
+X, y = moons(200, seed=0)
+LOSS = nn.CrossEntropyLoss()
+
+
+def loaders(shuffle=True, batch_size=32):
+    train_loader = tensor_loader(X[:160], y[:160], batch_size=batch_size, shuffle=shuffle)
+    return train_loader, tensor_loader(X[160:], y[160:], batch_size=32)
+
+
+def setting(seed=0, lr=0.1, optimizer=torch.optim.SGD, **options):
+    torch.manual_seed(seed)
+    model = mlp(2, 16, 2, dropout=0.2)
+    return model, optimizer(model.parameters(), lr=lr, **options)
+
+
+def run(epochs=3, val=True, **options):
+    model, optimizer = setting()
+    train_loader, val_loader = loaders()
+    options = {"progress": False} | options
+    history = train(
+        model, train_loader, val_loader if val else None, LOSS, optimizer, epochs, **options
+    )
+    return model, history
+
+
+def same_weights(a, b):
+    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+# The loop
+
+
+def hand_written_loop():
+    """`train_by_hand` of lesson 05, from the notebook: it stands nowhere else."""
+    notebook = lessons.read("05_full_loop")
+    (cell,) = [c for c in notebook.cells if "hand-written-loop" in lessons.tags(c)]
+    names = {"evaluate": evaluate}
+    exec(cell.source, names)
+    return names["train_by_hand"]
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+@pytest.mark.parametrize(
+    "make", [tensor_loader, lambda *t, **o: DataLoader(TensorDataset(*t), **o)]
+)
+def test_train_equals_the_hand_written_loop_of_lesson_05_bit_for_bit(optimizer, make):
+    train_loader = make(X[:150], y[:150], batch_size=32, shuffle=True)
+    val_loader = make(X[150:], y[150:], batch_size=32)
+    mine, mine_optimizer = setting(optimizer=optimizer)
+    by_hand = hand_written_loop()(mine, train_loader, val_loader, LOSS, mine_optimizer, 4, "cpu")
+    model, model_optimizer = setting(optimizer=optimizer)
+    history = train(
+        model, train_loader, val_loader, LOSS, model_optimizer, 4, "cpu", progress=False
+    )
+    assert same_weights(mine, model)
+    assert all(history[name] == by_hand[name] for name in by_hand)
+
+
+def test_train_step_is_the_five_lines():
+    model, optimizer = setting()
+    other, other_optimizer = setting()
+    model.eval(), other.eval()
+    loss = train_step(model, X, y, LOSS, optimizer)
+    other_optimizer.zero_grad()
+    expected = LOSS(other(X), y)
+    expected.backward()
+    other_optimizer.step()
+    assert torch.equal(loss, expected.detach()) and not loss.requires_grad
+    assert same_weights(model, other)
+
+
+def test_a_list_of_batches_is_a_loader():
+    model, optimizer = setting()
+    history = train(model, [(X, y)], [(X, y)], LOSS, optimizer, 2, progress=False)
+    assert history.epochs == 2
+
+
+def test_history_means_count_every_sample_once():
+    model, optimizer = setting(lr=0.0)
+    train_loader, _ = loaders(batch_size=100)  # 100 and 60
+    model = mlp(2, 16, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-30)
+    history = train(model, train_loader, None, LOSS, optimizer, 1, progress=False)
+    with torch.no_grad():
+        assert history["train_loss"][0] == pytest.approx(LOSS(model(X[:160]), y[:160]).item())
+
+
+def test_evaluate_counts_every_sample_once_and_leaves_the_model_as_it_was():
+    model = mlp(2, 16, 2, dropout=0.5)
+    before = [parameter.clone() for parameter in model.parameters()]
+    for mode in (True, False):
+        model.train(mode)
+        loss, share = evaluate(model, tensor_loader(X, y, batch_size=150), LOSS)
+        assert model.training is mode
+        model.eval()
+        with torch.no_grad():
+            assert loss == pytest.approx(LOSS(model(X), y).item())
+            assert share == (model(X).argmax(dim=1) == y).double().mean().item()
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_metric_sees_all_validation_data_at_once():
+    seen = []
+
+    def spread(logits, labels):
+        seen.append((len(logits), len(labels)))
+        return 0.25
+
+    _, history = run(epochs=2, metric=spread)
+    assert seen == [(40, 40)] * 2 and history["val_acc"] == [0.25, 0.25]
+    assert all(map(math.isnan, run(epochs=2, metric=None)[1]["val_acc"]))
+
+
+# Accuracy
+
+
+def test_accuracy_of_class_logits_and_of_single_logits():
+    logits = torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]])
+    assert accuracy(logits, torch.tensor([0, 1, 1])) == 2 / 3
+    single = torch.tensor([[1.0], [-1.0], [2.0], [-0.5]])
+    labels = torch.tensor([[1.0], [0.0], [0.0], [0.0]])
+    assert accuracy(single, labels) == 0.75
+    assert accuracy(single[:, 0], labels[:, 0].long()) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        (torch.zeros(4, 1), torch.zeros(4)),  # would compare every output with every label
+        (torch.zeros(4), torch.tensor([0.1, 2.0, 3.0, 1.5])),  # regression
+        (torch.zeros(4, 2), torch.zeros(3, dtype=torch.int64)),
+    ],
+)
+def test_accuracy_refuses_what_it_would_count_wrongly(logits, labels):
+    with pytest.raises(ValueError, match="accuracy compares"):
+        accuracy(logits, labels)
+
+
+# History
+
+
+def test_history_has_one_row_for_each_epoch_in_every_column():
+    _, history = run(epochs=4)
+    assert list(history) == ["train_loss", "val_loss", "val_acc", "lr", "seconds"]
+    assert {len(column) for column in history.values()} == {4} and history.epochs == 4
+    frame = history.to_frame()
+    assert frame.index.tolist() == [1, 2, 3, 4] and frame.columns.tolist() == list(history)
+    assert history["val_loss"][history.best_epoch - 1] == min(history["val_loss"])
+    assert f"lowest val_loss in epoch {history.best_epoch}" in repr(history)
+
+
+def test_without_validation_data_the_columns_are_nan_and_there_is_no_best_epoch():
+    _, history = run(epochs=2, val=False)
+    assert all(map(math.isnan, history["val_loss"] + history["val_acc"]))
+    assert history.best_epoch is None and "lowest" not in repr(history)
+
+
+# Options
+
+
+def test_early_stopping_puts_the_best_weights_back():
+    kept = []
+
+    def keep(epoch, model, history):
+        kept.append([parameter.detach().clone() for parameter in model.parameters()])
+
+    model, optimizer = setting(lr=30)  # so high that it soon gets worse
+    train_loader, val_loader = loaders()
+    options = {"patience": 2, "callbacks": [keep], "progress": False}
+    history = train(model, train_loader, val_loader, LOSS, optimizer, 50, **options)
+    best = history.best_epoch
+    assert best < history.epochs < 50 and history.epochs == best + 2
+    assert all(torch.equal(a, b) for a, b in zip(kept[best - 1], model.parameters(), strict=True))
+    assert evaluate(model, val_loader, LOSS)[0] == history["val_loss"][best - 1]
+
+
+def test_schedulers_step_once_an_epoch_or_once_a_batch():
+    for scheduler_step, expected in (
+        ("epoch", [0.1, 0.05, 0.025]),
+        ("batch", [0.1, 0.1 / 32, 0.1 / 1024]),
+    ):
+        model, optimizer = setting()
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+        options = {"scheduler": scheduler, "scheduler_step": scheduler_step, "progress": False}
+        history = train(model, *loaders(), LOSS, optimizer, 3, **options)
+        assert history["lr"] == pytest.approx(expected)
+
+
+def test_reduce_on_plateau_is_given_the_validation_loss():
+    model, optimizer = setting(lr=30)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=0)
+    history = train(model, *loaders(), LOSS, optimizer, 6, scheduler=scheduler, progress=False)
+    assert history["lr"][-1] < 30
+    assert scheduler.best == min(history["val_loss"])
+
+
+def test_gradients_are_clipped_to_the_given_length():
+    model, _ = setting()
+    model.eval()
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    train_step(model, X, y, LOSS, optimizer, max_grad_norm=0.01)
+    moved = [a - b for a, b in zip(start, model.parameters(), strict=True)]
+    assert torch.cat([m.flatten() for m in moved]).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_learns():
+    seen = set()
+
+    class Watched(nn.Module):
+        def forward(self, logits, labels):
+            seen.add(logits.dtype)
+            return LOSS(logits, labels)
+
+    model, optimizer = setting(lr=0.5)
+    train_loader, val_loader = loaders()
+    history = train(
+        model, train_loader, val_loader, Watched(), optimizer, 5, "cpu", amp=True, progress=False
+    )
+    assert torch.bfloat16 in seen
+    assert history["train_loss"][-1] < history["train_loss"][0]
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+def test_callbacks_are_called_after_every_epoch_with_what_happened():
+    calls = []
+    model, history = run(
+        epochs=3, callbacks=[lambda *args: calls.append((args[0], args[2].epochs, args[1]))]
+    )
+    assert calls == [(1, 1, model), (2, 2, model), (3, 3, model)]
+    assert history.epochs == 3
+
+
+def test_progress_is_shown_only_when_asked_for(capsys):
+    run(epochs=2)
+    assert capsys.readouterr() == ("", "")
+    run(epochs=2, progress=True)
+    assert "10/10" in capsys.readouterr().err
+
+
+def test_divergence_is_said_once():
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e20)
+    batches = [(X, y[:, None].float())]
+    with pytest.warns(UserWarning, match="training loss became") as caught:
+        train(model, batches, None, nn.MSELoss(), optimizer, 8, metric=None, progress=False)
+    assert len(caught) == 1
+
+
+# Interrupting
+
+
+class Interrupting:
+    """A loader that behaves like Ctrl-C in the middle of its `epoch`-th pass."""
+
+    def __init__(self, loader, epoch):
+        self.loader, self.epoch = loader, epoch
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        self.epoch -= 1
+        for number, batch in enumerate(self.loader):
+            if self.epoch == -1 and number == 2:  # the first pass only tries the first batch
+                raise KeyboardInterrupt
+            yield batch
+
+
+def test_an_interrupt_leaves_history_weights_and_optimizer_at_the_last_finished_epoch(capsys):
+    train_loader, val_loader = loaders()
+    model, optimizer = setting(optimizer=torch.optim.AdamW, lr=0.01)
+    history = train(
+        model, Interrupting(train_loader, 4), val_loader, LOSS, optimizer, 9, progress=False
+    )
+    assert "end of epoch 3" in capsys.readouterr().out
+    assert {len(column) for column in history.values()} == {3}
+    assert evaluate(model, val_loader, LOSS)[0] == history["val_loss"][-1]
+    assert {state["step"].item() for state in optimizer.state.values()} == {3 * len(train_loader)}
+
+    other, other_optimizer = setting(optimizer=torch.optim.AdamW, lr=0.01)
+    train(other, train_loader, val_loader, LOSS, other_optimizer, 3, progress=False)
+    assert same_weights(model, other)
+
+
+def test_an_interrupt_in_the_first_epoch_leaves_everything_untouched():
+    train_loader, val_loader = loaders()
+    model, optimizer = setting()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    history = train(
+        model, Interrupting(train_loader, 1), val_loader, LOSS, optimizer, 9, progress=False
+    )
+    assert history.epochs == 0 and history.best_epoch is None
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_a_real_ctrl_c_returns_the_history():
+    timer = threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT))
+    train_loader, val_loader = loaders()
+    model, optimizer = setting()
+    timer.start()
+    history = train(model, train_loader, val_loader, LOSS, optimizer, 1_000_000, progress=False)
+    assert 0 < history.epochs < 1_000_000
+    assert evaluate(model, val_loader, LOSS)[0] == history["val_loss"][-1]
+
+
+def test_history_is_a_dict_of_lists_that_starts_empty():
+    assert History() == {"train_loss": [], "val_loss": [], "val_acc": [], "lr": [], "seconds": []}

@@ -1,0 +1,449 @@
+"""Answers to the exercises of lesson 05."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+
+from . import gallery
+
+wrong, right = gallery("full_loop")
+
+# Exercise 1
+
+
+@right("one_step")
+def zero_grad_last(model, xb, yb, loss_fn, optimizer):
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
+@right("one_step")
+def cleared_by_hand(model, xb, yb, loss_fn, optimizer):
+    model.train()
+    out = model(xb)
+    value = loss_fn(out, yb)
+    for p in model.parameters():
+        p.grad = None
+    value.backward()
+    optimizer.step()
+    return float(value)
+
+
+@wrong("one_step", "earlier batches are still in .grad")
+def no_zero_grad(model, xb, yb, loss_fn, optimizer):
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("one_step", "no weight has moved")
+def zero_grad_before_step(model, xb, yb, loss_fn, optimizer):
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.zero_grad()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("one_step", "no weight has moved")
+def no_backward(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("one_step", "step() comes before loss.backward()")
+def step_one_batch_late(model, xb, yb, loss_fn, optimizer):
+    optimizer.step()
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    return loss.item()
+
+
+@wrong("one_step", "softmax probabilities")
+def softmax_first(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss = loss_fn(F.softmax(model(xb), dim=1), yb)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("one_step", "returned None")
+def nothing_returned(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.step()
+
+
+@wrong("one_step", ".item()")
+def tensor_returned(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+@wrong("one_step", "losses of the three steps")
+def loss_after_the_step(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss_fn(model(xb), yb).backward()
+    optimizer.step()
+    return loss_fn(model(xb), yb).item()
+
+
+@wrong("one_step", "Your code stopped in your line `loss.backwards()`")
+def misspelt(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backwards()
+    optimizer.step()
+    return loss.item()
+
+
+# Exercise 2
+
+
+@right("count_correct")
+def by_counting(logits, yb):
+    return sum(int(row.argmax()) == int(label) for row, label in zip(logits, yb, strict=True))
+
+
+@right("count_correct")
+def through_softmax(logits, yb):
+    _, prediction = logits.softmax(dim=1).max(dim=1)
+    return prediction.eq(yb).sum().item()
+
+
+@right("count_correct")
+def as_float(logits, yb):
+    return float(torch.count_nonzero(logits.argmax(-1) == yb))
+
+
+@wrong("count_correct", "share of correct answers")
+def mean_instead_of_sum(logits, yb):
+    return (logits.argmax(dim=1) == yb).float().mean().item()
+
+
+@wrong("count_correct", "each class over the batch")
+def wrong_dimension(logits, yb):
+    return (logits.argmax(dim=0) == yb).sum().item()
+
+
+@wrong("count_correct", "the largest logit itself")
+def value_not_position(logits, yb):
+    return (logits.max(dim=1).values == yb).sum().item()
+
+
+@wrong("count_correct", "number of wrong answers")
+def counted_errors(logits, yb):
+    return (logits.argmax(dim=1) != yb).sum().item()
+
+
+@wrong("count_correct", "number of rows")
+def counted_rows(logits, yb):
+    return len(logits.argmax(dim=1) == yb)
+
+
+@wrong("count_correct", ".item()")
+def still_a_tensor(logits, yb):
+    return (logits.argmax(dim=1) == yb).sum()
+
+
+@wrong("count_correct", "one number")
+def not_summed(logits, yb):
+    return logits.argmax(dim=1) == yb
+
+
+# Exercise 3
+
+
+@right("evaluate")
+@torch.no_grad()
+def with_lists(model, loader, loss_fn):
+    was_training = model.training
+    model.eval()
+    losses, hits = [], []
+    for xb, yb in loader:
+        logits = model(xb)
+        losses += [loss_fn(logits, yb).item()] * len(yb)
+        hits += (logits.argmax(1) == yb).tolist()
+    model.train(was_training)
+    return sum(losses) / len(losses), sum(hits) / len(hits)
+
+
+@right("evaluate")
+def in_one_batch(model, loader, loss_fn):
+    model.eval()
+    with torch.inference_mode():
+        X = torch.cat([xb for xb, _ in loader])
+        y = torch.cat([yb for _, yb in loader])
+        logits = model(X)
+        result = loss_fn(logits, y).item(), (logits.argmax(dim=1) == y).double().mean().item()
+    model.train()
+    return result
+
+
+def evaluation(*, eval_mode=True, no_grad=True, weighted=True, count=True, back=True, divide=True):
+    def attempt(model, loader, loss_fn):
+        if eval_mode:
+            model.eval()
+        loss_sum, hits, accuracies, n, batches = 0.0, 0, 0.0, 0, 0
+        with torch.set_grad_enabled(not no_grad):
+            for xb, yb in loader:
+                logits = model(xb)
+                loss_sum += loss_fn(logits, yb).item() * (len(xb) if weighted else 1)
+                right_rows = (logits.argmax(dim=1) == yb).sum().item()
+                hits += right_rows
+                accuracies += right_rows / len(xb)
+                n += len(xb)
+                batches += 1
+        if back:
+            model.train()
+        loss = loss_sum / (n if weighted else batches) if divide else loss_sum
+        return loss, hits / n if count else accuracies / batches
+
+    return attempt
+
+
+wrong("evaluate", "averaged the batch means")(evaluation(weighted=False))
+wrong("evaluate", "averaged the batch accuracies")(evaluation(count=False))
+wrong("evaluate", "model.eval()")(evaluation(eval_mode=False))
+wrong("evaluate", "torch.no_grad()")(evaluation(no_grad=False))
+wrong("evaluate", "still in evaluation mode")(evaluation(back=False))
+wrong("evaluate", "divided by their number")(evaluation(divide=False))
+
+
+@wrong("evaluate", "divided the sum of batch means by the number of rows")
+def wrong_divisor(model, loader, loss_fn):
+    model.eval()
+    total, hits = 0.0, 0
+    with torch.no_grad():
+        for xb, yb in loader:
+            logits = model(xb)
+            total += loss_fn(logits, yb).item()
+            hits += (logits.argmax(1) == yb).sum().item()
+    model.train()
+    n = len(loader.dataset)
+    return total / n, hits / n
+
+
+@wrong("evaluate", "percentage")
+def in_percent(model, loader, loss_fn):
+    loss, accuracy = evaluation()(model, loader, loss_fn)
+    return loss, 100 * accuracy
+
+
+@wrong("evaluate", "two numbers")
+def loss_only(model, loader, loss_fn):
+    return evaluation()(model, loader, loss_fn)[0]
+
+
+# Exercise 4
+
+
+@right("gradients_are_fresh")
+def on_a_copy(model, xb, yb, loss_fn):
+    other = copy.deepcopy(model)
+    other.zero_grad()
+    loss_fn(other(xb), yb).backward()
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
+    return all(torch.allclose(p.grad, q.grad, atol=1e-6) for p, q in pairs)
+
+
+@right("gradients_are_fresh")
+def saved_and_put_back(model, xb, yb, loss_fn):
+    saved = [p.grad for p in model.parameters()]
+    model.zero_grad()
+    loss_fn(model(xb), yb).backward()
+    fresh = [p.grad for p in model.parameters()]
+    for p, grad in zip(model.parameters(), saved, strict=True):
+        p.grad = grad
+    return max((a - b).abs().max() for a, b in zip(saved, fresh, strict=True)).item() < 1e-6
+
+
+@wrong("gradients_are_fresh", "two batches were added up")
+def only_not_none(model, xb, yb, loss_fn):
+    return all(p.grad is not None for p in model.parameters())
+
+
+@wrong("gradients_are_fresh", "changes the gradients")
+def backward_again(model, xb, yb, loss_fn):
+    before = [p.grad.clone() for p in model.parameters()]
+    loss_fn(model(xb), yb).backward()
+    pairs = zip(model.parameters(), before, strict=True)
+    return all(torch.allclose(p.grad, 2 * b) for p, b in pairs)
+
+
+@wrong("gradients_are_fresh", "compare all")
+def first_parameter_only(model, xb, yb, loss_fn):
+    first = next(model.parameters())
+    (expected,) = torch.autograd.grad(loss_fn(model(xb), yb), [first])
+    return torch.allclose(first.grad, expected, atol=1e-6)
+
+
+@wrong("gradients_are_fresh", "lengths alone")
+def norms_only(model, xb, yb, loss_fn):
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(loss_fn(model(xb), yb), parameters)
+    pairs = zip(parameters, expected, strict=True)
+    return all(abs(p.grad.norm() - g.norm()).item() < 1e-6 for p, g in pairs)
+
+
+@wrong("gradients_are_fresh", "you say they are")
+def always_false(model, xb, yb, loss_fn):
+    return False
+
+
+@wrong("gradients_are_fresh", "True or False")
+def differences_returned(model, xb, yb, loss_fn):
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(loss_fn(model(xb), yb), parameters)
+    return [p.grad - g for p, g in zip(parameters, expected, strict=True)]
+
+
+# Exercise 5
+
+
+@right("early_stopping")
+class WithHistory:
+    def __init__(self, patience):
+        self.patience, self.losses = patience, []
+
+    def should_stop(self, val_loss, model):
+        self.losses.append(val_loss)
+        best = self.losses.index(min(self.losses))
+        if best == len(self.losses) - 1:
+            self.weights = {k: v.clone() for k, v in model.state_dict().items()}
+        return len(self.losses) - 1 - best >= self.patience
+
+    def restore(self, model):
+        model.load_state_dict(self.weights)
+
+
+@right("early_stopping")
+class CountingDown:
+    def __init__(self, patience):
+        self.patience = self.left = patience
+        self.best = None
+
+    def should_stop(self, val_loss, model):
+        if self.best is None or val_loss < self.best[0]:
+            self.best = (val_loss, copy.deepcopy(model))
+            self.left = self.patience
+        else:
+            self.left -= 1
+        return self.left == 0
+
+    def restore(self, model):
+        with torch.no_grad():
+            for p, q in zip(model.parameters(), self.best[1].parameters(), strict=True):
+                p.copy_(q)
+
+
+class Stopper:
+    """A right answer, to be spoilt below in one place each."""
+
+    def __init__(self, patience):
+        self.patience = patience
+        self.best_loss = float("inf")
+        self.best_weights = None
+        self.waited = 0
+
+    def better(self, loss):
+        return loss < self.best_loss
+
+    def kept(self, model):
+        return copy.deepcopy(model.state_dict())
+
+    def enough(self):
+        return self.waited >= self.patience
+
+    def should_stop(self, val_loss, model):
+        if self.better(val_loss):
+            self.best_loss, self.best_weights, self.waited = val_loss, self.kept(model), 0
+        else:
+            self.waited += 1
+        return self.enough()
+
+    def restore(self, model):
+        model.load_state_dict(self.best_weights)
+
+
+@wrong("early_stopping", "without a copy")
+class KeptByReference(Stopper):
+    def kept(self, model):
+        return model.state_dict()
+
+
+@wrong("early_stopping", "without a copy")
+class ShallowCopy(Stopper):
+    def kept(self, model):
+        return model.state_dict().copy()
+
+
+@wrong("early_stopping", "one epoch late")
+class OneLate(Stopper):
+    def enough(self):
+        return self.waited > self.patience
+
+
+@wrong("early_stopping", "one epoch early")
+class OneEarly(Stopper):
+    def enough(self):
+        return self.waited >= self.patience - 1 and self.waited > 0
+
+
+@wrong("early_stopping", "not in a row")
+class CounterNeverReset(Stopper):
+    def should_stop(self, val_loss, model):
+        if self.better(val_loss):
+            self.best_loss, self.best_weights = val_loss, self.kept(model)
+        else:
+            self.waited += 1
+        return self.enough()
+
+
+@wrong("early_stopping", "equal to the best")
+class EqualCounts(Stopper):
+    def better(self, loss):
+        return loss <= self.best_loss
+
+
+@wrong("early_stopping", "weights of epoch")
+class KeepsEveryEpoch(Stopper):
+    def should_stop(self, val_loss, model):
+        stop = super().should_stop(val_loss, model)
+        if not stop:
+            self.best_weights = copy.deepcopy(model.state_dict())
+        return stop
+
+
+@wrong("early_stopping", "fell in every epoch")
+class HigherIsBetter(Stopper):
+    def better(self, loss):
+        return self.best_loss == float("inf") or loss > self.best_loss
+
+
+@wrong("early_stopping", "restore() changed nothing")
+class RestoreForgotten(Stopper):
+    def restore(self, model):
+        return self.best_weights
+
+
+@wrong("early_stopping", "returned None")
+class NoVerdict(Stopper):
+    def should_stop(self, val_loss, model):
+        super().should_stop(val_loss, model)
+
+
+wrong("early_stopping", "the class itself")(Stopper(3))
