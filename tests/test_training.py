@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils import History, accuracy, evaluate, mlp, moons, tensor_loader, train, train_step
-from tests import lessons
+from tests.lessons import hand_written_loop
 
 X, y = moons(200, seed=0)
 LOSS = nn.CrossEntropyLoss()
@@ -43,15 +43,6 @@ def same_weights(a, b):
 # The loop
 
 
-def hand_written_loop():
-    """`train_by_hand` of lesson 05, from the notebook: it stands nowhere else."""
-    notebook = lessons.read("05_full_loop")
-    (cell,) = [c for c in notebook.cells if "hand-written-loop" in lessons.tags(c)]
-    names = {"evaluate": evaluate}
-    exec(cell.source, names)
-    return names["train_by_hand"]
-
-
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
 @pytest.mark.parametrize(
     "make", [tensor_loader, lambda *t, **o: DataLoader(TensorDataset(*t), **o)]
@@ -60,7 +51,9 @@ def test_train_equals_the_hand_written_loop_of_lesson_05_bit_for_bit(optimizer, 
     train_loader = make(X[:150], y[:150], batch_size=32, shuffle=True)
     val_loader = make(X[150:], y[150:], batch_size=32)
     mine, mine_optimizer = setting(optimizer=optimizer)
-    by_hand = hand_written_loop()(mine, train_loader, val_loader, LOSS, mine_optimizer, 4, "cpu")
+    by_hand = hand_written_loop(evaluate)(
+        mine, train_loader, val_loader, LOSS, mine_optimizer, 4, "cpu"
+    )
     model, model_optimizer = setting(optimizer=optimizer)
     history = train(
         model, train_loader, val_loader, LOSS, model_optimizer, 4, "cpu", progress=False
