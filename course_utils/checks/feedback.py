@@ -1,5 +1,6 @@
 """What every check is built from: run the attempt, compare, and name the mistake."""
 
+import copy
 import functools
 import traceback
 from dataclasses import dataclass
@@ -41,14 +42,17 @@ class NotAttempted(Exception):
 def check(function):
     """Make a check of a function that takes the attempt, raises `Mistake` or returns praise.
 
-    The check never raises, gives the same verdict each time, and leaves random numbers alone.
+    The check never raises, starts from the same random numbers each time, and leaves those and
+    autograd's switch as they were.
     """
 
     @functools.wraps(function)
     def run(attempt):
+        numpy_state = np.random.get_state()
         try:
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), torch.enable_grad():
                 torch.manual_seed(0)
+                np.random.seed(0)
                 if attempt is ...:
                     raise NotAttempted
                 return Feedback(PASSED, function(attempt))
@@ -60,23 +64,44 @@ def check(function):
             return Feedback(WRONG, str(mistake))
         except Exception as error:  # the attempt's own: the learner needs its line, not our stack
             return Feedback(WRONG, _explain(error))
+        finally:
+            np.random.set_state(numpy_state)
 
     return run
 
 
 def call(function, *args, **kwargs):
-    """What the attempt returns; `...` means not attempted, None a forgotten `return`."""
+    """What the attempt returns; `...` means not attempted, None a forgotten `return`.
+
+    Raises Mistake if the attempt changed the tensors, arrays or tables it was given.
+    """
     if not callable(function):
         raise Mistake(
             f"Pass the function itself to the check, without parentheses after its name; "
             f"it got a {type(function).__name__}."
         )
+    data = [value for value in args if hasattr(value, "__array__")]
+    before = copy.deepcopy(data)
     result = function(*args, **kwargs)
     if result is ...:
         raise NotAttempted
     if result is None:
-        raise Mistake("Your function returned None. Does it end with a `return` statement?")
+        raise Mistake(
+            "Your function returned None: it came to its end without a `return`. (A `return` "
+            "inside an `if` needs another one after it.)"
+        )
+    if not all(np.array_equal(a, b) for a, b in zip(data, before, strict=True)):
+        raise Mistake("Your function changed the data it was given. Work on a copy.")
     return result
+
+
+def as_pair(result, what):
+    """`result` as two values; `what` names them for the learner."""
+    if not (isinstance(result, tuple | list | np.ndarray) and len(result) == 2):
+        raise Mistake(f"Return two things: `return {what}`.")
+    if any(part is ... for part in result):
+        raise NotAttempted
+    return tuple(result)
 
 
 def as_number(value, what):
@@ -89,15 +114,24 @@ def as_number(value, what):
             ".item()."
         )
     try:
-        return float(value)
+        return float(value + 0)  # not a string
     except (TypeError, ValueError):
         raise Mistake(f"{what} should be a number; yours is a {type(value).__name__}.") from None
+
+
+def as_bool(value, what):
+    """`value` as True or False, where it is one, also of NumPy or in a tensor."""
+    if isinstance(value, torch.Tensor | np.generic) and np.size(value) == 1:
+        value = value.item()
+    if not isinstance(value, bool):
+        raise Mistake(f"{what} should return True or False; yours returned {value!r}.")
+    return value
 
 
 def close(a, b, tolerance=1e-5):
     """Equal up to rounding, for numbers, arrays and tensors; False for other shapes."""
     a, b = _array(a), _array(b)
-    return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance)
+    return a.shape == b.shape and np.allclose(a, b, tolerance, tolerance, equal_nan=True)
 
 
 def _array(value):

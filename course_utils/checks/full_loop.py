@@ -8,7 +8,7 @@ from torch import nn
 from ..data import moons, tensor_loader
 from ..models import mlp
 from ..training import evaluate as reference_evaluate
-from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+from .feedback import Mistake, as_bool, as_number, as_pair, call, check, close, compare
 
 
 def _weights(model):
@@ -21,13 +21,16 @@ def one_step(attempt):
     X, y = moons(96, seed=1)
     batches = [(X[i : i + 32], y[i : i + 32]) for i in (0, 32, 64)]
     start = mlp(2, 8, 2)
-    loss_fn = nn.CrossEntropyLoss()
+    loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
 
     def run(step):
+        """(losses, weights, number of optimizer steps) after three batches"""
         model = copy.deepcopy(start)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        steps = []
+        optimizer.register_step_post_hook(lambda *_: steps.append(1))
         losses = [step(model, xb, yb, loss_fn, optimizer) for xb, yb in batches]
-        return losses, _weights(model)
+        return losses, _weights(model), len(steps)
 
     def right(model, xb, yb, loss_fn, optimizer):
         optimizer.zero_grad()
@@ -37,8 +40,7 @@ def one_step(attempt):
         return loss.item()
 
     def never_cleared(model, xb, yb, loss_fn, optimizer):
-        loss = loss_fn(model(xb), yb)
-        loss.backward()
+        loss_fn(model(xb), yb).backward()
         optimizer.step()
 
     def on_probabilities(model, xb, yb, loss_fn, optimizer):
@@ -51,10 +53,18 @@ def one_step(attempt):
         optimizer.zero_grad()
         loss_fn(model(xb), yb).backward()
 
-    expected_losses, expected = run(right)
-    losses, weights = run(lambda *args: call(attempt, *args))
-    before = _weights(start)
-    if close(weights, before):
+    def loss_after(model, xb, yb, loss_fn, optimizer):
+        right(model, xb, yb, loss_fn, optimizer)
+        return loss_fn(model(xb), yb).item()
+
+    expected_losses, expected, _ = run(right)
+    losses, weights, steps = run(lambda *args: call(attempt, *args))
+    if steps != 3:
+        raise Mistake(
+            f"In three calls of your function, step() of the optimizer it was given ran {steps} "
+            "times instead of 3. Call it once each time, with parentheses: optimizer.step()."
+        )
+    if close(weights, _weights(start)):
         raise Mistake(
             "After three steps no weight has moved. Either backward() is not called, or "
             "zero_grad() stands between backward() and step() and throws the gradients away, or "
@@ -74,7 +84,16 @@ def one_step(attempt):
         "The weights after three steps",
     )
     losses = [as_number(loss, "The loss you return") for loss in losses]
-    compare(losses, expected_losses, {}, "The losses of the three steps")
+    compare(
+        losses,
+        expected_losses,
+        {
+            "That is the loss after the step. Return the one you called backward() on.": run(
+                loss_after
+            )[0]
+        },
+        "The losses of the three steps",
+    )
     return "Your five lines move the weights exactly as PyTorch's own loop would."
 
 
@@ -82,22 +101,27 @@ def one_step(attempt):
 def count_correct(attempt):
     """`count_correct(logits, yb)` returns how many predictions are right."""
     logits, yb = torch.randn(32, 32), torch.randint(32, (32,))
-    logits[:20] += 8 * nn.functional.one_hot(yb[:20], 32)
+    sure = torch.arange(32) % 31 < 20  # the first and the last row among them
+    logits[sure] += 8 * nn.functional.one_hot(yb[sure], 32)
+    logits[torch.arange(5), (yb[:5] + 1) % 32] = -20.0  # large only in absolute value
     matches = logits.argmax(dim=1) == yb
+    expected = matches.sum().item()
     yours = as_number(call(attempt, logits, yb), "The count")
     compare(
         yours,
-        matches.sum().item(),
+        expected,
         {
             "That is the share of correct answers, not their number. Sum instead of averaging.": (
-                matches.float().mean().item()
+                expected / 32
             ),
             "You looked for the largest logit of each class over the batch. Each row is one "
             "example: use argmax(dim=1).": (logits.argmax(dim=0) == yb).sum().item(),
-            "You compared the largest logit itself with the label. Its position is the answer: "
-            "argmax, not max.": (logits.amax(dim=1) == yb).sum().item(),
-            "That is the number of wrong answers.": (~matches).sum().item(),
+            "Not one row matched. Compare the position of each row's largest logit with yb: "
+            "argmax(dim=1), not max.": 0,
+            "That is the number of wrong answers.": 32 - expected,
             "That is the number of rows. Compare the predictions with yb before counting.": 32,
+            "You compared every prediction with every label: [B, 1] against [B] gives [B, B]. "
+            "Leave keepdim out.": (logits.argmax(dim=1, keepdim=True) == yb).sum().item(),
         },
         "For a batch of 32 rows and 32 classes the count",
     )
@@ -122,29 +146,32 @@ def evaluate(attempt):
         ]
     model.train()
 
-    recorded = []
-
-    def watched_loss(logits, yb):
-        recorded.append((model.training, logits.requires_grad))
-        return loss_fn(logits, yb)
-
-    result = call(attempt, model, loader, watched_loss)
-    if not (isinstance(result, tuple | list) and len(result) == 2):
-        raise Mistake("Return two numbers: `return mean_loss, accuracy`.")
-    if any(part is ... for part in result):
-        raise NotAttempted
-    if not recorded:
-        raise Mistake("loss_fn was never called. Go through the loader and compute the loss.")
+    seen = []
+    watch = model.register_forward_hook(
+        lambda model, _, logits: seen.append((model.training, logits.requires_grad))
+    )
+    before = _weights(model)
+    result = as_pair(call(attempt, model, loader, loss_fn), "mean_loss, accuracy")
+    watch.remove()
+    if not seen:
+        raise Mistake("The model you were given was never called. Use the function's arguments.")
+    if not close(before, _weights(model)) or not all(p.requires_grad for p in model.parameters()):
+        raise Mistake("Your function changed the model's parameters. Evaluation only looks.")
+    if not torch.is_grad_enabled():
+        raise Mistake(
+            "Gradients are still switched off after your function, and the next epoch could not "
+            "train. Use `with torch.no_grad():`, which switches them on again."
+        )
     loss, accuracy = (
         as_number(part, what)
         for part, what in zip(result, ("The mean loss", "The accuracy"), strict=True)
     )
-    if any(training for training, _ in recorded):
+    if any(training for training, _ in seen):
         raise Mistake(
             "The model was in training mode, so dropout was active and the numbers are noisy. "
             "Call model.eval() before the loop."
         )
-    if any(requires_grad for _, requires_grad in recorded):
+    if any(requires_grad for _, requires_grad in seen):
         raise Mistake(
             "The numbers may be right, but the logits carry a graph that nobody needs. Put the "
             "loop under torch.no_grad()."
@@ -163,6 +190,8 @@ def evaluate(attempt):
             "You divided the sum of batch means by the number of rows. Multiply each mean by "
             "len(xb) before adding.": sum(batch_losses) / 90,
             "That is the loss of the last batch alone.": batch_losses[-1],
+            "That is the loss of the first batch alone. Return after the loop.": batch_losses[0],
+            "That is the accuracy. Return the mean loss first.": expected[1],
             "The sum over all rows still has to be divided by their number.": expected[0] * 90,
         },
         "The mean loss",
@@ -175,6 +204,9 @@ def evaluate(attempt):
             "divide once.": sum(batch_accuracy) / 2,
             "That is a percentage; return a share between 0 and 1.": expected[1] * 100,
             "That is the number of correct rows; divide by all rows.": expected[1] * 90,
+            "You divided the number of correct rows by the number of batches; divide by the "
+            "number of rows.": expected[1] * 45,
+            "That is the share of wrong answers.": 1 - expected[1],
         },
         "The accuracy",
     )
@@ -190,8 +222,9 @@ def evaluate(attempt):
 def gradients_are_fresh(attempt):
     """`gradients_are_fresh(model, xb, yb, loss_fn)`: True if .grad is this batch's alone."""
     X, y = moons(64, seed=3)
-    (first, second) = ((X[:32], y[:32]), (X[32:], y[32:]))
-    model, loss_fn = mlp(2, 8, 2), nn.CrossEntropyLoss()
+    first, second = (X[:32], y[:32]), (X[32:], y[32:])
+    model = mlp(2, 8, 2)
+    loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
 
     def backward(*batches):
         model.zero_grad()
@@ -208,39 +241,36 @@ def gradients_are_fresh(attempt):
                 "follows would use wrong ones. Compute the fresh gradients with "
                 "torch.autograd.grad(loss, list(model.parameters())), which leaves .grad alone."
             )
-        if isinstance(result, torch.Tensor) and result.numel() == 1:
-            result = result.item()
-        if not isinstance(result, bool):
-            raise Mistake(f"Return True or False; yours is a {type(result).__name__}.")
-        return result
+        return as_bool(result, "gradients_are_fresh")
 
     backward(second)
     if not answer():
         raise Mistake(
             "The gradients were cleared and came from this batch alone, but you say they are "
-            "stale. Compare with torch.allclose, for rounding, and compare like with like."
+            "stale. Use the loss_fn you were given, and torch.allclose to forgive rounding."
         )
-    backward(first, second)
-    if answer():
-        raise Mistake(
-            "The gradients of two batches were added up, but you call them fresh. Work out "
-            "what this batch alone would give, and compare every parameter's .grad with it."
-        )
-    backward(second)
-    last = list(model.parameters())[-1]
-    last.grad += 0.1
-    if answer():
-        raise Mistake(
-            "Only the last parameter's gradient was stale, and you did not notice: compare all "
-            "parameters, not just the first."
-        )
+    for stale in ((first, second), (second, second)):
+        backward(*stale)
+        if answer():
+            raise Mistake(
+                "The gradients of two batches were added up, but you call them fresh. Work out "
+                "what this batch alone would give, and compare every parameter's .grad with it."
+            )
+    for name, parameter in model.named_parameters():
+        backward(second)
+        parameter.grad += 0.005
+        if answer():
+            raise Mistake(
+                f"Only the gradient of {name} was stale, by 0.005, and you did not notice: compare "
+                "all parameters, closely."
+            )
     backward(second)
     for parameter in model.parameters():
-        parameter.grad *= -1
+        parameter.grad.copy_(parameter.grad.roll(1, dims=0))
     if answer():
         raise Mistake(
-            "The gradients pointed the other way, and you call them fresh: lengths alone don't "
-            "tell. Compare the values."
+            "The gradients were in the wrong places, and you call them fresh: lengths or sums "
+            "alone don't tell. Compare the values one by one."
         )
     return "This assertion finds a missing zero_grad at its first step, whatever the curve says."
 
@@ -248,69 +278,99 @@ def gradients_are_fresh(attempt):
 @check
 def early_stopping(attempt):
     """`EarlyStopping(patience)` with `.should_stop(val_loss, model)` and `.restore(model)`."""
-    if not isinstance(attempt, type):
+    if not callable(attempt) or (hasattr(attempt, "should_stop") and not isinstance(attempt, type)):
         raise Mistake("Pass the class itself: check.full_loop.early_stopping(EarlyStopping).")
 
+    def numbered_model(number):
+        """A model with parameters and buffers, all of them equal to `number`."""
+        model = nn.BatchNorm1d(1)
+        fill(model, number)
+        return model
+
+    def fill(model, number):
+        with torch.no_grad():
+            for value in model.state_dict().values():
+                value.fill_(number)
+
+    def number_of(model):
+        """The number that fills the model, or None if its parts differ."""
+        values = {value.item() for value in model.state_dict().values()}
+        return values.pop() if len(values) == 1 else None
+
     def run(losses, patience):
-        """The number of epochs run, and the stopper; the only weight is the epoch's number."""
-        model = nn.Linear(1, 1, bias=False)
+        """The number of epochs run, the stopper, and the model, filled with the last epoch."""
+        model = numbered_model(0)
         stopper = attempt(patience)
         for epoch, loss in enumerate(losses, 1):
-            with torch.no_grad():
-                model.weight.fill_(float(epoch))
-            stop = call(stopper.should_stop, loss, model)
-            if not isinstance(stop, bool):
-                raise Mistake(f"should_stop must return True or False; it returned {stop!r}.")
+            fill(model, epoch)
+            stop = as_bool(call(stopper.should_stop, loss, model), "should_stop")
+            if number_of(model) != epoch or not model.training:
+                raise Mistake("should_stop must only look at the model, not change it.")
             if stop:
-                return epoch, stopper
-        return len(losses) + 1, stopper
+                return epoch, stopper, model
+        return len(losses) + 1, stopper, model
 
-    falling = [1.0, 0.9, 0.8, 0.7, 0.6]
-    epochs, _ = run(falling, patience=2)
+    falling = [3.0, 2.0, 1.9, 1.8, 1.7]
+    epochs, _, _ = run(falling, patience=2)
     if epochs <= len(falling):
         raise Mistake(
-            f"The loss fell in every epoch, yet you stopped after epoch {epochs}. A loss that is "
-            "lower than the best so far must set the counter back to 0."
+            f"The loss fell in every epoch, {falling}, yet you stopped after epoch {epochs}. A "
+            "loss that is lower than the best so far must set the counter back to 0."
         )
-    losses = [1.0, 0.5, 0.6, 0.4, 0.45, 0.35, 0.5, 0.55, 0.6, 0.65, 0.3]
-    epochs, stopper = run(losses, patience=3)
+    epochs, _, _ = run([0.5, 0.6, 0.7, 0.8, 0.9], patience=2)
+    if epochs == 4:
+        raise Mistake(
+            "With patience=2 you stopped after 3 bad epochs. Use self.patience, and stop as soon "
+            "as the count reaches it (>=, not >)."
+        )
+    losses = [3.0, 0.5, 0.6, 0.4, 0.45, 0.3999, 0.5, 0.45, 0.6, 0.65, 0.3]
+    epochs, stopper, model = run(losses, patience=3)
     if epochs != 9:
         explanation = {
             7: "Three epochs were bad by then, but not in a row: epochs 4 and 6 were the best so "
             "far and must set the counter back to 0.",
             8: "That is one epoch early: stop when 3 epochs in a row were not better.",
-            10: "That is one epoch late: stop as soon as 3 in a row were not better (>=, not >).",
-        }.get(epochs, "Epochs 7, 8 and 9 are the first 3 in a row that were not better.")
+        }.get(
+            epochs,
+            "Epochs 7, 8 and 9 are the first 3 in a row that were not below the best loss so far. "
+            "Compare with the best, not with the epoch before, and keep the count in self.",
+        )
         when = f"after epoch {epochs}" if epochs <= len(losses) else "never"
         raise Mistake(
             f"With patience=3 and losses {losses} training should stop after epoch 9; yours "
             f"stopped {when}. {explanation}"
         )
-    other = nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        other.weight.fill_(99.0)
-    stopper.restore(other)  # another model, to tell "nothing loaded" from "the last epoch loaded"
-    weight = other.weight.item()
-    if weight == 99:
+    # To tell the possible mistakes apart: what was training goes on to 77, and another model,
+    # full of 99, is restored.
+    fill(model, 77)
+    other = numbered_model(99)
+    stopper.restore(other)
+    restored = number_of(other)
+    if restored == 99:
         raise Mistake(
             "restore() changed nothing in the model it was given. Load the weights you saved: "
             "model.load_state_dict(…)."
         )
-    if weight == 9:
+    if restored == 77:
         raise Mistake(
-            "restore() put back the weights of the last epoch, 9, not of the best, 6. Probably you "
-            "saved model.state_dict() without a copy: it holds references, and training moved what "
-            "they refer to. Save copy.deepcopy(model.state_dict())."
+            "You saved the weights without a copy: state_dict() holds references, and training "
+            "moved what they refer to, so restore() puts back the latest weights, not the best. "
+            "Save copy.deepcopy(model.state_dict())."
         )
-    if weight != 6:
+    if restored is None:
         raise Mistake(
-            f"restore() put back the weights of epoch {weight:g}; the best epoch was 6. Save the "
+            "restore() put back only a part of the model. A state_dict() has all of it, buffers "
+            "such as those of BatchNorm included."
+        )
+    if restored != 6:
+        raise Mistake(
+            f"restore() put back the weights of epoch {restored:g}; the best epoch was 6. Save the "
             "weights every time the loss is the lowest so far, and only then."
         )
-    epochs, _ = run([0.5, 0.5, 0.5, 0.5], patience=2)
+    epochs, _, _ = run([0.5, 0.5, 0.5, 0.5], patience=2)
     if epochs != 3:
         raise Mistake(
-            "A loss equal to the best is no improvement: with losses 0.5, 0.5, 0.5 and patience=2 "
-            "stop after epoch 3. Use <, not <=."
+            "An equal loss is no improvement and must count as a bad epoch: with losses 0.5, 0.5, "
+            "0.5 and patience=2 stop after epoch 3."
         )
     return "It waits as long as it should, and gives back the best weights, not the last."

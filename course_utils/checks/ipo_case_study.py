@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from ..data import load_ipo
-from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+from .feedback import Mistake, as_number, as_pair, call, check, close, compare
 
 FEATURES = [
     "issue_size_cr",
@@ -17,14 +17,6 @@ FEATURES = [
     "subscription_total",
     "issue_price",
 ]
-
-
-def _two(result, what):
-    if not (isinstance(result, tuple | list) and len(result) == 2):
-        raise Mistake(f"Return two things: `return {what}`.")
-    if any(part is ... for part in result):
-        raise NotAttempted
-    return result
 
 
 def _tells(column, answer):
@@ -40,16 +32,16 @@ def _tells(column, answer):
 def make_features(attempt):
     """`make_features(table)` returns log(1 + x) of the six columns known before listing."""
     table = load_ipo()
-    untouched = table.copy()
-    result = call(attempt, table)
-    if not table.equals(untouched):
-        raise Mistake("Your function changed the table it was given. Work on a copy.")
+    table = pd.concat([table, table[:10]], ignore_index=True)  # not the table of the lesson
     try:
-        X = np.asarray(result, dtype=float)
+        X = np.asarray(call(attempt, table), dtype=float)
     except (TypeError, ValueError):
         raise Mistake("Some returned columns are not numbers: leave name and date out.") from None
     if X.ndim != 2 or len(X) != len(table):
-        raise Mistake(f"Return one row for each of the {len(table)} IPOs; yours is {X.shape}.")
+        raise Mistake(
+            f"Return one row for each of the {len(table)} rows of the table that was passed; yours "
+            f"has shape {X.shape}."
+        )
     for name in ("listing_gain_pct", "listing_gain"):
         if any(_tells(column, table[name].to_numpy(dtype=float)) for column in X.T):
             raise Mistake(
@@ -59,11 +51,13 @@ def make_features(attempt):
     raw = table[FEATURES].to_numpy()
     if X.shape[1] != 6:
         raise Mistake(f"There are six usable columns; you return {X.shape[1]}.")
-    if not np.isfinite(X).all():
+    if np.isneginf(X).any():
         raise Mistake(
-            "There are infinite or undefined values: some columns contain zeros, and log(0) is "
-            "minus infinity. Use np.log1p, which takes log(1 + x)."
+            "Some columns contain zeros, and log(0) is minus infinity. Use np.log1p, which takes "
+            "log(1 + x)."
         )
+    if not np.isfinite(X).all():
+        raise Mistake("There are undefined or infinite values. Keep every entry; use np.log1p.")
     if close(X, raw):
         raise Mistake("The columns are still as skewed as in the file. Take np.log1p of them.")
     if np.allclose(X.mean(axis=0), 0, atol=1e-3):
@@ -71,13 +65,13 @@ def make_features(attempt):
             "You have already standardised, with means taken over all rows, test rows included. "
             "Return log1p alone; scaling comes after the split."
         )
-    expected = np.log1p(raw)
-    order = [
-        next((i for i, column in enumerate(X.T) if close(column, right)), None)
-        for right in expected.T
+    missing = [
+        name
+        for name, right in zip(FEATURES, np.log1p(raw).T, strict=True)
+        if not any(close(column, right) for column in X.T)
     ]
-    if None in order:
-        raise Mistake(f"There is no column that is log1p of {FEATURES[order.index(None)]}.")
+    if missing:
+        raise Mistake(f"No column is log1p (with the natural logarithm) of: {', '.join(missing)}.")
     return "Six features, all known before the first trade, none of them ruled by a few giants."
 
 
@@ -86,11 +80,8 @@ def standardise(attempt):
     """`standardise(X_train, X_test)` scales both by the training part's mean and deviation."""
     rng = np.random.default_rng(0)
     X_train, X_test = rng.normal(5, 3, (40, 3)), rng.normal(8, 6, (10, 3))
-    a, b = X_train.copy(), X_test.copy()
-    train, test = _two(call(attempt, a, b), "train_scaled, test_scaled")
-    if not (np.array_equal(a, X_train) and np.array_equal(b, X_test)):
-        raise Mistake("Your function changed the arrays it was given. Make new ones.")
-    train, test = np.asarray(train, dtype=float), np.asarray(test, dtype=float)
+    parts = as_pair(call(attempt, X_train, X_test), "train_scaled, test_scaled")
+    train, test = (np.asarray(part, dtype=float) for part in parts)
     both = np.vstack([X_train, X_test])
     mean = X_train.mean(axis=0)
     for ddof in (0, 1):  # both definitions of the standard deviation will do
@@ -113,8 +104,13 @@ def standardise(attempt):
             raise Mistake("You subtracted the mean; now divide by the standard deviation too.")
         if close(train, X_train / std):
             raise Mistake("You divided by the deviation; subtract the mean first.")
+        if close(train, (X_train - mean) / std**2):
+            raise Mistake("You divided by the variance; divide by its root, the deviation.")
     compare(train, (X_train - mean) / X_train.std(axis=0), {}, "The scaled training part")
-    raise Mistake("The training part is right; scale the test part by the same mean and deviation.")
+    raise Mistake(
+        "The training part is right; scale the test part by the same mean and deviation. (Take "
+        "both from X_train before you give that name to something else.)"
+    )
 
 
 @check
@@ -132,19 +128,21 @@ def bootstrap_auc(attempt):
         "a 50 % interval (percentiles 25 and 75)": np.percentile(draws, [25, 75]),
         "mean ± one standard deviation, about 68 %": (mean - deviation, mean + deviation),
     }
-    state = np.random.get_state()
-    try:
-        result = call(attempt, y.copy(), score.copy())
-    finally:
-        np.random.set_state(state)
-    yours = [as_number(end, "Each end") for end in _two(result, "low, high")]
+    result = as_pair(call(attempt, y, score), "low, high")
+    yours = [as_number(end, "Each end") for end in result]
+    if not np.isfinite(yours).all():
+        raise Mistake(
+            "An end is nan: one of your resamples had only one class in it. Always draw from the "
+            "original rows, not from the resample before."
+        )
     shown = f"Here the AUC is {auc:.3f} and your interval {yours[0]:.3f} to {yours[1]:.3f}."
     if yours[0] > yours[1]:
         raise Mistake(f"The lower end comes first. {shown}")
-    if yours[1] - yours[0] < 0.01:
+    if yours[1] - yours[0] < 1e-9:
         raise Mistake(
-            "The interval has no width: every resample was the same rows again. Draw with "
-            f"replacement, for example rng.integers(len(y), size=len(y)). {shown}"
+            "The interval has no width: every resample was the same. Draw with replacement, for "
+            "example rng.integers(len(y), size=len(y)), and make the generator once, before the "
+            f"loop. {shown}"
         )
     if yours[0] < 0.5 < yours[1] and abs(np.mean(yours) - 0.5) < 0.05:
         raise Mistake(
@@ -153,12 +151,16 @@ def bootstrap_auc(attempt):
         )
     # Resampling is random, so the interval counts as the one it comes closest to.
     distances = {name: np.abs(np.subtract(yours, right)).max() for name, right in ends.items()}
+    distances["a 95 % interval"] -= 0.1 * deviation  # in doubt for the learner
     closest = min(distances, key=distances.get)
     if distances[closest] > 0.4 * deviation:
         low, high = ends["a 95 % interval"]
         raise Mistake(f"A 95 % interval would be about {low:.2f} to {high:.2f}. {shown}")
     if closest != "a 95 % interval":
-        raise Mistake(f"That is {closest}; take percentiles 2.5 and 97.5. {shown}")
+        raise Mistake(
+            f"That is {closest}; take percentiles 2.5 and 97.5. (If you did, the draws were "
+            f"unlucky: run it again.) {shown}"
+        )
     return f"{shown} With 64 rows an AUC is known no better than that."
 
 
@@ -189,15 +191,25 @@ def true_gain(attempt):
             "You used the percentage as a fraction: divide it by 100 first.": (1 + recorded)
             * factor
             - 1,
+            "The brackets are missing: subtract 1 first, then multiply by 100.": ratio * factor
+            - 100,
+            "Turn the gain into a price ratio first: 1 + recorded/100.": (
+                recorded / 100 * factor - 1
+            )
+            * 100,
             "You divided by the factor. The split has already divided the price; multiply to undo "
             "it.": (ratio / factor - 1) * 100,
         },
         "For IRCTC (recorded -54.46, factor 5) the true gain",
     )
-    column = pd.Series([10.0, -80.0])
-    whole = call(attempt, column, pd.Series([1.0, 10.0]))
-    if not close(np.asarray(whole, dtype=float), np.array([10.0, 100.0])):
-        raise Mistake("For single numbers it is right; make it work for whole columns too.")
+    columns = pd.Series([10.0, -80.0, -20.0]), pd.Series([2.0, 10.0, 1.0])
+    try:
+        whole = np.asarray(call(attempt, *columns), dtype=float)
+    except (TypeError, ValueError):
+        raise Mistake(
+            "For IRCTC it is right; make it work for whole columns too, without if or float()."
+        ) from None
+    compare(whole, [120.0, 100.0, -20.0], {}, "For three rows at once the gains")
     return "IRCTC did not lose half its value on its first day. It more than doubled."
 
 
@@ -205,40 +217,40 @@ def true_gain(attempt):
 def precision_recall(attempt):
     """`precision_recall(y, probability, threshold)` returns the two, NaN if undefined."""
     y = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
-    probability = np.array([0.9, 0.8, 0.7, 0.2, 0.85, 0.6, 0.3, 0.2, 0.1, 0.05])
-    result = call(attempt, y, probability, 0.65)  # 3 true, 1 false positive; 1 false negative
-    values = [as_number(part, "Each of the two") for part in _two(result, "precision, recall")]
-    compare(
-        values,
+    probability = np.array([0.9, 0.8, 0.7, 0.2, 0.95, 0.6, 0.3, 0.2, 0.1, 0.05])
+
+    def ask(threshold, expected, mistakes):
+        pair = as_pair(call(attempt, y, probability, threshold), "precision, recall")
+        values = [as_number(part, "Each of the two") for part in pair]
+        compare(values, expected, mistakes, f"At threshold {threshold} (precision, recall)")
+
+    ask(
+        0.65,  # 3 hits, 1 false alarm, 1 gain missed
         [3 / 4, 3 / 4],
         {
             "You ignore the argument threshold, and use 0.5.": [3 / 5, 3 / 4],
-            "Precision divides by all that you predicted as gains, not by all rows.": [0.3, 0.75],
-            "Recall divides by all true gains, not by all rows.": [0.75, 0.3],
+            "Precision divides by all that you picked, not by all rows.": [3 / 10, 3 / 4],
+            "Recall divides by all true gains, not by all rows.": [3 / 4, 3 / 10],
             "The second number is the share of losses rightly left out (specificity). Recall asks "
-            "how many of the true gains you found.": [0.75, 5 / 6],
+            "how many of the true gains you found.": [3 / 4, 5 / 6],
+            "These are percentages; return shares between 0 and 1.": [75, 75],
+            "You counted losses as the class to find. It is gains, y == 1.": [5 / 6, 5 / 6],
         },
-        "At threshold 0.65 (precision, recall)",
     )
-    values = [as_number(part, "Each") for part in _two(call(attempt, y, probability, 0.25), "")]
-    compare(
-        values,
+    ask(
+        0.25,
         [1 / 2, 3 / 4],
-        {
-            "You have swapped them: return precision first, then recall.": [3 / 4, 1 / 2],
-        },
-        "At threshold 0.25 (precision, recall)",
+        {"You have swapped them: return precision first, then recall.": [3 / 4, 1 / 2]},
     )
+    ask(
+        0.9,
+        [1 / 2, 1 / 4],
+        {"A probability equal to the threshold is picked too: use >=, not >.": [0, 0]},
+    )
+    ask(0.92, [0, 0], {"One row is picked here, wrongly: precision is 0, not nan.": [math.nan, 0]})
+    undefined = "nothing is picked: recall is 0, and precision has no value, float('nan')"
     try:
-        values = [as_number(part, "Each") for part in _two(call(attempt, y, probability, 0.95), "")]
+        ask(0.99, [math.nan, 0], {f"At threshold 0.99 {undefined}.": [0, 0]})
     except ZeroDivisionError:
-        raise Mistake(
-            "At threshold 0.95 nothing is predicted to gain, and you divide by zero. Precision has "
-            "no value then: return float('nan') for it."
-        ) from None
-    if not (math.isnan(values[0]) and values[1] == 0):
-        raise Mistake(
-            "At threshold 0.95 nothing is predicted to gain: recall is 0, and precision has no "
-            f"value, so return float('nan') for it. Yours are {values[0]:g} and {values[1]:g}."
-        )
+        raise Mistake(f"You divide by zero. At threshold 0.99 {undefined}.") from None
     return "Both are right, also where precision has no value."

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -76,6 +77,24 @@ def softmax_first(model, xb, yb, loss_fn, optimizer):
     return loss.item()
 
 
+@wrong("one_step", "ran 0 times")
+def step_without_parentheses(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.step  # noqa: B018
+    return loss.item()
+
+
+@wrong("one_step", "weights after three steps should be")
+def own_loss(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(xb), yb)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
 @wrong("one_step", "returned None")
 def nothing_returned(model, xb, yb, loss_fn, optimizer):
     optimizer.zero_grad()
@@ -93,7 +112,7 @@ def tensor_returned(model, xb, yb, loss_fn, optimizer):
     return loss
 
 
-@wrong("one_step", "losses of the three steps")
+@wrong("one_step", "loss after the step")
 def loss_after_the_step(model, xb, yb, loss_fn, optimizer):
     optimizer.zero_grad()
     loss_fn(model(xb), yb).backward()
@@ -139,7 +158,22 @@ def wrong_dimension(logits, yb):
     return (logits.argmax(dim=0) == yb).sum().item()
 
 
-@wrong("count_correct", "the largest logit itself")
+@wrong("count_correct", "every prediction with every label")
+def keepdim(logits, yb):
+    return (logits.argmax(dim=1, keepdim=True) == yb).sum().item()
+
+
+@wrong("count_correct", "the count should be")
+def by_absolute_value(logits, yb):
+    return (logits.abs().argmax(dim=1) == yb).sum().item()
+
+
+@wrong("count_correct", "the count should be")
+def last_row_forgotten(logits, yb):
+    return sum(int(logits[i].argmax() == yb[i]) for i in range(len(yb) - 1))
+
+
+@wrong("count_correct", "Not one row matched")
 def value_not_position(logits, yb):
     return (logits.max(dim=1).values == yb).sum().item()
 
@@ -243,7 +277,39 @@ def in_percent(model, loader, loss_fn):
     return loss, 100 * accuracy
 
 
-@wrong("evaluate", "two numbers")
+@right("evaluate")
+def loss_once_at_the_end(model, loader, loss_fn):
+    model.eval()
+    with torch.no_grad():
+        logits = torch.cat([model(xb) for xb, _ in loader])
+    model.train()
+    y = torch.cat([yb for _, yb in loader])
+    return loss_fn(logits, y).item(), np.mean((logits.argmax(1) == y).numpy())
+
+
+@wrong("evaluate", "Gradients are still switched off")
+def gradients_left_off(model, loader, loss_fn):
+    torch.set_grad_enabled(False)
+    return in_lists(model, loader, loss_fn)
+
+
+def in_lists(model, loader, loss_fn):
+    model.eval()
+    losses = [(loss_fn(model(xb), yb).item(), len(xb)) for xb, yb in loader]
+    hits = sum((model(xb).argmax(1) == yb).sum().item() for xb, yb in loader)
+    model.train()
+    n = sum(size for _, size in losses)
+    return sum(loss * size for loss, size in losses) / n, hits / n
+
+
+@wrong("evaluate", "changed the model's parameters")
+def frozen_for_good(model, loader, loss_fn):
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return in_lists(model, loader, loss_fn)
+
+
+@wrong("evaluate", "two things")
 def loss_only(model, loader, loss_fn):
     return evaluation()(model, loader, loss_fn)[0]
 
@@ -271,6 +337,14 @@ def saved_and_put_back(model, xb, yb, loss_fn):
     return max((a - b).abs().max() for a, b in zip(saved, fresh, strict=True)).item() < 1e-6
 
 
+@right("gradients_are_fresh")
+def with_numpy(model, xb, yb, loss_fn):
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(loss_fn(model(xb), yb), parameters)
+    pairs = zip(parameters, expected, strict=True)
+    return np.all([np.allclose(p.grad.numpy(), g.numpy(), atol=1e-6) for p, g in pairs])
+
+
 @wrong("gradients_are_fresh", "two batches were added up")
 def only_not_none(model, xb, yb, loss_fn):
     return all(p.grad is not None for p in model.parameters())
@@ -291,7 +365,22 @@ def first_parameter_only(model, xb, yb, loss_fn):
     return torch.allclose(first.grad, expected, atol=1e-6)
 
 
-@wrong("gradients_are_fresh", "lengths alone")
+@wrong("gradients_are_fresh", "compare all")
+def last_parameter_only(model, xb, yb, loss_fn):
+    last = list(model.parameters())[-1]
+    (expected,) = torch.autograd.grad(loss_fn(model(xb), yb), [last])
+    return torch.allclose(last.grad, expected, atol=1e-6)
+
+
+@wrong("gradients_are_fresh", "you say they are")
+def own_loss_again(model, xb, yb, loss_fn):
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(F.cross_entropy(model(xb), yb), parameters)
+    pairs = zip(parameters, expected, strict=True)
+    return all(torch.allclose(p.grad, g, atol=1e-6) for p, g in pairs)
+
+
+@wrong("gradients_are_fresh", "lengths or sums alone")
 def norms_only(model, xb, yb, loss_fn):
     parameters = list(model.parameters())
     expected = torch.autograd.grad(loss_fn(model(xb), yb), parameters)
@@ -345,9 +434,7 @@ class CountingDown:
         return self.left == 0
 
     def restore(self, model):
-        with torch.no_grad():
-            for p, q in zip(model.parameters(), self.best[1].parameters(), strict=True):
-                p.copy_(q)
+        model.load_state_dict(self.best[1].state_dict())
 
 
 class Stopper:
@@ -385,16 +472,52 @@ class KeptByReference(Stopper):
         return model.state_dict()
 
 
+@wrong("early_stopping", "only a part")
+class ParametersOnly(Stopper):
+    def kept(self, model):
+        return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    def restore(self, model):
+        model.load_state_dict(self.best_weights, strict=False)
+
+
+@wrong("early_stopping", "not with the epoch before")
+class ComparedWithTheLast(Stopper):
+    def should_stop(self, val_loss, model):
+        stop = super().should_stop(val_loss, model)
+        self.best_loss = val_loss
+        return stop
+
+
+@wrong("early_stopping", "Use self.patience")
+class FixedPatience(Stopper):
+    def enough(self):
+        return self.waited >= 3
+
+
+@wrong("early_stopping", "must only look")
+class RestoresTooEarly(Stopper):
+    def should_stop(self, val_loss, model):
+        stop = super().should_stop(val_loss, model)
+        self.restore(model)
+        return stop
+
+
 @wrong("early_stopping", "without a copy")
 class ShallowCopy(Stopper):
     def kept(self, model):
         return model.state_dict().copy()
 
 
-@wrong("early_stopping", "one epoch late")
+@wrong("early_stopping", ">=, not >")
 class OneLate(Stopper):
     def enough(self):
         return self.waited > self.patience
+
+
+@right("early_stopping")
+def from_a_factory(patience):
+    return Stopper(patience)
 
 
 @wrong("early_stopping", "one epoch early")
@@ -413,7 +536,7 @@ class CounterNeverReset(Stopper):
         return self.enough()
 
 
-@wrong("early_stopping", "equal to the best")
+@wrong("early_stopping", "must count as a bad epoch")
 class EqualCounts(Stopper):
     def better(self, loss):
         return loss <= self.best_loss

@@ -72,7 +72,7 @@ def price_forgotten(table):
     return np.log1p(table[SIX[:-1]].to_numpy())
 
 
-@wrong("make_features", "changed the table")
+@wrong("make_features", "changed the data")
 def in_place(table):
     table[SIX] = np.log1p(table[SIX])
     return table[SIX]
@@ -83,7 +83,7 @@ def names_included(table):
     return table[["name", *SIX]].to_numpy()
 
 
-@wrong("make_features", "no column that is log1p of")
+@wrong("make_features", "natural logarithm")
 def another_logarithm(table):
     return np.log10(1 + table[SIX].to_numpy())
 
@@ -138,13 +138,13 @@ def test_part_untouched(X_train, X_test):
     return (X_train - X_train.mean(axis=0)) / X_train.std(axis=0), X_test
 
 
-@wrong("standardise", "scaled training part should be")
+@wrong("standardise", "by the variance")
 def by_the_variance(X_train, X_test):
     mean, variance = X_train.mean(axis=0), X_train.var(axis=0)
     return (X_train - mean) / variance, (X_test - mean) / variance
 
 
-@wrong("standardise", "changed the arrays")
+@wrong("standardise", "changed the data")
 def scaled_in_place(X_train, X_test):
     mean, std = X_train.mean(axis=0), X_train.std(axis=0)
     X_train -= mean
@@ -186,6 +186,21 @@ def quantiles_with_choice(y, score):
     draws = [np.random.choice(len(y), len(y)) for _ in range(1000)]
     aucs = [roc_auc_score(y[rows], score[rows]) for rows in draws]
     return np.quantile(aucs, 0.025), np.quantile(aucs, 0.975)
+
+
+@right("bootstrap_auc")
+def as_an_array(y, score):
+    return np.array(resampled(y, score, same_rows))
+
+
+@wrong("bootstrap_auc", "only one class")
+def resample_of_the_resample(y, score):
+    aucs = []
+    for _ in range(1000):
+        rows, _ = same_rows(len(y))
+        y, score = y[rows], score[rows]
+        aucs.append(roc_auc_score(y, score) if len(set(y)) == 2 else np.nan)
+    return np.percentile(aucs, [2.5, 97.5])
 
 
 @right("bootstrap_auc")
@@ -270,6 +285,11 @@ def divided(recorded_pct, factor):
 
 
 @wrong("true_gain", "whole columns")
+def only_if_split(recorded_pct, factor):
+    return ((1 + recorded_pct / 100) * factor - 1) * 100 if factor > 1 else recorded_pct
+
+
+@wrong("true_gain", "For three rows at once")
 def one_number_for_all(recorded_pct, factor):
     return float(((1 + np.mean(recorded_pct) / 100) * np.mean(factor) - 1) * 100)
 
@@ -300,6 +320,17 @@ def always_one_half(y, probability, threshold):
     return with_scikit_learn(y, probability, 0.5)
 
 
+@wrong("precision_recall", "use >=")
+def strictly_above(y, probability, threshold):
+    return with_scikit_learn(y, probability, threshold + 1e-9)
+
+
+@wrong("precision_recall", "precision is 0, not nan")
+def nan_without_hits(y, probability, threshold):
+    precision, recall = with_scikit_learn(y, probability, threshold)
+    return precision or np.nan, recall
+
+
 @wrong("precision_recall", "not by all rows")
 def over_all_rows(y, probability, threshold):
     picked = probability >= threshold
@@ -313,13 +344,13 @@ def specificity(y, probability, threshold):
     return precision, ((probability < threshold) & (y == 0)).sum() / (y == 0).sum()
 
 
-@wrong("precision_recall", "return float('nan')")
+@wrong("precision_recall", "precision has no value")
 def zero_instead_of_nan(y, probability, threshold):
     answer = (probability >= threshold).astype(int)
     return precision_score(y, answer, zero_division=0), recall_score(y, answer)
 
 
-@wrong("precision_recall", "return float('nan')")
+@wrong("precision_recall", "You divide by zero")
 def division_by_zero(y, probability, threshold):
     picked = [bool(p >= threshold) for p in probability]
     hits = sum(a and b == 1 for a, b in zip(picked, y, strict=True))
