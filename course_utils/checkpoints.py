@@ -20,16 +20,19 @@ def clone(state):
         return {key: clone(value) for key, value in state.items()}
     if isinstance(state, list):
         return [clone(value) for value in state]
+    if isinstance(state, np.generic):  # a NumPy number could be saved, but not safely loaded
+        return state.item()
     return state
 
 
 class TrainingState:
     """All that a run of `train` changes: weights, optimizer, schedule, history, random numbers.
 
-    `best_weights` is the `state_dict` of the best epoch so far, or None.
+    `best_weights` is the `state_dict` of the best epoch so far, or None. `loaders` are those whose
+    random generators belong to the run.
     """
 
-    def __init__(self, model, optimizer, scheduler, scaler, history, loader):
+    def __init__(self, model, optimizer, scheduler, scaler, history, loaders, patience):
         self.best_weights = None
         parts = {
             "model": model,
@@ -39,7 +42,8 @@ class TrainingState:
             "history": history,
         }
         self._parts = {name: part for name, part in parts.items() if part is not None}
-        self._generators = generators_of(loader)
+        self._generators = [g for loader in loaders for g in generators_of(loader)]
+        self._settings = _settings(model, optimizer, scheduler, patience, self._generators)
 
     def snapshot(self):
         """A copy of everything but the random numbers, to `restore` later in the same run."""
@@ -61,7 +65,7 @@ class TrainingState:
         content = {
             **self.snapshot(),
             "random": random_state(self._generators),
-            "kinds": self._kinds(),
+            "settings": self._settings,
             "format": _FORMAT,
         }
         try:
@@ -80,12 +84,14 @@ class TrainingState:
         if not Path(path).exists():
             return
         content = _read(path)
-        advice = "Call train with the same arguments as before, or choose another file."
-        if content["kinds"] != self._kinds():
-            raise ValueError(
-                f"checkpoint={str(path)!r} was made with {_listed(content['kinds'])}, but this run "
-                f"has {_listed(self._kinds())}. {advice}"
-            )
+        saved, advice = content["settings"], "Call train as before, or choose another file."
+        for name in {**saved, **self._settings}:
+            then, now = saved.get(name, "none"), self._settings.get(name, "none")
+            if then != now:
+                raise ValueError(
+                    f"checkpoint={str(path)!r} was made by another run: its {name} was {then}, "
+                    f"here it is {now}. {advice}"
+                )
         if _shapes(content["model"]) != _shapes(self._parts["model"].state_dict()):
             raise ValueError(
                 f"checkpoint={str(path)!r} was made with a model of other layers or widths. {advice}"
@@ -94,14 +100,26 @@ class TrainingState:
         try:
             self.restore(content)
             set_random_state(content["random"], self._generators)
-        except (KeyError, RuntimeError, ValueError) as error:
+        except Exception as error:  # whatever a part does with a state that is not its own
             self.restore(before)
             raise ValueError(
                 f"checkpoint={str(path)!r} does not fit this run ({error}). {advice}"
             ) from error
+        print(f"Going on after epoch {self._parts['history'].epochs}, from {path}.")
 
-    def _kinds(self):
-        return {name: type(part).__name__ for name, part in self._parts.items()}
+
+def _settings(model, optimizer, scheduler, patience, generators):
+    """What must be the same when a run goes on, as text by name."""
+    settings = {"model": type(model).__name__, "optimizer": type(optimizer).__name__}
+    settings |= {f"optimizer's {name}": str(value) for name, value in optimizer.defaults.items()}
+    if scheduler is not None:
+        settings["scheduler"] = type(scheduler).__name__
+        lengths = ("T_max", "T_0", "total_steps", "total_iters", "step_size", "milestones")
+        known = {name: getattr(scheduler, name) for name in lengths if hasattr(scheduler, name)}
+        settings |= {f"scheduler's {name}": str(value) for name, value in known.items()}
+    settings["patience"] = "set" if patience is not None else "not set"
+    settings["number of random generators"] = str(len(generators))
+    return settings
 
 
 def _write_atomically(content, path):
@@ -114,7 +132,7 @@ def _write_atomically(content, path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
@@ -126,6 +144,10 @@ def _read(path):
     )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise ValueError(
+            f"checkpoint={str(path)!r} can't be read ({error.strerror}). Check its permissions."
+        ) from error
     except Exception as error:  # torch.load raises whatever the damaged bytes lead it to
         raise ValueError(damaged) from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
@@ -133,19 +155,17 @@ def _read(path):
     return content
 
 
-def _listed(kinds):
-    return ", ".join(f"{name} {kind}" for name, kind in kinds.items() if name != "history")
-
-
 def _shapes(weights):
-    return {name: value.shape for name, value in weights.items()}
+    return {name: getattr(value, "shape", None) for name, value in weights.items()}
 
 
 def generators_of(loader):
     """The random generators that a loader draws from, besides PyTorch's global one."""
-    sources = [loader, getattr(loader, "sampler", None)]
-    generators = [getattr(source, "generator", None) for source in sources]
-    return [generator for generator in generators if generator is not None]
+    sampler, batch_sampler = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
+    inner = [getattr(outer, "sampler", None) for outer in (sampler, batch_sampler)]
+    found = [getattr(source, "generator", None) for source in (loader, sampler, *inner)]
+    unique = {id(g): g for g in found if isinstance(g, torch.Generator)}
+    return list(unique.values())
 
 
 def random_state(generators=()):

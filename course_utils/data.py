@@ -66,8 +66,8 @@ def spiral(n=1000, noise=0.02, seed=0):
 def _generator(n, noise, seed):
     if not isinstance(n, int) or n < 2:
         raise ValueError(f"n is the number of points, a whole number of at least 2; got {n!r}.")
-    if noise < 0:
-        raise ValueError(f"noise is a standard deviation and can't be negative; got {noise!r}.")
+    if not (isinstance(noise, int | float) and 0 <= noise < math.inf):
+        raise ValueError(f"noise is a standard deviation, a number from 0; got {noise!r}.")
     return torch.Generator().manual_seed(seed)
 
 
@@ -127,7 +127,7 @@ def _read_csv(name):
     return pd.read_csv(path, parse_dates=["listing_date"])
 
 
-class _TensorBatches(Dataset):
+class TensorBatches(Dataset):
     """Rows of tensors of equal length, fetched a batch at a time by one indexing operation."""
 
     def __init__(self, tensors):
@@ -143,7 +143,8 @@ class _TensorBatches(Dataset):
         return self[torch.tensor(indices)]
 
 
-def _as_fetched(batch):
+def as_fetched(batch):
+    """The collate function of a loader whose data set gives whole batches."""
     return batch
 
 
@@ -169,9 +170,9 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
     if len(set(lengths)) > 1:
         raise ValueError(f"tensor_loader needs tensors of equal length; got lengths {lengths}.")
     return DataLoader(
-        _TensorBatches(tensors),
+        TensorBatches(tensors),
         batch_size=batch_size,
         shuffle=shuffle,
-        collate_fn=_as_fetched,
+        collate_fn=as_fetched,
         **options,
     )

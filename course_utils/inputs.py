@@ -1,23 +1,39 @@
 """What `train` is given, looked at before any work: each mistake gets one sentence that helps."""
 
 import math
+import warnings
 from collections.abc import Iterator
+from operator import length_hint
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+)
 
 from .checkpoints import generators_of, random_state, set_random_state
+from .data import TensorBatches, as_fetched
 
 _LOSS_FUNCTIONS = {
     F.cross_entropy: nn.CrossEntropyLoss,
     F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+    F.nll_loss: nn.NLLLoss,
     F.mse_loss: nn.MSELoss,
     F.l1_loss: nn.L1Loss,
+    F.smooth_l1_loss: nn.SmoothL1Loss,
+    F.huber_loss: nn.HuberLoss,
 }
+_CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss)
 _BINARY_LOSSES = (nn.BCEWithLogitsLoss, nn.BCELoss)
 _ELEMENTWISE_LOSSES = (*_BINARY_LOSSES, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 
@@ -48,6 +64,7 @@ def check_arguments(
     """
     _check_kind("model", model, nn.Module, "a model, as in mlp(2, 64, 2)")
     _check_loader("train_loader", train_loader)
+    _check_batch_norm(model, train_loader)
     if val_loader is not None:
         _check_loader("val_loader", val_loader)
     if isinstance(loss_fn, type):
@@ -56,7 +73,7 @@ def check_arguments(
             f"Make one with parentheses: nn.{loss_fn.__name__}()."
         )
     _check_callable("loss_fn", loss_fn)
-    if getattr(loss_fn, "reduction", "mean") != "mean":
+    if getattr(loss_fn, "reduction", "mean") in ("sum", "none"):
         raise ValueError(
             f'loss_fn has reduction="{loss_fn.reduction}", but train records mean losses. '
             'Use reduction="mean", which is the default.'
@@ -67,6 +84,9 @@ def check_arguments(
         raise ValueError(f'scheduler_step must be "epoch" or "batch"; got {scheduler_step!r}.')
     if scheduler is not None:
         _check_scheduler(scheduler, scheduler_step, optimizer, train_loader, val_loader, epochs)
+        if isinstance(scheduler, OneCycleLR):
+            done = 0 if checkpoint is not None else scheduler.last_epoch
+            _check_one_cycle(scheduler, scheduler_step, train_loader, epochs, done)
     if patience is not None:
         _check_whole_number("patience", patience)
         if val_loader is None:
@@ -83,7 +103,7 @@ def check_arguments(
         _check_checkpoint(checkpoint)
     if metric is not None:
         _check_callable("metric", metric)
-    if callable(callbacks) or not hasattr(callbacks, "__iter__"):
+    if not isinstance(callbacks, list | tuple):
         raise TypeError("callbacks is a list of functions; put brackets around it: callbacks=[f].")
     for callback in callbacks:
         _check_callable("each of callbacks", callback)
@@ -99,7 +119,8 @@ def check_data(name, loader, model, loss_fn, device):
     state = random_state(generators)
     try:
         batch = _first_batch(name, loader)
-        _check_batch(name, batch)
+        for each in loader if isinstance(loader, list | tuple) else [batch]:
+            _check_batch(name, each)
         xb, yb = (tensor.to(device) for tensor in batch)
         logits = _try_forward(name, model, xb)
         for X, y in _in_memory(loader) or [batch]:
@@ -137,19 +158,37 @@ def _check_whole_number(name, value):
 
 def _check_loader(name, loader):
     help_ = "Wrap your data: tensor_loader(X, y, batch_size=64)."
-    if isinstance(loader, torch.Tensor | Dataset):
+    if isinstance(loader, type):
+        raise TypeError(f"{name} is the class {loader.__name__}, not a loader. {help_}")
+    if isinstance(loader, torch.Tensor | Dataset | dict | str) or not hasattr(loader, "__iter__"):
         raise TypeError(f"{name} is a {type(loader).__name__}, not a loader. {help_}")
     if isinstance(loader, Iterator):
         raise TypeError(
             f"{name} is a {type(loader).__name__} that can be gone through only once, and every "
             f"epoch needs it again. {help_}"
         )
-    if not hasattr(loader, "__iter__"):
-        raise TypeError(f"{name} must be a DataLoader; got {type(loader).__name__}. {help_}")
-    if hasattr(loader, "__len__") and len(loader) == 0:
+    if length_hint(loader, 1) == 0:
         raise ValueError(
             f"{name} is empty: it has no batches. Has the data any rows, and with drop_last=True "
             "at least batch_size of them?"
+        )
+    if isinstance(loader, tuple | list) and not isinstance(loader[0], tuple | list):
+        raise TypeError(
+            f"{name} is a {type(loader).__name__} of {type(loader[0]).__name__}s, not of batches "
+            f"(xb, yb). {help_}"
+        )
+
+
+def _check_batch_norm(model, loader):
+    """BatchNorm1d can't train on a batch with a single row, and the last batch may be one."""
+    if not any(isinstance(layer, nn.BatchNorm1d) for layer in model.modules()):
+        return
+    batch_size, sampler = getattr(loader, "batch_size", None), getattr(loader, "sampler", ())
+    if batch_size and not loader.drop_last and length_hint(sampler) % batch_size == 1 % batch_size:
+        raise ValueError(
+            f"train_loader's last batch has a single row ({len(sampler)} rows in batches of "
+            f"{batch_size}), and BatchNorm needs two. Pass drop_last=True to the loader, or choose "
+            "another batch size."
         )
 
 
@@ -169,6 +208,11 @@ def _check_optimizer(optimizer, model, loss_fn):
     if isinstance(loss_fn, nn.Module):
         known |= {id(parameter) for parameter in loss_fn.parameters()}
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if not any(parameter.requires_grad for parameter in held):
+        raise ValueError(
+            "optimizer holds only frozen parameters (requires_grad=False), so nothing would be "
+            "learned. Give it the parameters that are to be trained."
+        )
     foreign = sum(id(parameter) not in known for parameter in held)
     if foreign:
         raise ValueError(
@@ -201,15 +245,19 @@ def _check_scheduler(scheduler, scheduler_step, optimizer, train_loader, val_loa
                 "scheduler=ReduceLROnPlateau looks at the validation loss, so train needs a "
                 "val_loader."
             )
-    if isinstance(scheduler, OneCycleLR) and hasattr(train_loader, "__len__"):
-        needed = epochs * (len(train_loader) if scheduler_step == "batch" else 1)
-        if scheduler.total_steps != needed:
-            raise ValueError(
-                f"scheduler=OneCycleLR was built for {scheduler.total_steps} steps, but this run "
-                f'makes {needed} with scheduler_step="{scheduler_step}". OneCycleLR is meant for '
-                'scheduler_step="batch" and total_steps=epochs * len(train_loader), here '
-                f"{epochs * len(train_loader)}."
-            )
+
+
+def _check_one_cycle(scheduler, scheduler_step, train_loader, epochs, done):
+    steps = length_hint(train_loader)
+    needed = epochs * (steps if scheduler_step == "batch" else 1)
+    left = scheduler.total_steps - done
+    if steps and left != needed:
+        raise ValueError(
+            f"scheduler=OneCycleLR has {left} of its {scheduler.total_steps} steps left, but this "
+            f'run makes {needed} with scheduler_step="{scheduler_step}". Build it for this run: '
+            f'scheduler_step="batch" and total_steps=epochs * len(train_loader), here '
+            f"{epochs * steps}."
+        )
 
 
 def _check_checkpoint(checkpoint):
@@ -231,40 +279,52 @@ def _first_batch(name, loader):
     """The first batch; of a map-style DataLoader without starting its worker processes."""
     dataset = getattr(loader, "dataset", None)
     map_style = isinstance(loader, DataLoader) and not isinstance(dataset, IterableDataset)
-    if map_style and loader.batch_sampler is not None:
-        indices = next(iter(loader.batch_sampler))
-        fetch = getattr(dataset, "__getitems__", None)
-        return loader.collate_fn(fetch(indices) if fetch else [dataset[i] for i in indices])
-    for batch in loader:
-        return batch
+    try:
+        if map_style and loader.batch_sampler is not None:
+            fetch = getattr(dataset, "__getitems__", lambda indices: [dataset[i] for i in indices])
+            for indices in loader.batch_sampler:
+                return loader.collate_fn(fetch(indices))
+        else:
+            for batch in loader:
+                return batch
+    except Exception as error:  # as in _try_forward
+        raise ValueError(f"{name} can't give its first batch ({_in_short(error)}).") from error
     raise ValueError(f"{name} is empty: it gave no batch.")
 
 
 def _in_memory(loader):
-    """All of `loader`'s data as pairs (X, y), where it lies in memory; else an empty list."""
+    """All data of the loader as pairs (X, y), if it hands tensors on unchanged; else nothing."""
     if isinstance(loader, list | tuple):
         return loader
-    dataset = getattr(loader, "dataset", None)
-    rows = slice(None)
-    if isinstance(dataset, Subset):
-        dataset, rows = dataset.dataset, torch.as_tensor(dataset.indices)
-    tensors = getattr(dataset, "tensors", ())
-    return [tuple(tensor[rows] for tensor in tensors)] if len(tensors) == 2 else []
+    if (
+        not isinstance(loader, DataLoader)
+        or loader.collate_fn not in (default_collate, as_fetched)
+        or type(loader.sampler) not in (SequentialSampler, RandomSampler)
+    ):
+        return []
+    dataset, rows = loader.dataset, slice(None)
+    while isinstance(dataset, Subset):
+        indices = torch.as_tensor(dataset.indices)
+        dataset, rows = dataset.dataset, indices[rows]
+    if type(dataset) not in (TensorDataset, TensorBatches) or len(dataset.tensors) != 2:
+        return []
+    return [tuple(tensor[rows] for tensor in dataset.tensors)]
 
 
 def _check_batch(name, batch):
     if not (isinstance(batch, tuple | list) and len(batch) == 2):
         got = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise TypeError(f"{name} must give pairs (xb, yb); its first batch is {got}.")
+        raise TypeError(f"{name} must give pairs of tensors (xb, yb); a batch of it is {got}.")
     for part, tensor in zip(("xb", "yb"), batch, strict=True):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(
-                f"{name} must give tensors; {part} of its first batch is a {type(tensor).__name__}."
+                f"{name} must give tensors; {part} is a {type(tensor).__name__}. Convert it with "
+                "torch.as_tensor."
             )
     xb, yb = batch
-    if xb.ndim == 0 or yb.ndim == 0 or len(xb) != len(yb):
+    if xb.ndim == 0 or yb.ndim == 0 or len(xb) != len(yb) or len(xb) == 0:
         raise ValueError(
-            f"{name} must give as many labels as examples; its first batch has xb "
+            f"{name} must give one label for each example, and at least one; a batch of it has xb "
             f"{list(xb.shape)} and yb {list(yb.shape)}."
         )
 
@@ -311,7 +371,7 @@ def _forward_error(name, model, xb, error):
         )
     return ValueError(
         f"{name} gives inputs of shape {list(xb.shape)} and {xb.dtype}, and the model can't take "
-        f"them ({str(error).splitlines()[0] if str(error) else type(error).__name__})."
+        f"them ({_in_short(error)})."
     )
 
 
@@ -319,9 +379,9 @@ def _check_labels(name, loss_fn, logits, y, X):
     if len(y) != len(X):
         raise ValueError(f"{name} has {len(X)} inputs but {len(y)} labels.")
     kind = _LOSS_FUNCTIONS.get(loss_fn, type(loss_fn))
-    if issubclass(kind, nn.CrossEntropyLoss):
-        _check_class_labels(name, getattr(loss_fn, "ignore_index", -100), logits, y)
-    elif issubclass(kind, _ELEMENTWISE_LOSSES):
+    if kind in _CLASS_LOSSES:
+        _check_class_labels(name, kind, getattr(loss_fn, "ignore_index", -100), logits, y)
+    elif kind in _ELEMENTWISE_LOSSES:
         _check_number_labels(name, kind, logits, y)
 
 
@@ -336,17 +396,17 @@ def _check_number_labels(name, kind, logits, y):
             f"{name} gives labels of {y.dtype}, but {kind.__name__} compares them with the "
             "model's outputs as numbers. Convert them with y.float()."
         )
-    if issubclass(kind, _BINARY_LOSSES) and bool(((y < 0) | (y > 1)).any()):
+    if kind in _BINARY_LOSSES and bool(((y < 0) | (y > 1)).any()):
         raise ValueError(
             f"{name} has labels from {y.min().item():g} to {y.max().item():g}, but "
             f"{kind.__name__} needs labels between 0 and 1."
         )
 
 
-def _check_class_labels(name, ignore_index, logits, y):
+def _check_class_labels(name, kind, ignore_index, logits, y):
     if logits.ndim < 2:
         raise ValueError(
-            f"the model's outputs have shape {list(logits.shape)}, but CrossEntropyLoss needs one "
+            f"the model's outputs have shape {list(logits.shape)}, but {kind.__name__} needs one "
             "logit for each class, [N, C]. For a single logit use nn.BCEWithLogitsLoss()."
         )
     if y.is_floating_point() and y.shape[1:] == logits.shape[1:]:
@@ -354,12 +414,12 @@ def _check_class_labels(name, ignore_index, logits, y):
     if y.ndim == 2 and logits.ndim == 2:
         advice = "y.squeeze(1)" if y.shape[1] == 1 else "y.argmax(dim=1)"
         raise ValueError(
-            f"{name} gives labels of shape [N{_rest(y)}], but CrossEntropyLoss needs class numbers "
-            f"of shape [N]. Make them so with {advice}{'.long()' * y.is_floating_point()}."
+            f"{name} gives labels of shape [N{_rest(y)}], but {kind.__name__} needs class "
+            f"numbers of shape [N]. Make them so with {advice}{'.long()' * y.is_floating_point()}."
         )
     if y.dtype != torch.int64:
         raise TypeError(
-            f"{name} gives labels of {y.dtype}, but CrossEntropyLoss needs class numbers of "
+            f"{name} gives labels of {y.dtype}, but {kind.__name__} needs class numbers of "
             "torch.int64. Convert them with y.long()."
         )
     n_classes = logits.shape[1]
@@ -374,12 +434,14 @@ def _check_class_labels(name, ignore_index, logits, y):
 
 def _try_loss(name, loss_fn, logits, yb):
     try:
-        loss = loss_fn(logits, yb)
+        with warnings.catch_warnings():  # PyTorch only warns when shapes broadcast
+            warnings.filterwarnings("error", message="Using a target size")
+            loss = loss_fn(logits, yb)
     except Exception as error:  # as in _try_forward
         raise ValueError(
             f"{name}: loss_fn can't compare the model's outputs {list(logits.shape)} of "
             f"{logits.dtype} with labels {list(yb.shape)} of {yb.dtype} "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})."
+            f"({_in_short(error)})."
         ) from error
     if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
         raise ValueError("loss_fn must return one number, a tensor without dimensions.")
@@ -388,6 +450,11 @@ def _try_loss(name, loss_fn, logits, yb):
             "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
             "all parameters frozen, or does the model or loss_fn use .detach() or no_grad()?"
         )
+
+
+def _in_short(error):
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _rest(tensor):

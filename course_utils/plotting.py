@@ -109,8 +109,13 @@ def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        logits = model(grid.to(next(model.parameters()).device)).cpu()
+        logits = model(grid.to(next(model.parameters()))).float().cpu()
     model.train(was_training)
+    if logits.ndim != 2 or logits.shape[1] > 2:
+        raise ValueError(
+            f"plot_decision_boundary is for models of two classes, with outputs [N, 1] or [N, 2]; "
+            f"this one gives {list(logits.shape)}."
+        )
     probability = logits.softmax(1)[:, 1] if logits.shape[1] == 2 else logits.sigmoid()[:, 0]
     probability = probability.reshape(resolution, resolution).T.numpy()
     x1, x2 = x1.numpy(), x2.numpy()

@@ -4,6 +4,7 @@ import math
 import time
 import warnings
 from contextlib import nullcontext
+from operator import length_hint
 
 import torch
 from torch import nn
@@ -51,6 +52,8 @@ class WeightedMean:
         self.count += n
 
     def value(self):
+        if self.count == 0:
+            raise ValueError("The loader gave no batches. Can it be gone through only once?")
         return float(self.total) / self.count
 
 
@@ -91,6 +94,9 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
 
     Returns two floats; the second is NaN for `metric=None`. Runs in evaluation mode, without
     gradients, and puts the model back into the mode it was in. `device=None` is the model's own.
+
+    Each batch counts with its number of rows, so with class weights or `ignore_index` in the loss
+    the mean is an approximation. `accuracy` counts ignored labels as wrong.
     """
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), "cpu")
@@ -200,9 +206,12 @@ def train(
     - `progress`: show a progress bar
 
     Ctrl-C, or the notebook's stop button, ends the run early: model, optimizer and history are
-    put back to the end of the last finished epoch, and the history is returned.
+    put back to the end of the last finished epoch (with `patience` the model to the best one), and
+    the history is returned.
 
-    Raises ValueError or TypeError, before any weight changes, if an argument can't work.
+    Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
+    one batch of each loader is looked at first, with the random generators put back afterwards; a
+    data set that counts its calls notices.
     """
     device = inputs.check_device(pick_device() if device is None else device)
     inputs.check_arguments(
@@ -212,13 +221,14 @@ def train(
     model.to(device)
     inputs.check_data("train_loader", train_loader, model, loss_fn, device)
     if val_loader is not None:
-        logits, yb = inputs.check_data("val_loader", val_loader, model, loss_fn, device)
-        if metric is accuracy:
-            accuracy(logits, yb)
+        batch = inputs.check_data("val_loader", val_loader, model, loss_fn, device)
+        _check_metric(metric, loss_fn, *batch)
 
     history = History()
     autocast, scaler = mixed_precision(amp, device)
-    state = checkpoints.TrainingState(model, optimizer, scheduler, scaler, history, train_loader)
+    state = checkpoints.TrainingState(
+        model, optimizer, scheduler, scaler, history, (train_loader, val_loader), patience
+    )
     if checkpoint is not None:
         state.resume(checkpoint)
     last_epoch_end = state.snapshot()
@@ -226,7 +236,7 @@ def train(
     bar = _progress_bar(train_loader, epochs, history.epochs, progress)
     try:
         while history.epochs < epochs and not _out_of_patience(history, patience):
-            start, lr = time.perf_counter(), optimizer.param_groups[0]["lr"]
+            start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
             model.train()
             mean_loss = WeightedMean()
             for xb, yb in train_loader:
@@ -258,16 +268,16 @@ def train(
             if patience is not None and history.best_epoch == history.epochs:
                 state.best_weights = checkpoints.clone(model.state_dict())
             last_epoch_end = state.snapshot()
-            if checkpoint is not None:
-                state.save(checkpoint)
             bar.set_postfix(
                 train_loss=history["train_loss"][-1], val_loss=val_loss, val_acc=val_acc
             )
             for callback in callbacks:
                 callback(history.epochs, model, history)
+            if checkpoint is not None:
+                state.save(checkpoint)  # last, since a callback may draw random numbers
     except KeyboardInterrupt:
         state.restore(last_epoch_end)
-        print(f"Stopped. Model and history are those of the end of epoch {history.epochs}.")
+        print(f"Stopped at the end of epoch {history.epochs}, the last one that was finished.")
     finally:
         bar.close()
     if state.best_weights is not None:
@@ -289,6 +299,24 @@ def mixed_precision(amp, device):
     return torch.autocast(device.type, dtype=amp), scaler
 
 
+def _check_metric(metric, loss_fn, logits, yb):
+    if metric is accuracy and isinstance(loss_fn, nn.BCELoss):
+        raise ValueError(
+            "metric=accuracy reads logits, but BCELoss works on probabilities. Leave the Sigmoid "
+            "out of the model and use nn.BCEWithLogitsLoss(), or pass your own metric."
+        )
+    try:
+        if metric is not None:
+            float(metric(logits.detach(), yb))
+    except TypeError as error:
+        raise TypeError(
+            f"metric must take (logits, labels) and return one number ({error})."
+        ) from error
+    except ValueError:
+        if metric is accuracy:
+            raise  # another metric may be unable to judge a single batch
+
+
 def _out_of_patience(history, patience):
     return patience is not None and history.epochs - (history.best_epoch or 0) >= patience
 
@@ -306,10 +334,10 @@ def _warn_if_diverged(history):
 def _progress_bar(loader, epochs, done, shown):
     from tqdm.auto import tqdm
 
-    steps = len(loader) if hasattr(loader, "__len__") else None
+    steps = length_hint(loader)  # 0 if it has no length
     return tqdm(
-        total=steps and epochs * steps,
-        initial=steps * done if steps else 0,
+        total=epochs * steps or None,
+        initial=steps * done,
         disable=not shown,
         desc="training",
         unit="step",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from course_utils import mlp, moons, tensor_loader, train
 
@@ -17,17 +18,20 @@ X, y = moons(160, seed=0)
 LOSS = nn.CrossEntropyLoss()
 
 
-def run(checkpoint=None, epochs=6, stop_after=None, width=16, **options):
+def run(checkpoint=None, epochs=6, stop_after=None, width=16, lr=0.02, **options):
     """A run with everything that draws random numbers or carries state from epoch to epoch."""
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
     model = mlp(2, width, 2, dropout=0.3)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6)
     generator = torch.Generator().manual_seed(1)
     train_loader = tensor_loader(X[:120], y[:120], batch_size=16, shuffle=True, generator=generator)
-    val_loader = tensor_loader(X[120:], y[120:], batch_size=40)
+    val_generator = torch.Generator().manual_seed(2)
+    val_loader = tensor_loader(
+        X[120:], y[120:], batch_size=16, shuffle=True, generator=val_generator
+    )
 
     def stop(epoch, model, history):
         if epoch == stop_after:
@@ -59,6 +63,39 @@ def test_a_run_that_was_stopped_and_called_again_equals_an_unbroken_one(tmp_path
     resumed, resumed_history = run(path)
     assert measured(resumed_history) == measured(history)
     assert same_weights(model, resumed)
+
+
+def test_resuming_says_where_it_goes_on(tmp_path, capsys):
+    run(tmp_path / "run.pt", epochs=2)
+    assert capsys.readouterr().out == ""
+    run(tmp_path / "run.pt", epochs=3)
+    assert "Going on after epoch 2, from" in capsys.readouterr().out
+
+
+def test_a_learning_rate_from_numpy_can_be_saved_and_loaded(tmp_path):
+    for _ in range(2):
+        _, history = run(tmp_path / "run.pt", lr=np.logspace(-2, -1, 3)[1])
+    assert history.epochs == run(lr=np.logspace(-2, -1, 3)[1])[1].epochs
+
+
+def test_a_generator_inside_a_batch_sampler_belongs_to_the_state(tmp_path):
+    def go(path, stop_after):
+        torch.manual_seed(0)
+        sampler = RandomSampler(range(160), generator=torch.Generator().manual_seed(3))
+        loader = DataLoader(TensorDataset(X, y), batch_sampler=BatchSampler(sampler, 16, False))
+        model = mlp(2, 8, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def stop(epoch, model, history):
+            if epoch == stop_after:
+                raise ConnectionError
+
+        options = {"checkpoint": path, "callbacks": [stop], "progress": False}
+        return train(model, loader, None, LOSS, optimizer, 4, **options)
+
+    with pytest.raises(ConnectionError):
+        go(tmp_path / "run.pt", 2)
+    assert go(tmp_path / "run.pt", None)["train_loss"] == go(None, None)["train_loss"]
 
 
 def test_a_finished_run_called_again_returns_its_result_at_once(tmp_path):
@@ -131,6 +168,11 @@ print(json.dumps([history["train_loss"], history["val_loss"], weights.tolist()])
 """
 
 
+def result(output):
+    """What the script printed last; before, it may have said where it goes on."""
+    return json.loads(output.splitlines()[-1])
+
+
 def test_a_run_killed_again_and_again_at_random_moments_ends_bit_identical(tmp_path, pytestconfig):
     command = [sys.executable, "-c", SCRIPT.format(root=str(pytestconfig.rootpath))]
 
@@ -156,7 +198,7 @@ def test_a_run_killed_again_and_again_at_random_moments_ends_bit_identical(tmp_p
         kills += 1
     assert kills >= 3
     resumed, _ = start(path).communicate()
-    assert json.loads(resumed) == json.loads(unbroken)
+    assert result(resumed) == result(unbroken)
 
 
 def test_the_file_is_replaced_atomically_and_nothing_else_is_left(tmp_path, monkeypatch):
@@ -204,8 +246,12 @@ def test_a_checkpoint_of_another_run_is_refused_with_a_reason(tmp_path):
     run(path, epochs=1)
     with pytest.raises(ValueError, match="other layers or widths"):
         run(path, width=8)
-    with pytest.raises(ValueError, match=r"scheduler CosineAnnealingLR.*but this run has"):
+    with pytest.raises(ValueError, match="its scheduler was CosineAnnealingLR, here it is none"):
         run(path, scheduler=None)
+    with pytest.raises(ValueError, match=r"optimizer's lr was 0\.02, here it is 0\.5"):
+        run(path, lr=0.5)
+    with pytest.raises(ValueError, match="patience was set, here it is not set"):
+        run(path, patience=None)
     torch.save({"model": {}}, path)
     with pytest.raises(ValueError, match="not a checkpoint of this course"):
         run(path)

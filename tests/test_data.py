@@ -43,7 +43,10 @@ def test_without_noise_points_lie_on_their_curves():
     assert torch.equal(y == 1, X.prod(dim=1) < 0)
 
 
-@pytest.mark.parametrize(("n", "noise", "word"), [(1, 0.1, "at least 2"), (10, -1, "negative")])
+@pytest.mark.parametrize(
+    ("n", "noise", "word"),
+    [(1, 0.1, "at least 2"), (10, -1, "number from 0"), (10, float("nan"), "number from 0")],
+)
 def test_impossible_toy_data_is_refused(n, noise, word):
     with pytest.raises(ValueError, match=word):
         moons(n, noise=noise)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.optim import lr_scheduler
-from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
+from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate, random_split
 
 from course_utils import mlp, moons, tensor_loader, train
 
@@ -51,6 +51,20 @@ def attempt(
 with_nan = X.clone()
 with_nan[77, 1] = float("nan")
 SINGLE, SINGLE_LOSS = mlp(2, 8, 1), nn.BCEWithLogitsLoss()
+
+
+NORMED = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+FROZEN = mlp(2, 8, 2).requires_grad_(False)
+
+
+class Failing(Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        if index == 3:
+            raise KeyError(3)
+        return X[index], y[index]
 
 
 class Detached(nn.Module):
@@ -125,16 +139,25 @@ BAD = {
     "a tensor": (dict(train_loader=X), TypeError, ["train_loader is a Tensor", "tensor_loader("]),
     "a dataset": (dict(train_loader=TensorDataset(X, y)), TypeError, ["TensorDataset", "tensor_loader("]),
     "a generator": (dict(train_loader=(b for b in [(X, y)])), TypeError, ["only once"]),
-    "a number": (dict(train_loader=3), TypeError, ["must be a DataLoader"]),
+    "a number": (dict(train_loader=3), TypeError, ["int, not a loader"]),
     "no batches": (dict(train_loader=[]), ValueError, ["train_loader is empty"]),
     "nothing left after drop_last": (
         dict(train_loader=tensor_loader(X, y, batch_size=128, drop_last=True)), ValueError, ["drop_last"],
     ),
     "an empty validation loader": (dict(val_loader=[]), ValueError, ["val_loader is empty"]),
-    "batches without labels": (dict(train_loader=[X]), TypeError, ["pairs (xb, yb)", "Tensor"]),
+    "batches without labels": (dict(train_loader=[X]), TypeError, ["list of Tensors", "tensor_loader("]),
     "batches of three": (dict(train_loader=[(X, y, y)]), TypeError, ["3 parts"]),
     "arrays": (dict(train_loader=[(X.numpy(), y.numpy())]), TypeError, ["xb", "ndarray"]),
-    "unequal lengths": (dict(train_loader=[(X, y[:50])]), ValueError, ["as many labels as examples"]),
+    "the data instead of a loader": (dict(train_loader=(X, y)), TypeError, ["tensor_loader("]),
+    "a loader class": (dict(train_loader=DataLoader), TypeError, ["class DataLoader", "tensor_loader("]),
+    "a dictionary": (dict(train_loader={"X": X}), TypeError, ["dict", "tensor_loader("]),
+    "a bad batch later in a list": (dict(train_loader=[(X, y), None]), TypeError, ["NoneType"]),
+    "an empty batch": (dict(train_loader=[(X[:0], y[:0])]), ValueError, ["at least one"]),
+    "a data set that fails": (dict(train_loader=DataLoader(Failing(), batch_size=4)), ValueError, ["KeyError: 3"]),
+    "a single row left for BatchNorm": (
+        dict(model=NORMED, train_loader=tensor_loader(X[:97], y[:97], batch_size=32)), ValueError, ["drop_last=True"],
+    ),
+    "unequal lengths": (dict(train_loader=[(X, y[:50])]), ValueError, ["one label for each example"]),
     # model, loss, optimizer
     "a model class": (dict(model=nn.Linear, optimizer=sgd(MODEL)), TypeError, ["model is the class Linear"]),
     "no model": (dict(model=3, optimizer=sgd(MODEL)), TypeError, ["model must be", "int"]),
@@ -153,6 +176,19 @@ BAD = {
     "an optimizer that needs a closure": (
         dict(model=MODEL, optimizer=torch.optim.LBFGS(MODEL.parameters())), ValueError, ["LBFGS"],
     ),
+    "only frozen parameters": (
+        dict(model=FROZEN, optimizer=sgd(FROZEN)), ValueError, ["only frozen parameters"],
+    ),
+    "probabilities with accuracy": (
+        dict(model=nn.Sequential(mlp(2, 8, 1), nn.Sigmoid()), loss_fn=nn.BCELoss(), y=y[:, None].float()),
+        ValueError, ["BCEWithLogitsLoss"],
+    ),
+    "hidden broadcasting": (
+        dict(model=SINGLE, loss_fn=lambda a, b: F.mse_loss(a, b), y=X[:, 0], metric=None), ValueError, ["target size"],
+    ),
+    "labels out of range for NLLLoss": (
+        dict(model=nn.Sequential(mlp(2, 8, 2), nn.LogSoftmax(1)), loss_fn=nn.NLLLoss(), y=y * 2), ValueError, ["from 0 to 2"],
+    ),
     # options
     "no epochs": (dict(epochs=0), ValueError, ["epochs", "at least 1", "got 0"]),
     "half an epoch": (dict(epochs=0.5), ValueError, ["epochs", "got 0.5"]),
@@ -167,6 +203,9 @@ BAD = {
     "float16 on the CPU": (dict(amp=torch.float16, device="cpu"), ValueError, ["torch.bfloat16"]),
     "a bare callback": (dict(callbacks=print), TypeError, ["callbacks=[f]"]),
     "a callback that is no function": (dict(callbacks=[1]), TypeError, ["callbacks"]),
+    "callbacks that can be called only once": (dict(callbacks=(f for f in [print])), TypeError, ["callbacks"]),
+    "a metric without a result": (dict(metric=lambda logits, y: None), TypeError, ["return one number"]),
+    "a metric of one argument": (dict(metric=lambda logits: 1.0), TypeError, ["(logits, labels)"]),
     "a metric that is no function": (dict(metric="auc"), TypeError, ["metric"]),
     "a checkpoint that is no path": (dict(checkpoint=5), TypeError, ["checkpoint", "int"]),
     # schedulers
@@ -193,9 +232,13 @@ def test_schedulers_that_do_not_fit_the_run_are_explained():
     model = mlp(2, 8, 2)
     optimizer = sgd(model)
     one_cycle = lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=8)
-    with pytest.raises(ValueError, match=r"8 steps, but this run makes 2 .* here 8\."):
+    with pytest.raises(
+        ValueError, match=r"8 of its 8 steps left, but this run makes 2 .* here 8\."
+    ):
         attempt(model=model, optimizer=optimizer, scheduler=one_cycle)
     attempt(model=model, optimizer=optimizer, scheduler=one_cycle, scheduler_step="batch")
+    with pytest.raises(ValueError, match="0 of its 8 steps left"):
+        attempt(model=model, optimizer=optimizer, scheduler=one_cycle, scheduler_step="batch")
 
     plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
     with pytest.raises(ValueError, match="needs a val_loader"):
@@ -235,17 +278,21 @@ def test_looking_at_the_data_draws_no_random_numbers_and_moves_no_statistics():
     loader = DataLoader(Squares(), batch_size=8, shuffle=True)
     state = torch.get_rng_state()
     with pytest.raises(ValueError, match="val_loader is empty"):
-        attempt(model=model, train_loader=loader, val_loader=iter_once_empty())
+        attempt(model=model, train_loader=loader, val_loader=Empty())
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(statistics, model[1].running_mean) and model.training
 
 
-def iter_once_empty():
-    class Empty:
-        def __iter__(self):
-            return iter(())
+class Empty:
+    """A loader that has no length to tell that it is empty."""
 
-    return Empty()
+    def __iter__(self):
+        return iter(())
+
+
+def repaired(rows):
+    xb, yb = default_collate(rows)
+    return xb.nan_to_num(), yb
 
 
 @pytest.mark.parametrize(
@@ -257,10 +304,12 @@ def iter_once_empty():
         dict(model=nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2)), X=torch.randint(5, (100, 2))),
         dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: F.mse_loss(p.squeeze(1), t), y=X[:, 0], metric=None),
         dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
+        dict(train_loader=DataLoader(TensorDataset(with_nan, y), batch_size=10, collate_fn=repaired)),
+        dict(model=NORMED, train_loader=tensor_loader(X[:97], y[:97], batch_size=32, drop_last=True)),
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "one logit", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):

@@ -52,6 +52,11 @@ def test_decision_boundary_draws_the_models_probability_and_leaves_its_mode(outp
     assert np.ravel(ground)[0] == pytest.approx(expected.item(), abs=1e-5)
 
 
+def test_decision_boundary_refuses_a_model_of_three_classes():
+    with pytest.raises(ValueError, match=r"two classes.*\[100, 3\]"):
+        plotting.plot_decision_boundary(mlp(2, 3), *moons(40), resolution=10)
+
+
 def test_decision_boundary_has_the_right_side_up():
     """A model that only looks at the second feature must change from bottom to top."""
     X, y = moons(40)

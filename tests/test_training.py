@@ -2,11 +2,13 @@ import math
 import os
 import signal
 import threading
+from contextlib import suppress
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from course_utils import History, accuracy, evaluate, mlp, moons, tensor_loader, train, train_step
 from tests.lessons import hand_written_loop
@@ -114,7 +116,8 @@ def test_the_metric_sees_all_validation_data_at_once():
         return 0.25
 
     _, history = run(epochs=2, metric=spread)
-    assert seen == [(40, 40)] * 2 and history["val_acc"] == [0.25, 0.25]
+    assert seen[-2:] == [(40, 40)] * 2  # before, it was tried on a single batch
+    assert history["val_acc"] == [0.25, 0.25]
     assert all(map(math.isnan, run(epochs=2, metric=None)[1]["val_acc"]))
 
 
@@ -252,6 +255,43 @@ def test_divergence_is_said_once():
     with pytest.warns(UserWarning, match="training loss became") as caught:
         train(model, batches, None, nn.MSELoss(), optimizer, 8, metric=None, progress=False)
     assert len(caught) == 1
+
+
+def test_a_callback_may_draw_random_numbers_and_change_the_rate_of_a_resumed_run(tmp_path):
+    def meddle(epoch, model, history, stop_after=None):
+        torch.rand(3)
+        for group in optimizer.param_groups:
+            group["lr"] /= 2
+        if epoch == stop_after:
+            raise ConnectionError
+
+    results = []
+    for path, stop_after in ((None, None), (tmp_path / "run.pt", 2), (tmp_path / "run.pt", None)):
+        model, optimizer = setting()
+        callback = partial(meddle, stop_after=stop_after)
+        options = {"checkpoint": path, "callbacks": [callback], "progress": False}
+        with suppress(ConnectionError):
+            history = train(model, *loaders(), LOSS, optimizer, 5, **options)
+            results.append((history["lr"], history["train_loss"]))
+    assert len(results) == 2 and results[0] == results[1]
+
+
+def test_a_loader_without_a_length_trains():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return zip(X, y, strict=True)
+
+    model, optimizer = setting()
+    history = train(model, DataLoader(Stream(), batch_size=50), None, LOSS, optimizer, 2)
+    assert history.epochs == 2
+
+
+def test_the_learning_rate_is_recorded_as_a_number():
+    model, _ = setting()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=torch.tensor(0.02))
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    history = train(model, *loaders(), LOSS, optimizer, 3, scheduler=scheduler, progress=False)
+    assert history["lr"] == pytest.approx([0.02, 0.01, 0.005])
 
 
 # Interrupting
