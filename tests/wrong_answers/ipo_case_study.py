@@ -5,18 +5,11 @@ import torch
 from sklearn.metrics import confusion_matrix, precision_score, recall_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from course_utils.checks.ipo_case_study import FEATURES as SIX
+
 from . import gallery
 
 wrong, right = gallery("ipo_case_study")
-
-SIX = [
-    "issue_size_cr",
-    "subscription_qib",
-    "subscription_hni",
-    "subscription_rii",
-    "subscription_total",
-    "issue_price",
-]
 
 # Exercise 1
 
