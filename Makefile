@@ -14,7 +14,7 @@ lab: setup
 test: setup
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@$(PY) -m pytest -n 2
+	@$(PY) -m pytest -n 2 --dist worksteal
 
 stamp: setup
 	@$(PY) -m tools.stamp

@@ -31,7 +31,7 @@ def cleared_by_hand(model, xb, yb, loss_fn, optimizer):
         p.grad = None
     value.backward()
     optimizer.step()
-    return float(value)
+    return float(value.detach())
 
 
 @wrong("one_step", "earlier batches are still in .grad")
