@@ -83,7 +83,7 @@ def check_arguments(
     if scheduler_step not in ("epoch", "batch"):
         raise ValueError(f'scheduler_step must be "epoch" or "batch"; got {scheduler_step!r}.')
     if scheduler is not None:
-        _check_scheduler(scheduler, scheduler_step, optimizer, train_loader, val_loader, epochs)
+        _check_scheduler(scheduler, scheduler_step, optimizer, val_loader)
         if isinstance(scheduler, OneCycleLR):
             done = 0 if checkpoint is not None else scheduler.last_epoch
             _check_one_cycle(scheduler, scheduler_step, train_loader, epochs, done)
@@ -183,10 +183,12 @@ def _check_batch_norm(model, loader):
     """BatchNorm1d can't train on a batch with a single row, and the last batch may be one."""
     if not any(isinstance(layer, nn.BatchNorm1d) for layer in model.modules()):
         return
-    batch_size, sampler = getattr(loader, "batch_size", None), getattr(loader, "sampler", ())
-    if batch_size and not loader.drop_last and length_hint(sampler) % batch_size == 1 % batch_size:
+    if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
+        return
+    rows, batch_size = length_hint(loader.sampler), loader.batch_size
+    if rows and rows % batch_size == 1 % batch_size:
         raise ValueError(
-            f"train_loader's last batch has a single row ({len(sampler)} rows in batches of "
+            f"train_loader's last batch has a single row ({rows} rows in batches of "
             f"{batch_size}), and BatchNorm needs two. Pass drop_last=True to the loader, or choose "
             "another batch size."
         )
@@ -222,7 +224,7 @@ def _check_optimizer(optimizer, model, loss_fn):
         )
 
 
-def _check_scheduler(scheduler, scheduler_step, optimizer, train_loader, val_loader, epochs):
+def _check_scheduler(scheduler, scheduler_step, optimizer, val_loader):
     _check_kind(
         "scheduler",
         scheduler,
