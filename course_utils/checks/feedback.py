@@ -2,14 +2,26 @@
 
 import copy
 import functools
+import os
 import traceback
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 import numpy as np
 import torch
 
 PASSED, WRONG, NOT_ATTEMPTED = "passed", "wrong", "not attempted"
+
+# Installed packages, Python's own modules and this package: code that the learner did not write.
+_LIBRARIES = tuple(
+    str(folder)
+    for folder in (
+        Path(torch.__file__).parents[1],
+        Path(os.__file__).parent,
+        Path(__file__).parents[1],
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -166,8 +178,8 @@ def _explain(error):
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "site-packages" not in frame.filename and "course_utils" not in frame.filename
+        if frame.line and not frame.filename.startswith(_LIBRARIES)
     ]
-    where = f" in your line `{own[-1].line}`" if own and own[-1].line else ""
+    where = f" in your line `{own[-1].line}`" if own else ""
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
     return f"Your code stopped{where} with {type(error).__name__}: {first_line}"

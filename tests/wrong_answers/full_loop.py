@@ -129,6 +129,15 @@ def misspelt(model, xb, yb, loss_fn, optimizer):
     return loss.item()
 
 
+@wrong("one_step", "in your line `loss = loss_fn(model(xb.T), yb)` with RuntimeError")
+def error_deep_inside_torch(model, xb, yb, loss_fn, optimizer):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb.T), yb)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
 # Exercise 2
 
 
