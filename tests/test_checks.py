@@ -23,7 +23,7 @@ EXERCISES = [
     ids=lambda a: f"{a.exercise}-{getattr(a.attempt, '__name__', type(a.attempt).__name__)}",
 )
 def test_feedback_names_the_mistake_and_accepts_right_answers(answer):
-    feedback = answer.feedback()
+    feedback = answer.feedback
     if answer.says is None:
         assert feedback.status == PASSED, feedback.message
     else:
@@ -36,7 +36,7 @@ def test_each_check_has_four_wrong_and_two_right_answers(lesson, exercise):
     mine = [a for a in GALLERY if (a.lesson, a.exercise) == (lesson, exercise)]
     assert sum(a.says is not None for a in mine) >= 4
     assert sum(a.says is None for a in mine) >= 2
-    messages = [a.feedback().message for a in mine if a.says is not None]
+    messages = [a.feedback.message for a in mine if a.says is not None]
     assert max(Counter(messages).values()) <= 2, "different mistakes get the same feedback"
 
 

@@ -3,25 +3,23 @@
 Each wrong answer says which words the feedback must contain: it has to name *this* mistake.
 """
 
-from functools import cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from course_utils import checks
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Answer:
     lesson: str
     exercise: str
     attempt: Any
     says: str | None  # None: a right answer
 
+    @cached_property
     def feedback(self):
-        return _feedback(self)
-
-
-@cache
-def _feedback(answer):
-    return getattr(getattr(checks, answer.lesson), answer.exercise)(answer.attempt)
+        return getattr(getattr(checks, self.lesson), self.exercise)(self.attempt)
 
 
 GALLERY = []
