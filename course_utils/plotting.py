@@ -155,3 +155,41 @@ def plot_spread(results, xlabel, ax=None):
     ax.set_ylim(len(results) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     return ax
+
+
+def plot_passes(tensors, links):
+    """A chain of calculations with both passes: values above, gradients below. Returns the Axes.
+
+    `tensors` (name -> tensor of one number) stand from left to right, each computed from the one
+    before it by the link of that place in `links` (names, one fewer). All need a `.grad`, those
+    in the middle by `retain_grad()`. The rate of a link is the ratio of the gradients beside it.
+
+    Raises ValueError if one has no gradient, or if the numbers of tensors and links don't match.
+    """
+    for name, tensor in tensors.items():
+        if not (tensor.is_leaf or tensor.retains_grad) or tensor.grad is None:
+            raise ValueError(
+                f"{name} has no gradient: call {name}.retain_grad() before backward()."
+            )
+    if len(links) != len(tensors) - 1:
+        raise ValueError(f"{len(tensors)} tensors need {len(tensors) - 1} links; got {len(links)}.")
+    _, ax = plt.subplots(figsize=(2.2 * len(tensors), 3))
+    centred = {"ha": "center", "va": "center", "fontsize": 14}
+    box = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": "black"}
+    gradients = [tensor.grad.item() for tensor in tensors.values()]
+    for i, (name, tensor) in enumerate(tensors.items()):
+        ax.text(i, 0, name, bbox=box, **centred)
+        ax.text(i, 0.5, f"value {tensor.item():g}", color=BLUE, **centred)
+        ax.text(i, -0.5, f"gradient {gradients[i]:g}", color=VERMILLION, **centred)
+    for i, link in enumerate(links):
+        forward, backward = {"arrowstyle": "->", "color": BLUE}, {"arrowstyle": "->", "ls": "--"}
+        left, right, middle = i + 0.33, i + 0.67, i + 0.5
+        ax.annotate("", (right, 0.07), (left, 0.07), arrowprops=forward)
+        ax.annotate("", (left, -0.07), (right, -0.07), arrowprops=backward | {"color": VERMILLION})
+        ax.text(middle, 0.24, link, ha="center", va="center")
+        if gradients[i + 1] != 0:
+            rate = gradients[i] / gradients[i + 1]
+            ax.text(middle, -0.24, f"times {rate:g}", ha="center", va="center")
+    ax.set(xlim=(-0.5, len(tensors) - 0.5), ylim=(-0.75, 0.75))
+    ax.axis("off")
+    return ax

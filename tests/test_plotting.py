@@ -93,3 +93,22 @@ def test_show_makes_a_picture_with_alternative_text_and_closes_the_figure():
 def test_a_figure_without_alternative_text_is_refused():
     with pytest.raises(ValueError, match="alt must say"):
         plotting.show(plt.subplots()[1], alt=" ")
+
+
+def test_the_two_passes_show_values_gradients_and_rates():
+    w = torch.tensor(2.0, requires_grad=True)
+    error = w * 3 - 5
+    loss = error**2
+    for tensor in (error, loss):
+        tensor.retain_grad()
+    loss.backward()
+    ax = plotting.plot_passes(
+        {"w": w, "error": error, "loss": loss}, ["times 3 minus 5", "squared"]
+    )
+    texts = {text.get_text() for text in ax.texts}
+    assert {"value 2", "value 1", "gradient 6", "gradient 2", "gradient 1"} <= texts
+    assert {"times 3", "times 2"} <= texts
+    with pytest.raises(ValueError, match="3 tensors need 2 links"):
+        plotting.plot_passes({"w": w, "error": error, "loss": loss}, ["squared"])
+    with pytest.raises(ValueError, match=r"call x.retain_grad\(\) before backward"):
+        plotting.plot_passes({"x": w * 2, "loss": loss}, ["squared"])
