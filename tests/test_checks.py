@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_utils import checks
-from course_utils.checks.feedback import NOT_ATTEMPTED, PASSED, WRONG
+from course_utils.checks.feedback import NOT_ATTEMPTED, PASSED, WRONG, Mistake, call
 from tests import lessons
 from tests.wrong_answers import GALLERY, backward, full_loop, ipo_case_study  # noqa: F401
 
@@ -57,3 +57,10 @@ def test_feedback_reads_the_same_as_text_and_as_html():
     feedback = checks.full_loop.count_correct(lambda logits, yb: 0 < 1)
     assert repr(feedback).startswith("✗ Not yet.")
     assert "✗ Not yet." in feedback._repr_html_() and "<b" not in feedback._repr_html_()
+
+
+def test_data_with_nan_or_a_graph_can_be_given_to_an_attempt():
+    with_nan, with_graph = torch.tensor([1.0, float("nan")]), torch.ones(2, requires_grad=True) * 2
+    assert call(lambda a, b: 1, with_nan, with_graph) == 1
+    with pytest.raises(Mistake, match="changed the data"):
+        call(lambda a: a.zero_().sum(), with_nan)

@@ -93,7 +93,7 @@ def call(function, *args, **kwargs):
             f"it got a {type(function).__name__}."
         )
     data = [value for value in args if hasattr(value, "__array__")]
-    before = copy.deepcopy(data)
+    before = [_copy(value) for value in data]
     result = function(*args, **kwargs)
     if result is ...:
         raise NotAttempted
@@ -102,9 +102,19 @@ def call(function, *args, **kwargs):
             "Your function returned None: it came to its end without a `return`. (A `return` "
             "inside an `if` needs another one after it.)"
         )
-    if not all(np.array_equal(a, b) for a, b in zip(data, before, strict=True)):
+    if not all(_same(a, b) for a, b in zip(data, before, strict=True)):
         raise Mistake("Your function changed the data it was given. Work on a copy.")
     return result
+
+
+def _copy(value):
+    return value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+
+
+def _same(a, b):
+    """Equal in every element, also where both are NaN."""
+    a, b = (np.asarray(v.detach() if isinstance(v, torch.Tensor) else v) for v in (a, b))
+    return a.shape == b.shape and bool(np.all((a == b) | ((a != a) & (b != b))))
 
 
 def as_pair(result, what):
