@@ -15,6 +15,7 @@ _ON_FIRST_USE = {
     "plotting": ".plotting",
     "quiz": ".quiz",
     "show_source": ".source",
+    "sweep_learning_rates": ".sweep",
 }
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "seed_everything",
     "show_source",
     "spiral",
+    "sweep_learning_rates",
     "tensor_loader",
     "train",
     "train_step",

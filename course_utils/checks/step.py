@@ -1,0 +1,300 @@
+"""Checks for lesson 04, the step."""
+
+import copy
+
+import torch
+from torch import nn
+
+from ..models import mlp
+from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+
+
+def _optimizer(attempt, name, parameters, **settings):
+    """The learner's optimizer, made of the class that was passed."""
+    if not isinstance(attempt, type):
+        raise Mistake(f"Pass the class itself: check.step.{name.lower()}({name}).")
+    optimizer = attempt(parameters, **settings)
+    if not callable(getattr(optimizer, "step", None)):
+        raise Mistake(f"{name} needs a method step().")
+    return optimizer
+
+
+def _act(function, *args):
+    """Call what should work in place, on parameters; its result doesn't matter, but `...` does."""
+    if not callable(function):
+        raise Mistake("Pass the function itself to the check, without parentheses after its name.")
+    try:
+        result = function(*args)
+    except RuntimeError as error:
+        if "leaf Variable" in str(error):
+            raise Mistake(
+                "Autograd refuses to record a change of a parameter in place, and it should not "
+                "be recorded: do it inside `with torch.no_grad():`."
+            ) from None
+        raise
+    except TypeError as error:
+        if "NoneType" in str(error):
+            raise Mistake(
+                "One of the parameters has no gradient: its .grad is None, since the backward "
+                "pass did not reach it. Leave such a parameter alone."
+            ) from None
+        raise
+    if result is ...:
+        raise NotAttempted
+
+
+def _parameters(steps=1):
+    """Three parameters, and for each step a gradient for the first two; the third has none."""
+    torch.manual_seed(1)
+    parameters = [nn.Parameter(torch.randn(*size).double()) for size in ((3, 2), (4,), (2,))]
+    scales = (0.01, 5.0)
+    gradients = [
+        [scale * torch.randn_like(p) for p, scale in zip(parameters[:2], scales, strict=True)]
+        for _ in range(steps)
+    ]
+    return parameters, gradients
+
+
+def _flat(tensors):
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+def _run(parameters, gradients, step):
+    """All parameters after the steps; fails if a step touches the gradients."""
+    for of_step in gradients:
+        for parameter, gradient in zip(parameters, of_step, strict=False):
+            parameter.grad = gradient.clone()
+        step()
+        after = [parameter.grad for parameter in parameters[: len(of_step)]]
+        if any(a is None or not torch.equal(a, b) for a, b in zip(after, of_step, strict=True)):
+            raise Mistake("Your step changes the gradients. It should only read them.")
+    return _flat(parameters)
+
+
+@check
+def sgd(attempt):
+    """`SGD(parameters, lr)` with a method `step()`."""
+    lr = 0.3
+    parameters, gradients = _parameters(steps=3)
+    before = _flat(parameters)
+    optimizer = _optimizer(attempt, "SGD", parameters, lr=lr)
+    yours = _run(parameters, gradients, lambda: _act(optimizer.step))
+    if close(yours, before):
+        raise Mistake(
+            "No parameter has moved. `p = p - …` makes a new tensor and leaves the parameter where "
+            "it was; `p -= …` changes it in place."
+        )
+    twins, _ = _parameters(steps=3)
+    theirs = torch.optim.SGD(twins, lr=lr)
+    right = _run(twins, gradients, theirs.step)
+    moved = right - before
+    compare(
+        yours,
+        right,
+        {
+            "You move along the gradient, uphill. Go against it, with a minus.": before - moved,
+            "The learning rate is missing.": before + moved / lr,
+            "You divide by the learning rate; multiply.": before + moved / lr**2,
+        },
+        "After three steps the parameters",
+    )
+    return "Three lines, and torch.optim.SGD does nothing else."
+
+
+@check
+def adam(attempt):
+    """`Adam(parameters, lr, betas, eps)` with a method `step()`."""
+    steps, settings = 100, {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3}
+    parameters, gradients = _parameters(steps)
+    start = [parameter.detach().clone() for parameter in parameters]
+    optimizer = _optimizer(attempt, "Adam", parameters, **settings)
+    yours = _run(parameters, gradients, lambda: _act(optimizer.step))
+    if close(yours, _flat(start)):
+        raise Mistake("No parameter has moved. Change the parameters in place, with -=.")
+    twins, _ = _parameters(steps)
+    right = _run(twins, gradients, torch.optim.Adam(twins, **settings).step)
+
+    def with_slip(slip, lr=0.05, betas=(0.8, 0.95), eps=1e-3):
+        """Where Adam would end with one line of it changed."""
+        beta1, beta2 = betas[::-1] if slip == "swapped" else betas
+        after = [tensor.clone() for tensor in start]
+        m, v = ([torch.zeros_like(tensor) for tensor in start] for _ in range(2))
+        for step, of_step in enumerate(gradients, 1):
+            for i, g in enumerate(of_step):
+                t = {"frozen t": 1, "t per parameter": 2 * step - 1 + i}.get(slip, step)
+                m[i] = beta1 * m[i] + (1 if slip == "sums" else 1 - beta1) * g
+                v[i] = beta2 * v[i] + (1 if slip == "sums" else 1 - beta2) * g**2
+                m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
+                if slip == "hats kept":
+                    m[i], v[i] = m_hat, v_hat
+                if slip == "no hats":
+                    m_hat, v_hat = m[i], v[i]
+                root = v_hat if slip == "no root" else v_hat.sqrt()
+                size = (v_hat + eps).sqrt() if slip == "eps inside" else root + eps
+                after[i] += (1 if slip == "uphill" else -1) * lr * m_hat / size
+        return _flat(after)
+
+    defaults = {"betas": (0.9, 0.999), "eps": 1e-8}
+    compare(
+        yours,
+        right,
+        {
+            "The hats are missing: m and v start at 0, so divide m by 1 - beta1**t and v by "
+            "1 - beta2**t.": with_slip("no hats"),
+            "You put m_hat and v_hat back into m and v. They are for this step only.": with_slip(
+                "hats kept"
+            ),
+            "eps stands inside the square root; it belongs outside, sqrt(v_hat) + eps.": with_slip(
+                "eps inside"
+            ),
+            "The square root of v_hat is missing.": with_slip("no root"),
+            "t is always 1: count the steps with self.t += 1.": with_slip("frozen t"),
+            "You count t once for each parameter. Count it once a step, before the loop.": (
+                with_slip("t per parameter")
+            ),
+            "The new gradient must count with 1 - beta, so that m and v are means, not sums.": (
+                with_slip("sums")
+            ),
+            "The betas are swapped: the first belongs to m, the second to v.": with_slip("swapped"),
+            "You move uphill. Subtract the step.": with_slip("uphill"),
+            "You use fixed betas and eps. Use those that were passed, self.betas and self.eps.": (
+                with_slip(None, **defaults)
+            ),
+            "You use fixed betas. Use those that were passed, self.betas.": with_slip(
+                None, betas=defaults["betas"]
+            ),
+            "You use a fixed eps. Use the one that was passed, self.eps.": with_slip(
+                None, eps=defaults["eps"]
+            ),
+        },
+        f"After {steps} steps the parameters",
+    )
+    return "Equal to torch.optim.Adam for 100 steps, in two lines of memory and one of movement."
+
+
+@check
+def decay(attempt):
+    """`decay(parameters, lr, weight_decay)` shrinks each parameter that has a gradient."""
+    lr, weight_decay = 0.2, 0.3
+    parameters, gradients = _parameters()
+    before = _flat(parameters)
+    yours = _run(parameters, gradients, lambda: _act(attempt, parameters, lr, weight_decay))
+    if close(yours, before):
+        raise Mistake("No parameter has changed. Work in place, with *=.")
+
+    def shrunk(factor, last=1.0, shift=0.0):
+        """All multiplied by `factor`, and the third, which has no gradient, by `last`."""
+        expected = factor * before - shift
+        expected[-2:] = before[-2:] * last
+        return expected
+
+    share = 1 - lr * weight_decay
+    compare(
+        yours,
+        shrunk(share),
+        {
+            "You also shrink the parameter that has no gradient. Adam would skip it.": shrunk(
+                share, last=share
+            ),
+            "You shrink by weight_decay. The share is lr * weight_decay, so that a lower learning "
+            "rate also decays less.": shrunk(1 - weight_decay),
+            "You grow the weights: the factor is 1 - lr * weight_decay.": shrunk(
+                1 + lr * weight_decay
+            ),
+            "You subtract the same amount from every weight. Decay takes a share of each: "
+            "multiply.": shrunk(1.0, shift=lr * weight_decay),
+            "You keep the share that should go: multiply by 1 - lr * weight_decay.": shrunk(
+                lr * weight_decay
+            ),
+        },
+        "The parameters",
+    )
+    return "With this line before Adam's step you have AdamW: the gradient never sees the decay."
+
+
+@check
+def pick_lr(attempt):
+    """`pick_lr(lrs, losses)`: the rate with the lowest median loss, where NaN is the worst."""
+    nan, inf = float("nan"), float("inf")
+    lrs = torch.tensor([0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
+    losses = torch.tensor(
+        [
+            [0.60, 0.50, 0.001, 0.05, 0.01, 0.20],
+            [0.61, 0.52, 0.400, 0.06, 0.02, 0.21],
+            [0.62, 0.51, 0.420, 0.05, nan, 0.20],
+            [0.61, nan, 0.410, 0.06, nan, 0.22],
+            [0.60, 0.50, 0.430, 3.00, nan, 0.20],
+        ]
+    )
+    yours = as_number(call(attempt, lrs, losses), "The learning rate")
+    slips = {
+        0.003: "0.003 has one NaN among its losses. To PyTorch the median of numbers with a NaN is "
+        "NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.",
+        0.01: "0.01 has the lowest single run, but its other runs did badly. Take the median over "
+        "the seeds, dim=0.",
+        0.1: "At 0.1 three of five runs became NaN. Leaving them out makes the rate look good: "
+        "count them as the worst there can be, inf.",
+        0.3: "0.3 has the lowest mean. One bad run spoils the mean of 0.03; the median forgives it.",
+        3.0: "That is the place of the best learning rate in the list. Return the rate itself.",
+    }
+    for value, explanation in slips.items():
+        if close(yours, value):
+            raise Mistake(explanation)
+    compare(yours, 0.03, {}, "The learning rate")
+
+    lrs, losses = torch.logspace(-3, 0, 9), 1 + torch.rand(7, 9)
+    losses[:, 0] -= 1.0  # the lowest
+    losses[2:, 0] = inf  # but most of its runs blew up
+    losses[:, 8] -= 0.5
+    compare(
+        as_number(call(attempt, lrs, losses), "The learning rate"),
+        lrs[8],
+        {"A rate at which five of seven runs ended with inf can't be the best.": lrs[0]},
+        "For another sweep the learning rate",
+    )
+    return "You pick what works in most runs, and a run that died counts against its rate."
+
+
+@check
+def orphans(attempt):
+    """`orphans(model, optimizer)`: names of trainable parameters that it does not hold."""
+
+    def answer(model, optimizer):
+        result = call(attempt, model, optimizer)
+        if not isinstance(result, list | tuple):
+            raise Mistake(f"Return a list of names; yours is a {type(result).__name__}.")
+        if not all(isinstance(name, str) for name in result):
+            raise Mistake("Return the names, strings such as '0.weight', not the parameters.")
+        return list(result)
+
+    def must_be(expected, yours, why):
+        if yours != expected:
+            raise Mistake(f"{why} Your list should be {expected}; it is {yours}.")
+
+    model = mlp(2, 4, 4, 2)
+    names = [name for name, _ in model.named_parameters()]
+    groups = [{"params": model[0].parameters()}, {"params": model[2:].parameters(), "lr": 0.01}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    yours = answer(model, optimizer)
+    if yours == names:
+        raise Mistake(
+            "The optimizer holds all of these, or you return what it does hold. Compare with "
+            'id(p) of the tensors in group["params"].'
+        )
+    must_be([], yours, "Look at all groups: this optimizer has two, and together they hold all.")
+
+    model[4] = copy.deepcopy(model[4])
+    must_be(
+        ["4.weight", "4.bias"],
+        answer(model, optimizer),
+        "The last layer was replaced by another one with equal values. Compare by identity, not "
+        "by value.",
+    )
+    model[2].bias.requires_grad_(False)
+    optimizer = torch.optim.SGD([model[0].weight, model[4].weight], lr=0.1)
+    must_be(
+        ["0.bias", "2.weight", "4.bias"],
+        answer(model, optimizer),
+        "The optimizer holds two weights, and 2.bias is frozen, so it needs none.",
+    )
+    return "Assert `not orphans(model, optimizer)` before training, and this bug can't hide."

@@ -1,0 +1,69 @@
+"""Train many copies of a model at once, each with its own learning rate."""
+
+import torch
+from torch.func import functional_call, grad, stack_module_state, vmap
+
+
+def sweep_learning_rates(make_model, lrs, train_loader, loss_fn, optimizer, epochs, seeds=(0,)):
+    """The training loss that each learning rate ends with, for each seed: float32 [seeds, lrs].
+
+    `make_model()` returns a new model; it is called once for each seed, after seeding, so all
+    learning rates of a seed start from the same weights. `optimizer(parameters, lr=…)` makes the
+    optimizer: `torch.optim.AdamW`, or `functools.partial(torch.optim.SGD, momentum=0.9)`. It can
+    be any whose step is proportional to its learning rate, as it is for SGD, Adam and AdamW.
+
+    All copies see the same batches. Their weights are stacked, [64, 2] becomes [copies, 64, 2],
+    and `torch.func.vmap` takes one step with all of them. The loss is the mean over all rows, at
+    the end, in evaluation mode; a run that blew up ends with infinity or NaN.
+
+    Raises ValueError if there is no seed, if `lrs` are not positive numbers, or if the model has
+    buffers, as BatchNorm does: its copies can't share a batch.
+    """
+    lrs = torch.as_tensor(lrs, dtype=torch.float32)
+    if lrs.ndim != 1 or len(lrs) == 0 or not bool((lrs > 0).all()):
+        raise ValueError(f"lrs must be a list of learning rates above 0; got {lrs.tolist()}.")
+    starts = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        starts.append(make_model())
+    if not starts:
+        raise ValueError("seeds must name at least one seed, as in seeds=range(20).")
+    model = starts[0]
+    if next(model.buffers(), None) is not None:
+        raise ValueError(
+            "sweep_learning_rates can't train a model with buffers (BatchNorm keeps running "
+            "means there). Train such models one by one."
+        )
+
+    stacked, _ = stack_module_state(starts)
+    parameters = {
+        name: value.detach().repeat_interleave(len(lrs), dim=0) for name, value in stacked.items()
+    }
+    device = next(iter(parameters.values())).device
+    rates = lrs.repeat(len(starts)).to(device)
+
+    def loss_of(parameters, xb, yb):
+        return loss_fn(functional_call(model, parameters, (xb,)), yb)
+
+    gradients_of = vmap(grad(loss_of), in_dims=(0, None, None), randomness="different")
+    losses_of = vmap(loss_of, in_dims=(0, None, None))
+    # One optimizer for all, with learning rate 1; each copy then goes its own share of the way.
+    whole_step = optimizer(list(parameters.values()), lr=1.0)
+    model.train()
+    for _ in range(epochs):
+        for xb, yb in train_loader:
+            gradients = gradients_of(parameters, xb.to(device), yb.to(device))
+            before = {name: value.clone() for name, value in parameters.items()}
+            for name, value in parameters.items():
+                value.grad = gradients[name]
+            whole_step.step()
+            for name, value in parameters.items():
+                share = rates.view(-1, *[1] * (value.ndim - 1))
+                value.copy_(torch.lerp(before[name], value, share))
+
+    model.eval()
+    total, rows = torch.zeros(len(rates), device=device), 0
+    for xb, yb in train_loader:
+        total += len(xb) * losses_of(parameters, xb.to(device), yb.to(device))
+        rows += len(xb)
+    return (total / rows).view(len(starts), len(lrs)).cpu()

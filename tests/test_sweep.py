@@ -1,0 +1,83 @@
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils import evaluate, mlp, moons, sweep_learning_rates
+
+X, y = moons(96, seed=0)
+BATCHES = [(X[i : i + 32], y[i : i + 32]) for i in (0, 32, 64)]
+LOSS = nn.CrossEntropyLoss()
+LRS = [0.001, 0.03, 0.5]
+
+
+def one_by_one(optimizer, seeds):
+    losses = []
+    for seed in seeds:
+        for lr in LRS:
+            torch.manual_seed(seed)
+            model = mlp(2, 8, 2)
+            own = optimizer(model.parameters(), lr=lr)
+            for _ in range(5):
+                for xb, yb in BATCHES:
+                    own.zero_grad()
+                    LOSS(model(xb), yb).backward()
+                    own.step()
+            losses.append(evaluate(model, BATCHES, LOSS)[0])
+    return torch.tensor(losses).view(len(seeds), len(LRS))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        torch.optim.SGD,
+        partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=0.01),
+        torch.optim.Adam,
+        partial(torch.optim.AdamW, weight_decay=0.1),
+    ],
+)
+def test_a_sweep_ends_where_training_one_by_one_ends(optimizer):
+    seeds = (0, 7)
+    losses = sweep_learning_rates(partial(mlp, 2, 8, 2), LRS, BATCHES, LOSS, optimizer, 5, seeds)
+    assert losses.shape == (2, 3)
+    torch.testing.assert_close(losses, one_by_one(optimizer, seeds), rtol=1e-3, atol=1e-5)
+
+
+def test_dropout_is_on_in_training_and_off_in_the_final_loss():
+    def sweep(dropout, epochs):
+        make_model = partial(mlp, 2, 8, 2, dropout=dropout)
+        return sweep_learning_rates(make_model, LRS, BATCHES, LOSS, torch.optim.SGD, epochs)
+
+    assert torch.equal(sweep(0.5, 0), sweep(0.0, 0))
+    assert not torch.allclose(sweep(0.5, 5), sweep(0.0, 5))
+
+
+def test_a_run_that_blows_up_says_so_and_spares_the_others():
+    batches = [(X * 100, X[:, :1] * 100)]
+    make_model = partial(nn.Linear, 2, 1)
+    lrs = [1e-6, 10.0]
+    losses = sweep_learning_rates(make_model, lrs, batches, nn.MSELoss(), torch.optim.SGD, 100)
+    assert losses.isfinite().tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"lrs": []}, "list of learning rates above 0"),
+        ({"lrs": [0.1, 0.0]}, "list of learning rates above 0"),
+        ({"seeds": []}, "at least one seed"),
+        ({"make_model": lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))}, "buffers"),
+    ],
+)
+def test_what_cannot_work_is_said_at_once(change, says):
+    arguments = {
+        "make_model": partial(mlp, 2, 8, 2),
+        "lrs": LRS,
+        "train_loader": BATCHES,
+        "loss_fn": LOSS,
+        "optimizer": torch.optim.SGD,
+        "epochs": 1,
+    }
+    with pytest.raises(ValueError, match=says):
+        sweep_learning_rates(**arguments | change)
