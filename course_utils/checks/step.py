@@ -121,7 +121,8 @@ def adam(attempt):
         m, v = ([torch.zeros_like(tensor) for tensor in start] for _ in range(2))
         for step, of_step in enumerate(gradients, 1):
             for i, g in enumerate(of_step):
-                t = {"frozen t": 1, "t per parameter": 2 * step - 1 + i}.get(slip, step)
+                other_t = {"frozen t": 1, "late t": step - 1, "t per parameter": 2 * step - 1 + i}
+                t = other_t.get(slip, step)
                 m[i] = beta1 * m[i] + (1 if slip == "sums" else 1 - beta1) * g
                 v[i] = beta2 * v[i] + (1 if slip == "sums" else 1 - beta2) * g**2
                 m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
@@ -149,6 +150,8 @@ def adam(attempt):
             ),
             "The square root of v_hat is missing.": with_slip("no root"),
             "t is always 1: count the steps with self.t += 1.": with_slip("frozen t"),
+            "t is 0 in your first step, and 1 - beta**0 is 0, so you divide by zero. Count the step "
+            "before you use t.": with_slip("late t"),
             "You count t once for each parameter. Count it once a step, before the loop.": (
                 with_slip("t per parameter")
             ),

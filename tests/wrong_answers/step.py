@@ -220,7 +220,7 @@ class Fixed(AdamBase):
         super().__init__(parameters, lr)
 
 
-@wrong("adam", "ZeroDivisionError")
+@wrong("adam", "t is 0 in your first step")
 class CountsAfter(AdamBase):
     def count(self):
         pass
