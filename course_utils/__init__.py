@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 # Loaded on first use, so that `import course_utils` costs little more than `import torch`.
 _ON_FIRST_USE = {
     "check": ".checks",
+    "draw_graph": ".graph",
     "plotting": ".plotting",
     "quiz": ".quiz",
     "show_source": ".source",
@@ -23,6 +24,7 @@ __all__ = [
     "accuracy",
     "check",
     "circles",
+    "draw_graph",
     "evaluate",
     "load_ipo",
     "load_ipo_audit",

@@ -8,7 +8,14 @@ import torch
 from course_utils import checks
 from course_utils.checks.feedback import NOT_ATTEMPTED, PASSED, WRONG, Mistake, call
 from tests import lessons
-from tests.wrong_answers import GALLERY, backward, full_loop, ipo_case_study, step  # noqa: F401
+from tests.wrong_answers import (  # noqa: F401
+    GALLERY,
+    backward,
+    forward,
+    full_loop,
+    ipo_case_study,
+    step,
+)
 
 EXERCISES = [
     (lesson.partition("_")[2], check.source.split("(")[0].rpartition(".")[2])
