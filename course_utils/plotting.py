@@ -193,3 +193,50 @@ def plot_passes(tensors, links):
     ax.set(xlim=(-0.5, len(tensors) - 0.5), ylim=(-0.75, 0.75))
     ax.axis("off")
     return ax
+
+
+# The beats of the loop: sign, name, line in PyTorch, what it does, what it hands on to the next.
+_BEATS = (
+    ("1", "forward", "logits = model(xb)", "answer one batch", "answers"),
+    ("2", "loss", "loss = loss_fn(logits, yb)", "how wrong, as one number", "one number"),
+    ("3", "backward", "loss.backward()", "for each weight: which way is uphill", "gradients"),
+    ("4", "step", "optimizer.step()", "move each weight a little downhill", "new weights"),
+    ("0", "zero_grad", "optimizer.zero_grad()", "bookkeeping: clear the gradients", "clean slate"),
+)
+
+
+def plot_loop_cycle(ax=None):
+    """The training loop as a ring: four numbered beats, and `zero_grad` as a dashed fifth.
+
+    Returns the Axes.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(11, 5.8))
+
+    def on_ring(turn, radius=2.6):
+        """The point a share `turn` of the way around, clockwise from the top."""
+        return radius * np.sin(2 * np.pi * turn), radius * np.cos(2 * np.pi * turn)
+
+    for i, (sign, name, line, meaning, hands_on) in enumerate(_BEATS):
+        here, there = i / len(_BEATS), (i + 1) / len(_BEATS)
+        x, y = on_ring(here)
+        edge = {"edgecolor": COLORS[i], "lw": 4, "ls": "--" if name == "zero_grad" else "-"}
+        ax.add_patch(plt.Circle((x, y), 0.5, facecolor="white", **edge))
+        ax.text(x, y, sign, size=20, weight="bold", ha="center", va="center")
+
+        side = -1 if x < -0.1 else 1  # the text stands outside the ring, that of the top beat above
+        place = {"x": x + 0.75 * side, "ha": "left" if side > 0 else "right", "va": "center"}
+        middle = y + 0.5 if i == 0 else y
+        ax.text(y=middle + 0.42, s=name, size=18, weight="bold", **place)
+        ax.text(y=middle, s=line, size=13, family="monospace", **place)
+        ax.text(y=middle - 0.4, s=meaning, size=13, **place)
+
+        ax.plot(*on_ring(np.linspace(here + 0.045, there - 0.055, 50)), color=GREY, lw=3)
+        head = {"arrowstyle": "-|>,head_width=0.5,head_length=0.9", "lw": 3, "color": GREY}
+        ax.annotate("", on_ring(there - 0.035), on_ring(there - 0.06), arrowprops=head)
+        x, y = on_ring((here + there) / 2, radius=1.72)
+        ax.text(x, y, hands_on, size=13, style="italic", ha="center", va="center")
+    ax.text(0, 0.35, "once around:\none step", size=15, ha="center", va="center")
+    ax.set(xlim=(-6.6, 6.8), ylim=(-2.75, 3.75), aspect="equal")
+    ax.axis("off")
+    return ax

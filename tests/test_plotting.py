@@ -77,6 +77,29 @@ def test_spread_shows_every_value_and_the_median():
     assert median[0][0] == 2.0
 
 
+def test_loop_cycle_shows_the_five_lines_clockwise_and_only_zero_grad_dashed():
+    ax = plotting.plot_loop_cycle()
+    texts = {text.get_text(): text.get_position() for text in ax.texts}
+    lines = [
+        "logits = model(xb)", "loss = loss_fn(logits, yb)", "loss.backward()", "optimizer.step()",
+        "optimizer.zero_grad()",
+    ]  # fmt: skip
+    angles = [np.arctan2(*texts[line]) % (2 * np.pi) for line in lines]  # from the top
+    assert angles == sorted(angles)
+    styles = [circle.get_linestyle() for circle in ax.patches if isinstance(circle, plt.Circle)]
+    assert styles == ["-", "-", "-", "-", "--"]
+
+
+def test_loop_cycle_texts_do_not_overlap_and_are_not_cut():
+    figure = plotting.plot_loop_cycle().figure
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    for i, box in enumerate(boxes):
+        assert figure.bbox.fully_containsx(box.x0) and figure.bbox.fully_containsx(box.x1)
+        assert figure.bbox.fully_containsy(box.y0) and figure.bbox.fully_containsy(box.y1)
+        assert box.count_overlaps(boxes[:i]) == 0
+
+
 def test_show_makes_a_picture_with_alternative_text_and_closes_the_figure():
     for make in (
         lambda: plt.subplots()[1],
