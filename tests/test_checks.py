@@ -14,6 +14,7 @@ from tests.wrong_answers import (  # noqa: F401
     forward,
     full_loop,
     ipo_case_study,
+    loss,
     step,
     why_a_loop,
 )

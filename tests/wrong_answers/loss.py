@@ -1,0 +1,450 @@
+"""Answers to the exercises of lesson 02."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from . import gallery
+
+wrong, right = gallery("loss")
+
+# Exercise 1
+
+
+@right("cross_entropy")
+def with_one_hot(logits, yb):
+    one_hot = F.one_hot(yb, logits.shape[1])
+    return -(logits.log_softmax(dim=-1) * one_hot).sum(dim=1).mean()
+
+
+@right("cross_entropy")
+def with_gather_and_max(logits, yb):
+    shifted = logits - logits.max(dim=1, keepdim=True).values
+    right_logit = shifted.gather(1, yb[:, None]).squeeze(1)
+    return (shifted.exp().sum(dim=1).log() - right_logit).sum() / len(yb)
+
+
+@right("cross_entropy")
+def row_by_row(logits, yb):
+    losses = [row.logsumexp(0) - row[label] for row, label in zip(logits, yb, strict=True)]
+    return torch.stack(losses).mean().reshape(1)
+
+
+def p_right(logits, yb, dim=1):
+    return logits.softmax(dim=dim)[torch.arange(len(yb)), yb]
+
+
+@wrong("cross_entropy", "overflows")
+def four_steps_of_the_lesson(logits, yb):
+    exps = logits.exp()
+    probabilities = exps / exps.sum(dim=1, keepdim=True)
+    return -probabilities[torch.arange(len(yb)), yb].log().mean()
+
+
+@wrong("cross_entropy", "rounds to 0")
+def log_of_softmax(logits, yb):
+    return -p_right(logits, yb).log().mean()
+
+
+@wrong("cross_entropy", "rounds to 0")
+def log_with_a_small_number(logits, yb):
+    return -(p_right(logits, yb) + 1e-12).log().mean()
+
+
+@wrong("cross_entropy", "its own largest")
+def shifted_by_the_largest_of_all(logits, yb):
+    shifted = logits - logits.max()
+    right_logit = shifted[torch.arange(len(yb)), yb]
+    return (shifted.exp().sum(dim=1).log() - right_logit).mean()
+
+
+@wrong("cross_entropy", "minus is missing")
+def minus_forgotten(logits, yb):
+    return p_right(logits, yb).log().mean()
+
+
+@wrong("cross_entropy", "logarithm is missing")
+def log_forgotten(logits, yb):
+    return p_right(logits, yb).mean()
+
+
+@wrong("cross_entropy", "1 minus the probability")
+def one_minus_p(logits, yb):
+    return 1 - p_right(logits, yb).mean()
+
+
+@wrong("cross_entropy", "logarithm of the mean")
+def log_of_the_mean(logits, yb):
+    return -p_right(logits, yb).mean().log()
+
+
+@wrong("cross_entropy", "base 2")
+def base_two(logits, yb):
+    return -p_right(logits, yb).log2().mean()
+
+
+@wrong("cross_entropy", "base 10")
+def base_ten(logits, yb):
+    return -p_right(logits, yb).log10().mean()
+
+
+@wrong("cross_entropy", "sum over the rows")
+def summed(logits, yb):
+    return -p_right(logits, yb).log().sum()
+
+
+@wrong("cross_entropy", "all rows and classes")
+def mean_over_classes(logits, yb):
+    one_hot = F.one_hot(yb, logits.shape[1])
+    return -(logits.log_softmax(dim=1) * one_hot).mean()
+
+
+@wrong("cross_entropy", "adds up over the batch")
+def softmax_over_the_batch(logits, yb):
+    return -p_right(logits, yb, dim=0).log().mean()
+
+
+@wrong("cross_entropy", "largest logit")
+def loss_of_the_answer(logits, yb):
+    return -logits.softmax(dim=1).max(dim=1).values.log().mean()
+
+
+@wrong("cross_entropy", "without a softmax")
+def no_softmax(logits, yb):
+    return -logits[torch.arange(len(yb)), yb].mean()
+
+
+@wrong("cross_entropy", "every row with every label")
+def all_pairs(logits, yb):
+    return -logits.log_softmax(dim=1)[:, yb].mean()
+
+
+@wrong("cross_entropy", "applied twice")
+def softmax_twice(logits, yb):
+    return F.cross_entropy(logits.softmax(dim=1), yb)
+
+
+@wrong("cross_entropy", "Take the mean over the rows")
+def one_for_each_row(logits, yb):
+    return logits.logsumexp(dim=1) - logits[torch.arange(len(yb)), yb]
+
+
+@wrong("cross_entropy", "must stay a tensor")
+def as_a_float(logits, yb):
+    return F.cross_entropy(logits, yb).item()
+
+
+@wrong("cross_entropy", "could not start")
+def detached(logits, yb):
+    return F.cross_entropy(logits.detach(), yb)
+
+
+@wrong("cross_entropy", "its gradient is not")
+def denominator_detached(logits, yb):
+    return (logits.logsumexp(1).detach() - logits[torch.arange(len(yb)), yb]).mean()
+
+
+# Exercise 2
+
+
+@right("bce_with_logits")
+def as_two_classes(logits, targets):
+    both = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    return F.cross_entropy(both, targets[:, 0].long())
+
+
+@right("bce_with_logits")
+def with_logsigmoid(logits, targets):
+    yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
+    return -(targets * yes + (1 - targets) * no).mean()
+
+
+@right("bce_with_logits")
+def with_logaddexp(logits, targets):
+    return (torch.logaddexp(torch.zeros_like(logits), logits) - targets * logits).mean()
+
+
+@right("bce_with_logits")
+def the_textbook_formula(logits, targets):
+    tail = torch.log1p(torch.exp(-logits.abs()))
+    return (logits.clamp(min=0) - logits * targets + tail).mean()
+
+
+@wrong("bce_with_logits", "exp overflows")
+def log_of_sigmoid(logits, targets):
+    p = logits.sigmoid()
+    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
+
+
+@wrong("bce_with_logits", "exp overflows")
+def log_of_one_plus_exp(logits, targets):
+    return ((1 + logits.exp()).log() - logits * targets).mean()
+
+
+@wrong("bce_with_logits", "limit of nn.BCELoss")
+def sigmoid_and_bce(logits, targets):
+    return nn.BCELoss()(logits.sigmoid(), targets)
+
+
+@wrong("bce_with_logits", "caps the loss")
+def small_number_inside(logits, targets):
+    p = logits.sigmoid()
+    return -(targets * (p + 1e-7).log() + (1 - targets) * (1 - p + 1e-7).log()).mean()
+
+
+@wrong("bce_with_logits", "caps the loss")
+def clamped_logits(logits, targets):
+    return F.binary_cross_entropy_with_logits(logits.clamp(-50, 50), targets)
+
+
+@wrong("bce_with_logits", "torch.where computes both")
+def where(logits, targets):
+    softplus = torch.where(logits > 50, logits, (1 + logits.exp()).log())
+    return (softplus - logits * targets).mean()
+
+
+@wrong("bce_with_logits", "swapped")
+def swapped(logits, targets):
+    return F.binary_cross_entropy_with_logits(-logits, targets)
+
+
+@wrong("bce_with_logits", "target 1 only")
+def yes_only(logits, targets):
+    return -(targets * F.logsigmoid(logits)).mean()
+
+
+@wrong("bce_with_logits", "target 0 only")
+def no_only(logits, targets):
+    return -((1 - targets) * F.logsigmoid(-logits)).mean()
+
+
+@wrong("bce_with_logits", "as if no were right")
+def targets_forgotten(logits, targets):
+    return F.softplus(logits).mean()
+
+
+@wrong("bce_with_logits", "as if yes were right")
+def always_yes(logits, targets):
+    return F.softplus(-logits).mean()
+
+
+@wrong("bce_with_logits", "minus is missing")
+def no_minus(logits, targets):
+    return -F.binary_cross_entropy_with_logits(logits, targets)
+
+
+@wrong("bce_with_logits", "sum over the rows")
+def bce_summed(logits, targets):
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+
+
+@wrong("bce_with_logits", "sigmoid has been applied twice")
+def sigmoid_twice(logits, targets):
+    return F.binary_cross_entropy_with_logits(logits.sigmoid(), targets)
+
+
+@wrong("bce_with_logits", "single class")
+def one_class(logits, targets):
+    return F.cross_entropy(logits, targets)
+
+
+@wrong("bce_with_logits", "every logit with every target")
+def broadcast(logits, targets):
+    return (F.softplus(logits) - logits * targets[:, 0]).mean()
+
+
+@wrong("bce_with_logits", "mean squared error")
+def squared(logits, targets):
+    return ((logits.sigmoid() - targets) ** 2).mean()
+
+
+@wrong("bce_with_logits", "must stay a tensor")
+def through_numpy(logits, targets):
+    z, t = logits.detach().numpy(), targets.numpy()
+    return float((np.logaddexp(0, z) - z * t).mean())
+
+
+# Exercise 3
+
+TEMPERATURE = "tomorrow's temperature in degrees"
+BIRDS = "which of 7 bird species is in the picture"
+CANCELS = "does the customer cancel, one output"
+TOPICS = "which of 12 topics an article is about, often several"
+
+RIGHT_CHOICES = {
+    TEMPERATURE: (nn.MSELoss, [32, 1], [32, 1], torch.float32),
+    BIRDS: (nn.CrossEntropyLoss, [32, 7], [32], torch.int64),
+    CANCELS: (nn.BCEWithLogitsLoss, [32, 1], [32, 1], torch.float32),
+    TOPICS: (nn.BCEWithLogitsLoss, [32, 12], [32, 12], torch.float32),
+}
+
+right("choices")(RIGHT_CHOICES)
+right("choices")(
+    {
+        TEMPERATURE: ["nn.MSELoss", (32,), (32,), torch.float],
+        BIRDS: [nn.CrossEntropyLoss(), torch.Size([32, 7]), (32,), torch.long],
+        CANCELS: ["BCEWithLogitsLoss", (32,), (32,), torch.float],
+        TOPICS: [nn.BCEWithLogitsLoss(), (32, 12), (32, 12), torch.float],
+    }
+)
+right("choices")(RIGHT_CHOICES | {BIRDS: (nn.CrossEntropyLoss, [32, 7], [32, 7], torch.float32)})
+
+
+def choosing(task, *choice):
+    return RIGHT_CHOICES | {task: choice}
+
+
+wrong("choices", "quantity, not one of several")(
+    choosing(TEMPERATURE, nn.CrossEntropyLoss, [32, 1], [32], torch.int64)
+)
+wrong("choices", "That is for yes or no")(
+    choosing(TEMPERATURE, nn.BCEWithLogitsLoss, [32, 1], [32, 1], torch.float32)
+)
+wrong("choices", "compare everything with everything")(
+    choosing(TEMPERATURE, nn.MSELoss, [32, 1], [32], torch.float32)
+)
+wrong("choices", "only names")(choosing(BIRDS, nn.MSELoss, [32, 1], [32, 1], torch.float32))
+wrong("choices", "Exactly one is right")(
+    choosing(BIRDS, nn.BCEWithLogitsLoss, [32, 7], [32, 7], torch.float32)
+)
+wrong("choices", "the output [32, 1] does not fit")(
+    choosing(BIRDS, nn.CrossEntropyLoss, [32, 1], [32], torch.int64)
+)
+wrong("choices", "class numbers, one for each row")(
+    choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32, 1], torch.int64)
+)
+wrong("choices", "refuses class numbers as torch.float32")(
+    choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32], torch.float32)
+)
+wrong("choices", "loss always 0")(
+    choosing(CANCELS, nn.CrossEntropyLoss, [32, 1], [32], torch.int64)
+)
+wrong("choices", "should be float32")(
+    choosing(CANCELS, nn.BCEWithLogitsLoss, [32, 1], [32, 1], torch.int64)
+)
+wrong("choices", "compete")(choosing(TOPICS, nn.CrossEntropyLoss, [32, 12], [32], torch.int64))
+wrong("choices", "yes-or-no question, not a quantity")(
+    choosing(TOPICS, nn.MSELoss, [32, 12], [32, 12], torch.float32)
+)
+wrong("choices", "four things")(RIGHT_CHOICES | {BIRDS: nn.CrossEntropyLoss})
+wrong("choices", "The first entry")(choosing(CANCELS, nn.BCELoss, [32, 1], [32, 1], torch.float32))
+wrong("choices", "A shape is a list")(choosing(TOPICS, nn.BCEWithLogitsLoss, 12, 12, torch.float32))
+wrong("choices", "is a dtype")(choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32], "int64"))
+wrong("choices", "Keep the keys")({"temperature": RIGHT_CHOICES[TEMPERATURE]})
+wrong("choices", "Pass the dict")(list(RIGHT_CHOICES.values()))
+
+# Exercise 4
+
+
+@right("repaired_loss")
+def functional(model, xb, yb):
+    return F.cross_entropy(model(xb), yb.squeeze(1).to(torch.int64))
+
+
+@right("repaired_loss")
+def flattened(model, xb, yb):
+    return nn.CrossEntropyLoss()(model(xb), yb.flatten().long())
+
+
+@right("repaired_loss")
+def log_softmax_and_nll(model, xb, yb):
+    return nn.NLLLoss()(model(xb).log_softmax(dim=1), yb.view(-1).type(torch.long))
+
+
+@right("repaired_loss")
+def with_one_hot_rows(model, xb, yb):
+    return F.cross_entropy(model(xb), F.one_hot(yb[:, 0].long(), 3).float())
+
+
+@wrong("repaired_loss", "softmax is still there")
+def softmax_kept(model, xb, yb):
+    probabilities = model(xb).softmax(dim=1)
+    return nn.CrossEntropyLoss()(probabilities, yb[:, 0].long())
+
+
+@wrong("repaired_loss", "batch of one row")
+def squeezed(model, xb, yb):
+    return F.cross_entropy(model(xb), yb.long().squeeze())
+
+
+@wrong("repaired_loss", "Float")
+def dtype_forgotten(model, xb, yb):
+    return F.cross_entropy(model(xb), yb[:, 0])
+
+
+@wrong("repaired_loss", "multi-target not supported")
+def shape_forgotten(model, xb, yb):
+    return F.cross_entropy(model(xb), yb.long())
+
+
+@wrong("repaired_loss", "argmax over a column")
+def argmax_of_labels(model, xb, yb):
+    return F.cross_entropy(model(xb), yb.argmax(dim=1))
+
+
+@wrong("repaired_loss", "got logits")
+def nll_of_logits(model, xb, yb):
+    return F.nll_loss(model(xb), yb[:, 0].long())
+
+
+@wrong("repaired_loss", "got the probabilities themselves")
+def nll_of_probabilities(model, xb, yb):
+    return F.nll_loss(model(xb).softmax(dim=1), yb[:, 0].long())
+
+
+@wrong("repaired_loss", "three yes-or-no questions")
+def bce_of_one_hot(model, xb, yb):
+    one_hot = F.one_hot(yb[:, 0].long(), 3).float()
+    return F.binary_cross_entropy_with_logits(model(xb), one_hot)
+
+
+@wrong("repaired_loss", "A sigmoid in front")
+def sigmoid_instead(model, xb, yb):
+    return F.cross_entropy(model(xb).sigmoid(), yb[:, 0].long())
+
+
+@wrong("repaired_loss", "graph is lost")
+def without_graph(model, xb, yb):
+    with torch.no_grad():
+        return F.cross_entropy(model(xb), yb[:, 0].long())
+
+
+@wrong("repaired_loss", "sum over the rows")
+def not_averaged(model, xb, yb):
+    return F.cross_entropy(model(xb), yb[:, 0].long(), reduction="sum")
+
+
+# Exercise 5
+
+RIGHT_DIAGNOSES = {
+    "A": "softmax first",
+    "B": "[N, 1] against [N]",
+    "C": "learned only the class shares",
+    "D": "inputs not scaled",
+    "E": "one output for cross-entropy",
+    "F": "healthy",
+}
+
+right("diagnoses")(RIGHT_DIAGNOSES)
+right("diagnoses")(dict(reversed(RIGHT_DIAGNOSES.items())))
+
+
+def saying(**names):
+    return RIGHT_DIAGNOSES | names
+
+
+wrong("diagnoses", "Run A: “learned only the class shares” would stop at the entropy")(
+    saying(A="learned only the class shares", C="softmax first")
+)
+wrong("diagnoses", "Run A: “healthy”")(saying(A="healthy", F="softmax first"))
+wrong("diagnoses", "Run B: “inputs not scaled”")(
+    saying(B="inputs not scaled", D="[N, 1] against [N]")
+)
+wrong("diagnoses", "Run C: “softmax first”")(saying(C="softmax first", A=...))
+wrong("diagnoses", "Run D: “healthy”")(saying(D="healthy", F="inputs not scaled"))
+wrong("diagnoses", "Run E: “healthy”")(saying(E="healthy", F="one output for cross-entropy"))
+wrong("diagnoses", "Run F: “inputs not scaled”")(saying(F="inputs not scaled"))
+wrong("diagnoses", "is none of the names")(saying(B="shape trap"))
+wrong("diagnoses", "Keep the keys")({"A": "healthy"})
+wrong("diagnoses", "Pass the dict")("healthy")
