@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import (
     DataLoader,
     Dataset,
@@ -87,6 +87,8 @@ def check_arguments(
         if isinstance(scheduler, OneCycleLR):
             done = 0 if checkpoint is not None else scheduler.last_epoch
             _check_one_cycle(scheduler, scheduler_step, train_loader, epochs, done)
+        if isinstance(scheduler, CosineAnnealingLR) and scheduler_step == "batch":
+            _check_cosine_per_batch(scheduler, train_loader, epochs)
     if patience is not None:
         _check_whole_number("patience", patience)
         if val_loader is None:
@@ -237,6 +239,11 @@ def _check_scheduler(scheduler, scheduler_step, optimizer, val_loader):
             f"again: {type(scheduler).__name__}(optimizer, …)."
         )
     if isinstance(scheduler, ReduceLROnPlateau):
+        if scheduler.mode == "max":
+            raise ValueError(
+                'scheduler=ReduceLROnPlateau has mode="max", but it is given the validation loss, '
+                'which should fall. Use mode="min", which is the default.'
+            )
         if scheduler_step == "batch":
             raise ValueError(
                 "scheduler=ReduceLROnPlateau looks at the validation loss, which there is once "
@@ -250,15 +257,27 @@ def _check_scheduler(scheduler, scheduler_step, optimizer, val_loader):
 
 
 def _check_one_cycle(scheduler, scheduler_step, train_loader, epochs, done):
-    steps = length_hint(train_loader)
-    needed = epochs * (steps if scheduler_step == "batch" else 1)
+    batches = length_hint(train_loader)  # 0 if it has no length
+    needed = epochs * (batches if scheduler_step == "batch" else 1)
     left = scheduler.total_steps - done
-    if steps and left != needed:
+    if needed and left != needed:
+        here = f", here {epochs * batches}" if batches else ""
         raise ValueError(
             f"scheduler=OneCycleLR has {left} of its {scheduler.total_steps} steps left, but this "
             f'run makes {needed} with scheduler_step="{scheduler_step}". Build it for this run: '
-            f'scheduler_step="batch" and total_steps=epochs * len(train_loader), here '
-            f"{epochs * steps}."
+            f'scheduler_step="batch" and total_steps=epochs * len(train_loader){here}.'
+        )
+
+
+def _check_cosine_per_batch(scheduler, train_loader, epochs):
+    """A period of at most as many batches as there are epochs was counted in epochs."""
+    batches = length_hint(train_loader)
+    if batches > 1 and scheduler.T_max <= epochs:
+        raise ValueError(
+            f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, which counts epochs, but "
+            f'scheduler_step="batch" steps it {epochs * batches} times: the learning rate would '
+            'go down and up again and again. Use scheduler_step="epoch", or '
+            f"T_max=epochs * len(train_loader), here {epochs * batches}."
         )
 
 

@@ -1,9 +1,8 @@
-import json
+import multiprocessing
 import os
 import random
+import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -12,20 +11,20 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
-from course_utils import mlp, moons, tensor_loader, train
+from course_utils import checkpoints, mlp, moons, tensor_loader, train
 
 X, y = moons(160, seed=0)
 LOSS = nn.CrossEntropyLoss()
 
 
-def run(checkpoint=None, epochs=6, stop_after=None, width=16, lr=0.02, **options):
+def run(checkpoint=None, epochs=6, stop_after=None, width=16, lr=0.02, T_max=6, **options):
     """A run with everything that draws random numbers or carries state from epoch to epoch."""
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
     model = mlp(2, width, 2, dropout=0.3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max)
     generator = torch.Generator().manual_seed(1)
     train_loader = tensor_loader(X[:120], y[:120], batch_size=16, shuffle=True, generator=generator)
     val_generator = torch.Generator().manual_seed(2)
@@ -158,47 +157,55 @@ def test_schedulers_and_plateaus_survive(tmp_path):
         assert results[0] == results[1]
 
 
-SCRIPT = """
-import json, sys, torch
-sys.path.insert(0, {root!r})
-from tests.test_checkpoints import run
-model, history = run(sys.argv[1], epochs=40, patience=None)
-weights = torch.cat([p.detach().flatten() for p in model.parameters()])
-print(json.dumps([history["train_loss"], history["val_loss"], weights.tolist()]))
-"""
+def train_until_patience_runs_out(path):
+    """A run that early stopping ends; its result is left in a file beside the checkpoint."""
+    multiprocessing.set_start_method("fork", force=True)  # tqdm's lock shall not outlive a kill
+    model, history = run(path, epochs=100_000, T_max=400, patience=40)
+    torch.save([measured(history), model.state_dict()], f"{path}.result")
 
 
-def result(output):
-    """What the script printed last; before, it may have said where it goes on."""
-    return json.loads(output.splitlines()[-1])
+def result(path):
+    history, weights = torch.load(f"{path}.result", weights_only=True)
+    return history, {name: tensor.tolist() for name, tensor in weights.items()}
 
 
-def test_a_run_killed_again_and_again_at_random_moments_ends_bit_identical(tmp_path, pytestconfig):
-    command = [sys.executable, "-c", SCRIPT.format(root=str(pytestconfig.rootpath))]
+@pytest.mark.skipif(os.name != "posix", reason="starting 20 processes is quick only by forking")
+def test_a_run_killed_twenty_times_at_random_moments_ends_bit_identical(tmp_path):
+    # Forked from a server that has torch loaded, each process starts at once.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__, "torch._dynamo"])
 
-    def start(path):
-        return subprocess.Popen([*command, str(path)], stdout=subprocess.PIPE, text=True)
+    def start(function, *args):
+        process = processes.Process(target=function, args=args)
+        process.start()
+        return process
 
-    unbroken, _ = start(tmp_path / "unbroken.pt").communicate()
-    path = tmp_path / "killed.pt"
+    start(os.getpid).join()  # now the server is warm
+    started = time.monotonic()
+    start(train_until_patience_runs_out, tmp_path / "unbroken.pt").join()
+    seconds = time.monotonic() - started
+    expected = result(tmp_path / "unbroken.pt")
+    assert 40 < len(expected[0]["val_loss"]) < 100_000
+
     draw = random.Random(0)
-    kills = 0
-    while kills < 5:
-        process = start(path)
-        while process.poll() is None and not path.exists():
-            time.sleep(0.005)
-        written = path.stat().st_mtime_ns
-        while process.poll() is None and path.stat().st_mtime_ns == written:
-            time.sleep(0.001)  # it goes on from the last checkpoint
-        time.sleep(draw.random() * 0.02)
-        if process.poll() is not None:
-            break  # finished before it could be killed
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert kills >= 3
-    resumed, _ = start(path).communicate()
-    assert result(resumed) == result(unbroken)
+    kills, path = 0, tmp_path / "0.pt"
+    while kills < 20:
+        part = path.with_name(path.name + ".part")
+        part.unlink(missing_ok=True)
+        process = start(train_until_patience_runs_out, path)
+        process.join(timeout=draw.random() * seconds * (kills + 1) / 100)  # the first ones early
+        while kills % 4 == 0 and process.is_alive() and not part.exists():
+            pass  # every fourth is killed while it writes
+        process.kill()
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            kills += 1
+        else:  # it ended before it could be killed: look at its result, and begin another run
+            assert process.exitcode == 0 and result(path) == expected
+            path = tmp_path / f"{kills}.pt"
+    start(train_until_patience_runs_out, path).join()
+    assert result(path) == expected
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_the_file_is_replaced_atomically_and_nothing_else_is_left(tmp_path, monkeypatch):
@@ -227,6 +234,34 @@ def test_a_full_disk_costs_the_checkpoint_but_not_the_training(tmp_path, monkeyp
         _, history = run(tmp_path / "run.pt", epochs=2)
     assert history.epochs == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_permission_costs_the_checkpoint_but_not_the_training(
+    tmp_path, monkeypatch
+):
+    def denied(*_):  # the real thing would not stop root, as whom tests run in containers
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "run.pt"
+    run(path, epochs=1)
+    before = path.read_bytes()
+    monkeypatch.setattr(checkpoints, "open", denied, raising=False)
+    with pytest.warns(UserWarning, match=r"could not be written \(Permission denied\)"):
+        _, history = run(path, epochs=3)
+    assert history.epochs == 3
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_vanishes_costs_the_checkpoint_but_not_the_training(tmp_path):
+    folder = tmp_path / "drive"
+    folder.mkdir()
+
+    def pull_the_plug(epoch, model, history):
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with pytest.warns(UserWarning, match=r"could not be written \(No such file or directory\)"):
+        _, history = run(folder / "run.pt", epochs=2, callbacks=[pull_the_plug])
+    assert history.epochs == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", None])

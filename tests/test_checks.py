@@ -15,6 +15,7 @@ from tests.wrong_answers import (  # noqa: F401
     full_loop,
     ipo_case_study,
     loss,
+    schedulers,
     step,
     why_a_loop,
 )

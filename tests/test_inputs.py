@@ -240,11 +240,37 @@ def test_schedulers_that_do_not_fit_the_run_are_explained():
     with pytest.raises(ValueError, match="0 of its 8 steps left"):
         attempt(model=model, optimizer=optimizer, scheduler=one_cycle, scheduler_step="batch")
 
+    unbounded = Unbounded([(X, y)])
+    with pytest.raises(ValueError, match=r"but this run makes 2 .*len\(train_loader\)\.$"):
+        attempt(
+            model=model,
+            optimizer=optimizer,
+            train_loader=unbounded,
+            scheduler=lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=8),
+        )
+
     plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
     with pytest.raises(ValueError, match="needs a val_loader"):
         attempt(model=model, optimizer=optimizer, scheduler=plateau, val_loader=None)
     with pytest.raises(ValueError, match="once an epoch"):
         attempt(model=model, optimizer=optimizer, scheduler=plateau, scheduler_step="batch")
+    rising = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max")
+    with pytest.raises(ValueError, match='mode="max", but it is given the validation loss'):
+        attempt(model=model, optimizer=optimizer, scheduler=rising)
+
+
+def test_a_cosine_period_in_epochs_is_not_stepped_by_the_batch():
+    model = mlp(2, 8, 2)
+    optimizer = sgd(model)
+    cosine = lr_scheduler.CosineAnnealingLR(optimizer, T_max=2)
+    with pytest.raises(ValueError, match=r"T_max=2, which counts epochs, .* 8 times.* here 8\."):
+        attempt(model=model, optimizer=optimizer, scheduler=cosine, scheduler_step="batch")
+    attempt(model=model, optimizer=optimizer, scheduler=cosine)
+
+    model = mlp(2, 8, 2)
+    optimizer = sgd(model)
+    per_batch = lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
+    attempt(model=model, optimizer=optimizer, scheduler=per_batch, scheduler_step="batch")
 
 
 def test_a_replaced_head_makes_the_optimizer_stale():
@@ -281,6 +307,16 @@ def test_looking_at_the_data_draws_no_random_numbers_and_moves_no_statistics():
         attempt(model=model, train_loader=loader, val_loader=Empty())
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(statistics, model[1].running_mean) and model.training
+
+
+class Unbounded:
+    """A loader without a length."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
 
 
 class Empty:

@@ -1,0 +1,520 @@
+"""Checks for lesson 07: schedulers, checkpoints, precision."""
+
+import copy
+import math
+import pickle
+from io import BytesIO
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from ..data import moons, tensor_loader
+from ..models import mlp
+from ..training import train_step
+from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+
+
+def _optimizer(lr=0.1):
+    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+
+
+def _rates(scheduler, steps):
+    """The learning rate of each step, with the scheduler stepped after each."""
+    rates = []
+    for _ in range(steps):
+        rates.append(scheduler.optimizer.param_groups[0]["lr"])
+        scheduler.optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@check
+def warmup_cosine(attempt):
+    """`warmup_cosine(step, peak, warmup, total)` returns the learning rate of that step."""
+    runs = [(0.3, 7, 31), (0.02, 12, 40)]
+
+    def real(peak, warmup, total):
+        optimizer = _optimizer(peak)
+        parts = [
+            lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=warmup),
+            lr_scheduler.CosineAnnealingLR(optimizer, T_max=total - warmup),
+        ]
+        return _rates(lr_scheduler.SequentialLR(optimizer, parts, milestones=[warmup]), total)
+
+    def over_all_steps(schedule):
+        return [schedule(step, *run) for run in runs for step in range(run[2])]
+
+    def built(
+        ramp=lambda t: 0.1 + 0.9 * t,
+        fall=lambda t: (1 + math.cos(math.pi * t)) / 2,
+        share=lambda step, warmup, total: (step - warmup) / (total - warmup),
+        late=0,
+    ):
+        """The rates of a schedule with one of its parts spoilt."""
+
+        def schedule(step, peak, warmup, total):
+            step += late
+            if step < warmup:
+                return peak * ramp(step / warmup)
+            return peak * fall(share(step, warmup, total))
+
+        return over_all_steps(schedule)
+
+    mistakes = {
+        "The warm-up should start at a tenth of the peak, not at 0.": built(ramp=lambda t: t),
+        "The warm-up overshoots the peak: from a tenth there are nine tenths left to climb.": built(
+            ramp=lambda t: 0.1 + t
+        ),
+        "The warm-up should climb along a straight line; yours multiplies.": built(
+            ramp=lambda t: 0.1 ** (1 - t)
+        ),
+        "The cosine should begin when the warm-up is over; yours has been running since step 0.": (
+            built(share=lambda step, warmup, total: step / total)
+        ),
+        "The cosine has only total - warmup steps to reach its end; yours takes total.": built(
+            share=lambda step, warmup, total: (step - warmup) / total
+        ),
+        "A whole turn, 2 pi, brings the rate up again. It should go down once: half a turn, pi.": (
+            built(fall=lambda t: (1 + math.cos(2 * math.pi * t)) / 2)
+        ),
+        "1 + cos runs from 2 to 0. Take half of it.": built(
+            fall=lambda t: 1 + math.cos(math.pi * t)
+        ),
+        "cos alone runs from 1 to -1, and a negative rate climbs the loss. Use (1 + cos) / 2.": (
+            built(fall=lambda t: math.cos(math.pi * t))
+        ),
+        "You are one step ahead: steps are counted from 0.": built(late=1),
+    }
+    expected = [rate for run in runs for rate in real(*run)]
+    yours = [
+        as_number(rate, "The learning rate")
+        for rate in over_all_steps(lambda *args: call(attempt, *args))
+    ]
+    cases = [(step, run) for run in runs for step in range(run[2])]
+    for i, (step, (peak, warmup, total)) in enumerate(cases):
+        compare(
+            yours[i],
+            expected[i],
+            {text: rates[i] for text, rates in mistakes.items() if close(rates, yours)},
+            f"With peak={peak}, warmup={warmup}, total={total}, the rate of step {step}",
+        )
+    return "Your function gives the rates of PyTorch's SequentialLR at every step."
+
+
+_EPOCHS, _BATCHES = 20, 10
+
+
+def _stepped(scheduler, clock):
+    """The learning rate at the start of each epoch and after the last one."""
+    each_batch = _rates(scheduler, _EPOCHS * _BATCHES + 1 if clock == "batch" else _EPOCHS + 1)
+    return each_batch[:: _BATCHES if clock == "batch" else 1]
+
+
+@check
+def where_to_step(attempt):
+    """A dict from five schedulers to the place of their `step()`: "epoch" or "batch"."""
+    right = {
+        "StepLR": "epoch",
+        "CosineAnnealingLR": "batch",
+        "OneCycleLR": "batch",
+        "LinearLR": "batch",
+        "ReduceLROnPlateau": "epoch",
+    }
+    if not isinstance(attempt, dict):
+        raise Mistake(f"Pass the dict of five answers; this is a {type(attempt).__name__}.")
+    if any(clock is ... for clock in attempt.values()):
+        raise NotAttempted
+    if set(attempt) != set(right):
+        names = ", ".join(set(attempt) ^ set(right))
+        raise Mistake(f"The dict should have exactly the five keys of the stub; look at: {names}.")
+    yours = {name: str(clock).strip().lower() for name, clock in attempt.items()}
+    for name, clock in yours.items():
+        if clock not in ("epoch", "batch"):
+            raise Mistake(f'{name}: answer "epoch" or "batch"; yours is {attempt[name]!r}.')
+
+    cut = _stepped(lr_scheduler.StepLR(_optimizer(), step_size=5), "batch")
+    cosine = _stepped(lr_scheduler.CosineAnnealingLR(_optimizer(), T_max=200), "epoch")
+    one_cycle = _stepped(lr_scheduler.OneCycleLR(_optimizer(), 0.1, total_steps=200), "epoch")
+    ramp = _stepped(lr_scheduler.LinearLR(_optimizer(), 0.1, total_iters=30), "epoch")
+    consequences = {
+        "StepLR": "step_size=5 counts the calls of step(). Called after every batch, it would cut "
+        f"the rate every 5 batches: 0.1 at first, {cut[1]:.0e} after one epoch.",
+        "CosineAnnealingLR": "T_max=200 is 20 epochs of 10 batches. Called once an epoch it would "
+        f"get through a tenth of its curve: the rate would end at {cosine[-1]:.4f}, not near 0.",
+        "OneCycleLR": "total_steps=200 is 20 epochs of 10 batches. Called once an epoch it would "
+        f"still be climbing when the run ends: from {one_cycle[0]:.4f} to {one_cycle[-1]:.4f}, far "
+        "below max_lr=0.1.",
+        "LinearLR": "total_iters=30 is three epochs of 10 batches. Called once an epoch, the rate "
+        f"would be {ramp[3]:.3f} after three epochs, and {ramp[-1]:.3f} at the end of the run.",
+        "ReduceLROnPlateau": "Its step() is given the validation loss, and there is a new one only "
+        "after each epoch; patience=3 then means three epochs.",
+    }
+    wrong = [name for name in right if yours[name] != right[name]]
+    if wrong:
+        more = f" ({len(wrong) - 1} more to look at.)" if len(wrong) > 1 else ""
+        raise Mistake(f"{wrong[0]}: {consequences[wrong[0]]}{more}")
+    return "A scheduler only counts calls of step(); its numbers say what you must count."
+
+
+@check
+def checkpoint(attempt):
+    """`Checkpoint(model, optimizer, scheduler)` with `state_dict()` and `load_state_dict(state)`."""
+    if not isinstance(attempt, type) and hasattr(attempt, "state_dict"):
+        raise Mistake("Pass the class itself: check.schedulers.checkpoint(Checkpoint).")
+    X, y = moons(48, seed=4)
+    loader = tensor_loader(X, y, batch_size=16, shuffle=True)
+    loss_fn = nn.CrossEntropyLoss()
+
+    def build(seed):
+        """A model with buffers and dropout, an optimizer with state, and a schedule."""
+        torch.manual_seed(seed)
+        model = nn.Sequential(
+            nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2)
+        )
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+        return model, optimizer, lr_scheduler.CosineAnnealingLR(optimizer, T_max=6)
+
+    def train_on(model, optimizer, scheduler, epochs=3):
+        for _ in range(epochs):
+            for xb, yb in loader:
+                train_step(model, xb, yb, loss_fn, optimizer)
+            scheduler.step()
+
+    def states(parts):
+        return copy.deepcopy([part.state_dict() for part in parts]), torch.get_rng_state()
+
+    undisturbed = build(0)
+    train_on(*undisturbed)
+    (saved_model, saved_optimizer, saved_scheduler), saved_random = states(undisturbed)
+    train_on(*undisturbed)
+    (final_model, final_optimizer, _), _ = states(undisturbed)
+
+    original = build(0)
+    train_on(*original)
+    state = call(attempt(*original).state_dict)
+    train_on(*original)
+    if not _same(original[0].state_dict(), final_model):
+        raise Mistake(
+            "Taking the state changed the run: after your state_dict() training went on to other "
+            "weights than without it. It must only look, and draw no random number."
+        )
+    state = _through_a_file(state)
+
+    resumed = build(1)  # a new process: other weights, other random numbers
+    (untouched, _, _), _ = states(resumed)
+    attempt(*resumed).load_state_dict(state)
+    (model, optimizer, scheduler), random = states(resumed)
+    train_on(*resumed)
+    if _same(resumed[0].state_dict(), final_model):
+        return "Six epochs in one go or in two halves: the same weights to the last bit."
+
+    parameters = [name for name, _ in resumed[0].named_parameters()]
+    if _same(model, untouched):
+        raise Mistake("After your load_state_dict() the model has its old weights still.")
+    if _same(model, final_model) or _same(optimizer["state"], final_optimizer["state"]):
+        raise Mistake(
+            "You kept references, not copies: training went on, and what you had saved moved with "
+            "it. The state_dict() of a model and of an optimizer both refer to living tensors. "
+            "Use copy.deepcopy."
+        )
+    if not _same(model, saved_model):
+        if all(_same(model[name], saved_model[name]) for name in parameters):
+            raise Mistake(
+                "The parameters came back, the buffers of BatchNorm did not. "
+                "model.state_dict() has both."
+            )
+        raise Mistake("The model did not come back as it was saved. Use its own load_state_dict.")
+    if not _same(optimizer["state"], saved_optimizer["state"]):
+        raise Mistake(
+            "The model came back, but the optimizer's state did not: AdamW would begin without "
+            "its running means."
+        )
+    if not _same(scheduler, saved_scheduler):
+        raise Mistake(
+            "Model and optimizer came back, but the scheduler did not: it would begin its curve "
+            "again at the first step."
+        )
+    if not _same(optimizer, saved_optimizer):
+        raise Mistake(
+            "The optimizer's moments came back, but not its settings: the learning rate of this "
+            'moment stands in its state_dict() too, in "param_groups".'
+        )
+    if not torch.equal(random, saved_random):
+        raise Mistake(
+            "Weights, optimizer and scheduler came back, but not the random numbers: shuffling "
+            "and dropout would go on differently. Save torch.get_rng_state(), and put it back "
+            "with torch.set_rng_state(…), last."
+        )
+    raise Mistake("All parts came back, and yet the resumed run ended with other weights.")
+
+
+def _same(a, b):
+    """Whether two nested states are equal to the last bit."""
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return type(a) is type(b) and a == b
+
+
+def _through_a_file(state):
+    """`state` as it comes back from a file, loaded the safe way."""
+    file = BytesIO()
+    try:
+        torch.save(state, file)
+        file.seek(0)
+        return torch.load(file, weights_only=True)
+    except (pickle.PickleError, AttributeError, TypeError) as error:
+        raise Mistake(
+            "Your state can't go through a file: torch.load with weights_only=True takes tensors, "
+            "numbers, strings, lists and dicts only. Put the state_dict() of each part into it, "
+            "not the part itself."
+        ) from error
+
+
+@check
+def clip(attempt):
+    """`clip(parameters, max_norm)` shortens all gradients together; returns the old length."""
+
+    def gradients(length):
+        """A small model whose gradient has this length, and one parameter without gradient."""
+        generator = torch.Generator().manual_seed(5)
+        model = mlp(2, 8, 2)
+        grads = [torch.randn(p.shape, generator=generator) for p in model.parameters()]
+        grads[1] *= 5  # so that the tensors have unequal lengths
+        norm = torch.cat([grad.flatten() for grad in grads]).norm()
+        for parameter, grad in zip(model.parameters(), grads, strict=True):
+            parameter.grad = length * grad / norm
+        model.register_parameter("unused", nn.Parameter(torch.ones(3)))
+        return model
+
+    def flat(model):
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    def clipped(length, max_norm, spoilt):
+        model = gradients(length)
+        spoilt([p.grad for p in model.parameters() if p.grad is not None], length, max_norm)
+        return flat(model)
+
+    def each_alone(grads, _, max_norm):
+        for grad in grads:
+            grad *= min(1, max_norm / grad.norm())
+
+    def each_value(grads, _, max_norm):
+        for grad in grads:
+            grad.clamp_(-max_norm, max_norm)
+
+    def always(grads, length, max_norm):
+        for grad in grads:
+            grad *= max_norm / length
+
+    def to_length_one(grads, length, _):
+        for grad in grads:
+            grad /= length
+
+    def by_sum_of_norms(grads, _, max_norm):
+        total = sum(grad.norm() for grad in grads)
+        for grad in grads:
+            grad *= min(1, max_norm / total)
+
+    def by_square(grads, length, max_norm):
+        for grad in grads:
+            grad *= min(1, max_norm / length**2)
+
+    def left_alone(*_):
+        pass
+
+    explanations = {
+        "You shortened each tensor by itself, which turns the gradient to another direction. Work "
+        "out one length over all tensors together.": each_alone,
+        "You cut off single values, which turns the gradient to another direction. Multiply all "
+        "of it by one number.": each_value,
+        "A gradient shorter than max_norm must stay as it is; yours was stretched.": always,
+        "You divided by the length. Multiply by max_norm as well.": to_length_one,
+        "Lengths don't add up like this: add the squares of all values, then take the root.": (
+            by_sum_of_norms
+        ),
+        "You forgot the root: the length is the square root of the sum of squares.": by_square,
+        "The gradients have not changed. Change .grad in place, with grad.mul_(…) or grad *= …. "
+        "And model.parameters() can be gone through only once: make a list of it first.": (
+            left_alone
+        ),
+    }
+    for length, max_norm in ((7.0, 2.5), (0.5, 2.5)):
+        model = gradients(length)
+        weights = [p.detach().clone() for p in model.parameters()]
+        norm = call(attempt, model.parameters(), max_norm)
+        if any(not torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True)):
+            raise Mistake("Your function changed the weights. Clipping is for their gradients.")
+        compare(
+            flat(model),
+            flat(gradients(length)) * min(1, max_norm / length),
+            {text: clipped(length, max_norm, do) for text, do in explanations.items()},
+            f"A gradient of length {length:g} clipped to {max_norm:g}",
+        )
+        compare(
+            as_number(norm, "The length"),
+            length,
+            {"That is the length after clipping; return the one before.": min(length, max_norm)},
+            "The length you return",
+        )
+    return "The same as clip_grad_norm_: one length for all, one factor, the direction kept."
+
+
+@check
+def smallest_scale(attempt):
+    """`smallest_scale(gradient)`: the smallest power of two that saves it from becoming zero."""
+
+    def brute_force(gradient):
+        scale = 1
+        while ((gradient * scale).half()[gradient != 0] == 0).any():
+            scale *= 2
+        return scale
+
+    def lifted_to(floor):
+        def scale(gradient):
+            smallest = gradient[gradient != 0].abs().min().item()
+            return 2 ** max(0, math.ceil(math.log2(floor / smallest)))
+
+        return scale
+
+    explanations = {
+        "That lifts the smallest value to 6.1e-5, where float16 is at its full precision. Below, "
+        "down to 6e-8, it still has numbers, with fewer digits.": lifted_to(2.0**-14),
+        "That is one doubling more than needed: a value between 3e-8 and 6e-8 is rounded up, not "
+        "down to 0. Let .half() do the rounding.": lifted_to(2.0**-24),
+        "That saves the largest value. The smallest one needs most.": lambda gradient: brute_force(
+            gradient.abs().max()
+        ),
+        "Negative values count too: look at abs().": lambda gradient: brute_force(
+            gradient.clamp(min=0)
+        ),
+    }
+    generator = torch.Generator().manual_seed(6)
+    gradients = [torch.tensor([2e-6, -4e-8, 0.0, 3e-5])]  # nothing is lost here
+    for exponent in (-7, -8, -8.5, -9, -9.5):
+        gradient = 10 ** (exponent + 3 * torch.rand(6, generator=generator))
+        gradients.append(gradient * torch.tensor([1.0, -1.0, 0.0, -1.0, -1.0, 1.0]))
+    try:
+        yours = [as_number(call(attempt, gradient), "The scale") for gradient in gradients]
+    except OverflowError as error:
+        raise Mistake(
+            "Your scale grows and grows: an exact 0 stays 0 at any scale. Leave it out."
+        ) from error
+    matching = {
+        text: scale
+        for text, scale in explanations.items()
+        if [scale(gradient) for gradient in gradients] == yours
+    }
+    for gradient, scale in zip(gradients, yours, strict=True):
+        expected = brute_force(gradient)
+        if scale == expected:
+            continue
+        shown = f"For the gradient [{', '.join(f'{value:.3g}' for value in gradient.tolist())}]"
+        if not 0 < scale < math.inf:
+            raise Mistake(
+                f"{shown} you return {scale:g}. An exact 0 stays 0 at any scale: leave it out. "
+                "And size is what counts, not sign: take abs()."
+            )
+        lost = ((gradient * scale).half()[gradient != 0] == 0).sum().item()
+        if lost:
+            verdict = f"at yours {lost} of its values still become{'s' * (lost == 1)} 0"
+        else:
+            verdict = "a smaller one is enough, or yours is no power of two"
+        compare(
+            scale,
+            expected,
+            {text: wrong(gradient) for text, wrong in matching.items()},
+            f"{shown} the scale ({verdict})",
+        )
+    return "Multiplying by a power of two only shifts the exponent, so nothing is rounded by it."
+
+
+@check
+def amp_step(attempt):
+    """`amp_step(model, xb, yb, loss_fn, optimizer, scaler, max_norm)`, repaired."""
+    X, y = moons(80, seed=7)
+    batches = [(5 * X[i : i + 16], y[i : i + 16]) for i in range(0, 80, 16)]
+    batches[2] = (batches[2][0] * 1e38, batches[2][1])  # its gradient overflows
+    start = mlp(2, 8, 2)
+    loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
+    max_norm = 0.3
+
+    def run(step):
+        """(losses, weights, number of optimizer steps) after five batches, the third broken."""
+        model = copy.deepcopy(start)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+        steps = []
+        optimizer.register_step_post_hook(lambda *_: steps.append(1))
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
+        losses = [step(model, xb, yb, loss_fn, optimizer, scaler, max_norm) for xb, yb in batches]
+        weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+        return losses, weights, len(steps)
+
+    def right(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+        return train_step(
+            model, xb, yb, loss_fn, optimizer, max_grad_norm=max_norm, scaler=scaler
+        ).item()
+
+    def spoilt(order="unscale clip step update", clear=True):
+        """The weights that another order of the lines leads to."""
+
+        def step(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+            lines = {
+                "unscale": lambda: scaler.unscale_(optimizer),
+                "clip": lambda: nn.utils.clip_grad_norm_(model.parameters(), max_norm),
+                "step": lambda: scaler.step(optimizer),
+                "update": scaler.update,
+            }
+            if clear:
+                optimizer.zero_grad()
+            loss = loss_fn(model(xb), yb)
+            scaler.scale(loss).backward()
+            for line in order.split():
+                lines[line]()
+
+        return run(step)[1]
+
+    expected_losses, expected, expected_steps = run(right)
+    try:
+        losses, weights, steps = run(lambda *args: call(attempt, *args))
+    except RuntimeError as error:
+        if "since the last update()" not in str(error) and "after step()" not in str(error):
+            raise
+        raise Mistake(
+            "In the second batch the scaler refused to go on. Each step needs unscale_(), step() "
+            "and update() once, in this order: is update() missing, or not the last of them? "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    if steps > expected_steps:
+        raise Mistake(
+            "optimizer.step() takes the gradient as it is, also the broken one of the third batch, "
+            "and every weight becomes NaN. scaler.step(optimizer) skips such a step."
+        )
+    explanations = {
+        "You clip the gradient while it is still 1024 times too long, and unscaling then shortens "
+        "it 1024 times more. Call scaler.unscale_(optimizer) before you clip.": spoilt(
+            "clip step update"
+        ),
+        "The gradient is never clipped.": spoilt("step update"),
+        "The gradients of earlier batches are still there: clear them once a step.": spoilt(
+            clear=False
+        ),
+    }
+    compare(weights, expected, explanations, "The weights after five batches")
+    losses = [as_number(loss, "The loss you return") for loss in losses]
+    finite = [0, 1, 3, 4]
+    compare(
+        [losses[i] for i in finite],
+        [expected_losses[i] for i in finite],
+        {
+            "That is the scaled loss. Return the true one, for the history.": [
+                1024 * expected_losses[i] for i in finite
+            ]
+        },
+        "The losses of the healthy batches",
+    )
+    return "Unscale, clip, step, update: and the broken batch was skipped without a trace."
