@@ -11,6 +11,7 @@ from tests import lessons
 from tests.wrong_answers import (  # noqa: F401
     GALLERY,
     backward,
+    dataloader,
     forward,
     full_loop,
     ipo_case_study,

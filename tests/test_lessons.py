@@ -114,6 +114,10 @@ def test_quiz_has_five_questions_each_answer_explained_one_right(lesson):
 def test_lesson_ends_with_quiz_recap_and_next(lesson):
     text = "\n".join(cell.source for cell in lessons.read(lesson).cells[-3:])
     assert "## Quiz" in text and "## Recap" in text and "**Next:" in text
+    following = lessons.LESSONS[lessons.LESSONS.index(lesson) + 1 :]
+    if following and int(following[0][:2]) == int(lesson[:2]) + 1:
+        title = lessons.read(following[0]).cells[0].source.splitlines()[0].removeprefix("# ")
+        assert f"**Next: {title.rstrip('?')}" in text
 
 
 # Execution

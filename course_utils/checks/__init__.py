@@ -1,9 +1,20 @@
 """Exercise checks, one module a lesson: `check.full_loop.count_correct(count_correct)`."""
 
-from . import backward, forward, full_loop, ipo_case_study, loss, schedulers, step, why_a_loop
+from . import (
+    backward,
+    dataloader,
+    forward,
+    full_loop,
+    ipo_case_study,
+    loss,
+    schedulers,
+    step,
+    why_a_loop,
+)
 
 __all__ = [
     "backward",
+    "dataloader",
     "forward",
     "full_loop",
     "ipo_case_study",
