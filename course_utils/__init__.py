@@ -17,6 +17,7 @@ _ON_FIRST_USE = {
     "quiz": ".quiz",
     "show_source": ".source",
     "sweep_learning_rates": ".sweep",
+    "widgets": ".widgets",
 }
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "tensor_loader",
     "train",
     "train_step",
+    "widgets",
     "xor",
 ]
 

@@ -15,7 +15,7 @@ BLUE, VERMILLION, GREEN, PURPLE, SKY, GREY = (
 )  # fmt: skip
 COLORS = (BLUE, VERMILLION, GREEN, PURPLE, SKY, GREY)
 # From class 0 to class 1, pale so that points and lines stand out on it.
-_CONFIDENCE = LinearSegmentedColormap.from_list("confidence", ["#7fb8dd", "white", "#f0b27a"])
+CONFIDENCE = LinearSegmentedColormap.from_list("confidence", ["#7fb8dd", "white", "#f0b27a"])
 MARKERS = ("o", "^", "s", "D", "v", "P")
 
 
@@ -119,7 +119,7 @@ def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     probability = logits.softmax(1)[:, 1] if logits.shape[1] == 2 else logits.sigmoid()[:, 0]
     probability = probability.reshape(resolution, resolution).T.numpy()
     x1, x2 = x1.numpy(), x2.numpy()
-    ground = ax.pcolormesh(x1, x2, probability, cmap=_CONFIDENCE, vmin=0, vmax=1, shading="auto")
+    ground = ax.pcolormesh(x1, x2, probability, cmap=CONFIDENCE, vmin=0, vmax=1, shading="auto")
     ax.contour(x1, x2, probability, levels=[0.5], colors="black", linewidths=1.5)
     ax.figure.colorbar(ground, ax=ax, label="probability of class 1")
     for c, marker, color in ((0, "o", BLUE), (1, "^", VERMILLION)):

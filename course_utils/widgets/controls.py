@@ -1,0 +1,85 @@
+"""What a simulation lets its user set: each control is declared once and knows its own limits."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A number from `low` to `high` in steps of `step`; whole if all of them are.
+
+    `live` means that a change takes effect in the run that is going on, instead of restarting it.
+    """
+
+    label: str
+    low: float
+    high: float
+    default: float
+    step: float = 1
+    live: bool = False
+
+    def parse(self, value):
+        """`value`, a number or its text, if it is within the limits; ValueError if not."""
+        whole = all(isinstance(x, int) for x in (self.low, self.high, self.default, self.step))
+        number = float(value)
+        number = round(number) if whole and math.isfinite(number) else number
+        if not (self.low <= number <= self.high):  # NaN fails here, too
+            raise ValueError(f"must lie between {self.low:g} and {self.high:g}")
+        return number
+
+
+@dataclass(frozen=True)
+class LogSlider:
+    """A positive number of two digits from `low` to `high`; the slider runs over its logarithm."""
+
+    label: str
+    low: float
+    high: float
+    default: float
+    live: bool = False
+
+    def parse(self, value):
+        number = float(value)
+        if not (self.low * (1 - 1e-9) <= number <= self.high * (1 + 1e-9)):
+            raise ValueError(f"must lie between {self.low:g} and {self.high:g}")
+        return float(f"{number:.2g}")  # no more than one would say aloud
+
+    @property
+    def exponents(self):
+        return math.log10(self.low), math.log10(self.high)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    label: str
+    options: tuple
+    default: str
+    live: bool = False
+
+    def parse(self, value):
+        if value not in self.options:
+            raise ValueError(f"must be one of {', '.join(self.options)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Switch:
+    """On or off."""
+
+    label: str
+    default: bool = False
+    live: bool = False
+
+    def parse(self, value):
+        if value not in (True, False, "on", "off"):
+            raise ValueError("must be on or off")
+        return value in (True, "on")
+
+
+def as_text(value):
+    """A control's value as it stands in a simulation's settings."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,103 @@
+"""One weight, one bias: the two passes through their graph, and what a second one adds."""
+
+import numpy as np
+import torch
+
+from ..plotting import BLUE, VERMILLION
+from .base import Simulation
+from .controls import Slider, Switch
+
+# name -> where its box, its value and its gradient stand
+_PLACES = {
+    "w": ((0, 0), (0, 0.5), (0, -0.5)),
+    "product": ((1, 0), (1, 0.5), (1, -0.5)),
+    "y": ((2, 0), (2, 0.5), (2.4, -0.5)),
+    "b": ((2, -1.5), (1.75, -1.5), (2.45, -1.5)),
+    "error": ((3, 0), (3, 0.5), (3.1, -0.5)),
+    "loss": ((4, 0), (4, 0.5), (4, -0.5)),
+}
+# from, to, what happens on the way, where that is written
+_LINKS = [
+    ("w", "product", "times x", (0.45, 0.2)),
+    ("product", "y", "plus b", (1.52, 0.2)),
+    ("b", "y", "plus the product", (1.55, -0.85)),
+    ("y", "error", "minus target", (2.45, 0.2)),
+    ("error", "loss", "squared", (3.55, 0.2)),
+]
+
+
+class GradientExplorer(Simulation):
+    """`loss = (w * x + b - target)**2`: each value and each gradient, computed by autograd."""
+
+    name = "gradient_explorer"
+    controls = {
+        "w": Slider("weight w", -4.0, 4.0, 2.0, step=0.1),
+        "b": Slider("bias b", -4.0, 4.0, 1.0, step=0.1),
+        "x": Slider("input x", -4.0, 4.0, 3.0, step=0.1),
+        "target": Slider("target", -10.0, 10.0, 5.0, step=0.1),
+        "twice": Switch("forward and backward twice, without clearing"),
+    }
+    size = (11.0, 4.0)
+
+    def reset(self):
+        values = self.values
+        w, b = (torch.tensor(values[name], requires_grad=True) for name in "wb")
+        for _ in range(2 if values["twice"] else 1):
+            product = w * values["x"]
+            y = product + b
+            error = y - values["target"]
+            loss = error**2
+            self.tensors = {
+                "w": w, "product": product, "b": b, "y": y, "error": error, "loss": loss,
+            }  # fmt: skip
+            for tensor in (product, y, error, loss):
+                tensor.retain_grad()
+            loss.backward()
+
+    def draw(self, figure):
+        ax = figure.subplots()
+        ax.set(xlim=(-0.5, 4.5), ylim=(-1.9, 0.8))
+        ax.axis("off")
+        centred = {"ha": "center", "va": "center"}
+        box = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": "black"}
+        self.texts = {}
+        for name, (place, above, below) in _PLACES.items():
+            ax.text(*place, name, bbox=box, size=15, **centred)
+            self.texts[name] = (
+                ax.text(*above, "", color=BLUE, size=15, **centred),
+                ax.text(*below, "", color=VERMILLION, size=15, **centred),
+            )
+        for start, end, link, written in _LINKS:
+            (x0, y0), (x1, y1) = _PLACES[start][0], _PLACES[end][0]
+            if y0 == y1:
+                tail, head, side = (x0 + 0.28, y0), (x1 - 0.28, y1), (0, 0.07)
+            else:
+                tail, head, side = (x0, y0 + 0.28), (x1, y1 - 0.28), (-0.04, 0)
+            for (a, b), sign, color, style in (
+                ((tail, head), 1, BLUE, "-"),
+                ((head, tail), -1, VERMILLION, "--"),
+            ):
+                shift = sign * np.array(side)
+                arrow = {"arrowstyle": "->", "color": color, "ls": style}
+                ax.annotate("", b + shift, a + shift, arrowprops=arrow)
+            ax.text(*written, link, **centred)
+        return [text for pair in self.texts.values() for text in pair]
+
+    def paint(self):
+        for name, (value, gradient) in self.texts.items():
+            value.set_text(f"{self.tensors[name].item():.4g}")
+            gradient.set_text(f"gradient {self.tensors[name].grad.item() + 0.0:.4g}")
+        w, b = self.tensors["w"], self.tensors["b"]
+        times = ", added up over two passes" if self.values["twice"] else ""
+        return (
+            f"Prediction {self.tensors['y'].item():.4g}, target {self.values['target']:.4g}, loss "
+            f"{self.tensors['loss'].item():.4g}. Gradient of w {w.grad.item() + 0.0:.4g}, of b "
+            f"{b.grad.item():.4g}{times}. To lower the loss, "
+            f"{_direction('w', w.grad)} and {_direction('b', b.grad)}."
+        )
+
+
+def _direction(name, gradient):
+    if gradient == 0:
+        return f"leave {name}"
+    return f"{'lower' if gradient > 0 else 'raise'} {name}"

@@ -1,0 +1,104 @@
+"""JupyterLab in a real headless Chromium, for tests that look at lessons as a learner does."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+
+PY = sys.executable
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)  # fmt: skip
+_JUPYTER_FOLDERS = (
+    "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
+    "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR",
+)  # fmt: skip
+_ALL_EXECUTED = """() => {
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
+    return prompts.length > 0 && prompts.every(p => /\\[\\d+\\]/.test(p.textContent));
+}"""
+
+
+@contextmanager
+def lab(folder):
+    """The address of a JupyterLab that serves `folder` and shares nothing with the user's own."""
+    home = Path(folder) / ".jupyter-home"
+    environment = os.environ | {name: str(home / name) for name in _JUPYTER_FOLDERS}
+    # Every cell in the page at once, or those out of sight would not be there to look at.
+    settings = home / "JUPYTERLAB_SETTINGS_DIR/@jupyterlab/notebook-extension"
+    settings.mkdir(parents=True)
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    news = home / "JUPYTERLAB_SETTINGS_DIR/@jupyterlab/apputils-extension"
+    news.mkdir(parents=True)
+    (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    log = open(home / "log", "w+")  # noqa: SIM115
+    server = subprocess.Popen(
+        [
+            PY, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0",
+            "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder}",
+            "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+        ],
+        env=environment, stdout=log, stderr=log, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield _address(server, home / "log")
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+        log.close()
+
+
+def _address(server, log, seconds=60):
+    import re
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and server.poll() is None:
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text())
+        if found:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{found.group(1)}/api?token=test")
+                return f"http://127.0.0.1:{found.group(1)}"
+            except urllib.error.URLError:
+                pass
+        time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+@contextmanager
+def opened(notebook, folder, width=1280, height=900):
+    """(the page, errors of its console) with the notebook open and every cell executed."""
+    from playwright.sync_api import sync_playwright
+
+    nbformat.write(notebook, Path(folder) / "lesson.ipynb")
+    with lab(folder) as address, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        page = chromium.new_page(viewport={"width": width, "height": height})
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{address}/doc/tree/lesson.ipynb?reset&token=test")
+        page.wait_for_function(
+            "n => window.jupyterapp && document.querySelectorAll('.jp-Cell').length >= n",
+            arg=len(notebook.cells),
+            timeout=60_000,
+        )
+        page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'",
+            timeout=60_000,
+        )
+        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_function(_ALL_EXECUTED, timeout=240_000)
+        yield page, errors
+        chromium.close()
