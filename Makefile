@@ -6,18 +6,26 @@
 PYTHON ?= python3
 LAB_ARGS ?=
 PY := .venv/bin/python
-.PHONY: lab test setup stamp
+.PHONY: lab test setup browser stamp
 
 lab: setup
 	@$(PY) -m tools.lab $(LAB_ARGS)
 
-test: setup
+test: setup browser
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m pytest -n 2 --dist worksteal
 
 stamp: setup
 	@$(PY) -m tools.stamp
+
+# The browser tests need a Chromium; without one they are skipped, except in CI, where they fail.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing chromium for the browser tests ..." && \
+		apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || \
+	echo "There is no chromium, so the browser tests are skipped. Install it to run them."
 
 # .venv/complete is written last and holds what was installed, so an interrupted
 # or outdated environment is never taken for a finished one.

@@ -1,6 +1,7 @@
 """JupyterLab in a real headless Chromium, for tests that look at lessons as a learner does."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+from playwright.sync_api import sync_playwright
 
-PY = sys.executable
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -44,7 +45,7 @@ def lab(folder):
     log = open(home / "log", "w+")  # noqa: SIM115
     server = subprocess.Popen(
         [
-            PY, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0",
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0",
             "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder}",
             "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
         ],
@@ -62,8 +63,6 @@ def lab(folder):
 
 
 def _address(server, log, seconds=60):
-    import re
-
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:
         found = re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text())
@@ -80,8 +79,6 @@ def _address(server, log, seconds=60):
 @contextmanager
 def opened(notebook, folder, width=1280, height=900):
     """(the page, errors of its console) with the notebook open and every cell executed."""
-    from playwright.sync_api import sync_playwright
-
     nbformat.write(notebook, Path(folder) / "lesson.ipynb")
     with lab(folder) as address, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)

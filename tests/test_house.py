@@ -19,7 +19,8 @@ REQUIREMENTS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
 
 def test_environment_yml_has_the_packages_and_bounds_of_pyproject():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    conda = {line.replace("pytorch", "torch") for line in conda} - {"pip"}
+    names = {"pytorch": "torch", "playwright-python": "playwright"}
+    conda = {re.sub(r"^[\w-]+", lambda m: names.get(m[0], m[0]), line) for line in conda} - {"pip"}
     assert conda == {*REQUIREMENTS, f"python{PROJECT['requires-python']}"}
 
 

@@ -41,7 +41,9 @@ class GradientExplorer(Simulation):
 
     def reset(self):
         values = self.values
-        w, b = (torch.tensor(values[name], requires_grad=True) for name in "wb")
+        w, b = (
+            torch.tensor(values[name], dtype=torch.float64, requires_grad=True) for name in "wb"
+        )
         for _ in range(2 if values["twice"] else 1):
             product = w * values["x"]
             y = product + b
@@ -85,19 +87,24 @@ class GradientExplorer(Simulation):
 
     def paint(self):
         for name, (value, gradient) in self.texts.items():
-            value.set_text(f"{self.tensors[name].item():.4g}")
-            gradient.set_text(f"gradient {self.tensors[name].grad.item() + 0.0:.4g}")
-        w, b = self.tensors["w"], self.tensors["b"]
+            value.set_text(_number(self.tensors[name]))
+            gradient.set_text(f"gradient {_number(self.tensors[name].grad)}")
+        tensors, target = self.tensors, self.values["target"]
         times = ", added up over two passes" if self.values["twice"] else ""
         return (
-            f"Prediction {self.tensors['y'].item():.4g}, target {self.values['target']:.4g}, loss "
-            f"{self.tensors['loss'].item():.4g}. Gradient of w {w.grad.item() + 0.0:.4g}, of b "
-            f"{b.grad.item():.4g}{times}. To lower the loss, "
-            f"{_direction('w', w.grad)} and {_direction('b', b.grad)}."
+            f"Prediction {_number(tensors['y'])}, target {target:.4g}, loss "
+            f"{_number(tensors['loss'])}. Gradient of w {_number(tensors['w'].grad)}, of b "
+            f"{_number(tensors['b'].grad)}{times}. To lower the loss, "
+            f"{_direction('w', tensors['w'].grad)} and {_direction('b', tensors['b'].grad)}."
         )
 
 
+def _number(tensor):
+    """Without the rounding errors of the last digits, and without a minus in front of 0."""
+    return f"{round(tensor.item(), 6) + 0.0:.4g}"
+
+
 def _direction(name, gradient):
-    if gradient == 0:
+    if round(gradient.item(), 6) == 0:
         return f"leave {name}"
     return f"{'lower' if gradient > 0 else 'raise'} {name}"
