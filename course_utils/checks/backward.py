@@ -1,13 +1,25 @@
 """Checks for lesson 03, the backward pass."""
 
 import copy
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..data import moons
 from ..models import mlp
-from .feedback import Mistake, NotAttempted, as_number, as_pair, call, check, close, compare
+from .feedback import (
+    Mistake,
+    NotAttempted,
+    as_number,
+    as_pair,
+    call,
+    check,
+    close,
+    compare,
+    without,
+)
 
 
 def _entries(attempt, names):
@@ -26,7 +38,7 @@ def by_hand(attempt):
     """`{"w": …, "b": …}`: the gradients for w = -1, b = 0.5, x = 4, target = 1."""
     w, b, x, target = -1.0, 0.5, 4.0, 1.0
     yours = [
-        as_number(value, f"The gradient for {name}")
+        as_number(value, f"The gradient for {name}", plain=False)
         for name, value in zip("wb", _entries(attempt, "wb"), strict=True)
     ]
     error = w * x + b - target
@@ -48,6 +60,10 @@ def by_hand(attempt):
             ],
             "The bias is not multiplied by x: a nudge of b moves y just as far.": [
                 2 * error * x, 2 * error * x
+            ],
+            "Those are the gradients for the old numbers, w = 2, b = 1, x = 3, target = 5.": [12, 4],
+            "You left the target out: the error is y - target.": [
+                2 * (error + target) * x, 2 * (error + target)
             ],
             "You left the bias out of y: y = w * x + b is -3.5.": [
                 2 * (error - b) * x, 2 * (error - b)
@@ -74,7 +90,8 @@ def numerical_gradient(attempt):
     # A nudge so large that a difference to one side can be told from a central one
     expected, eps = knob.grad + factors * 0.1**2, 0.1
 
-    yours = call(attempt, f, x, eps)
+    with without(("backward", "grad"), "Nudge, without backward() or autograd: this is the judge."):
+        yours = call(attempt, f, x, eps)
     if not isinstance(yours, torch.Tensor):
         raise Mistake(f"Return a tensor; yours is a {type(yours).__name__}.")
     if yours.shape != x.shape:
@@ -91,6 +108,10 @@ def numerical_gradient(attempt):
             result.view(-1)[i] = (f(x + up * one) - f(x + down * one)) / divide_by
         return result
 
+    flat = torch.tril(torch.full((6, 6), eps, dtype=x.dtype)).view(6, 2, 3)
+    still_nudged = torch.stack([f(x + one) - f(x - one) for one in flat]).view(2, 3) / (2 * eps)
+    rows = eps * torch.eye(2, dtype=x.dtype)[:, :, None]
+    whole_rows = torch.stack([f(x + row) - f(x - row) for row in rows])[:, None] / (2 * eps)
     together = (f(x + eps) - f(x - eps)) / (2 * eps)
     compare(
         yours,
@@ -98,6 +119,15 @@ def numerical_gradient(attempt):
         {
             "You nudged all entries at once, so each of yours is the sum of all slopes. Nudge one "
             "entry, leave the others where they are.": together.expand(2, 3),
+            "You nudged a whole row at once, so each of yours is the sum of its slopes. Go through "
+            "all dimensions of x.": whole_rows.expand(2, 3),
+            "The entries that you nudged before are still nudged. Start from a fresh x.clone() for "
+            "each, or put the entry back.": still_nudged,
+            "All zero: up and down are the same tensor. `a = x` only gives x another name; take "
+            "x.clone().": torch.zeros_like(x),
+            "`/ 2 * eps` divides by 2 and multiplies by eps. Put brackets: / (2 * eps).": (
+                expected * eps**2
+            ),
             "That is the difference between up and down, divided by eps. The two points lie 2 * eps "
             "apart.": differences(1, -1, eps),
             "That is the rise itself. Divide it by the distance of the two points, 2 * eps.": (
@@ -158,8 +188,8 @@ def none_or_zero(attempt):
 def _as_kind(answer, name):
     if answer is None or (isinstance(answer, str) and answer.strip().lower() == "none"):
         return "None"
-    if isinstance(answer, str) and answer.strip().lower() in ("zero", "nonzero"):
-        return answer.strip().lower()
+    if isinstance(answer, str) and answer.strip().lower() in ("zero", "nonzero", "non-zero"):
+        return answer.strip().lower().replace("-", "")
     raise Mistake(f'The answer for {name} should be "None", "zero" or "nonzero"; got {answer!r}.')
 
 
@@ -170,9 +200,11 @@ def layer_gradients(attempt):
     target = torch.randn(5, 2)
     error = x @ W.T + b - target
     G = 2 * error / error.numel()
-    W_grad, b_grad = as_pair(call(attempt, x, W, b, target), "gradient_for_W, gradient_for_b")
+    with without(("backward", "grad"), "Work the gradients out yourself, without autograd."):
+        pair = call(attempt, x, W, b, target)
+    W_grad, b_grad = as_pair(pair, "gradient_for_W, gradient_for_b")
     for yours, expected, name in ((W_grad, W, "W"), (b_grad, b, "b")):
-        if not isinstance(yours, torch.Tensor):
+        if not isinstance(yours, torch.Tensor | np.ndarray):
             raise Mistake(
                 f"The gradient for {name} should be a tensor; yours is a {type(yours).__name__}."
             )
@@ -232,12 +264,18 @@ def accumulate(attempt):
             raise Mistake("There is no gradient after your function. Is backward() called?")
         return torch.cat([grad.flatten() for grad in grads]), returned
 
-    rows_seen = []
+    rows_seen, events = [], []
+
+    def watch(_, __, loss):
+        events.append("forward")
+        if loss.requires_grad:
+            loss.register_hook(lambda _: events.append("backward"))
 
     def watched(model, pieces, loss_fn):
         model.register_forward_hook(lambda _, inputs, __: rows_seen.append(len(inputs[0])))
         before = [parameter.detach().clone() for parameter in model.parameters()]
-        returned = call(attempt, model, pieces, loss_fn)
+        with loss_fn.register_forward_hook(watch):
+            returned = call(attempt, model, pieces, loss_fn)
         if not all(map(torch.equal, before, model.parameters())):
             raise Mistake("The weights have moved. Only the gradients are wanted, no step.")
         return returned
@@ -287,6 +325,12 @@ def accumulate(attempt):
         },
         "The gradient",
     )
+    if ("backward", "backward") in pairwise(events):
+        raise Mistake(
+            "The gradient is right, but you add the losses up and walk back once, at the end. Until "
+            "then the graphs of all pieces are kept, which takes as much memory as one large "
+            "batch. Call backward() for each piece before the next one."
+        )
     with torch.no_grad():
         losses = [loss_fn(start(xb), yb).item() for xb, yb in pieces]
     compare(

@@ -1,7 +1,5 @@
 """Checks for lesson 06, the DataLoader."""
 
-from itertools import islice
-
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -77,7 +75,7 @@ def count_batches(attempt):
     if any(value is ... for value in attempt.values()):
         raise NotAttempted
     for name, (expected, mistakes) in facts.items():
-        yours = as_number(attempt[name], f'"{name}"')
+        yours = as_number(attempt[name], f'"{name}"', plain=False)
         compare(yours, expected, mistakes, f'"{name}"')
     return "All four. Round up for the steps, unless the last batch is dropped."
 
@@ -85,7 +83,7 @@ def count_batches(attempt):
 @check
 def windows(attempt):
     """`Windows(series, width)` is a dataset of pairs (window, the value right after it)."""
-    series, width, i = torch.randn(23), 5, 7
+    series, width, i = torch.randn(23), 5, 3
     data = _class(attempt, "Windows")(series, width)
     length = call(data.__len__)
     compare(
@@ -113,6 +111,9 @@ def windows(attempt):
             "The windows don't overlap: window i starts at position i.": series[i * width :][
                 :width
             ],
+            "A slice ends at the second number, so [i : width] ends too early: [i : i + width].": (
+                series[i:width]
+            ),
             "Your window is one value short. A slice leaves its end out: [i : i + width].": series[
                 i : i + width - 1
             ],
@@ -121,7 +122,7 @@ def windows(attempt):
             ],
             "Your window starts one position too late.": series[i + 1 : i + 1 + width],
         },
-        "Window 7",
+        "Window 3",
     )
     if target.shape == (1,):
         raise Mistake("The target has shape [1]: use an index, not a slice, to get shape [].")
@@ -136,11 +137,11 @@ def windows(attempt):
             ],
             "That is the first value of the window, which the model can see.": series[i],
         },
-        "The target of window 7",
+        "The target of window 3",
     )
     for i in range(length):
         if not (close(item(i)[0], series[i : i + width]) and close(item(i)[1], series[i + width])):
-            raise Mistake(f"Item 7 is right, but item {i} is not. Use i in both places.")
+            raise Mistake(f"Item 3 is right, but item {i} is not. Use i in both places.")
     return (
         "Each window ends just before its target. Neighbouring windows share values, so split a "
         "series by time first, and cut the windows afterwards."
@@ -214,14 +215,16 @@ def _compare_with_dataloader(attempt, rows, drop_last, batch_size=5):
     if not torch.equal(X, X_before):
         raise Mistake("Your loader changed X. Index it with the shuffled row numbers instead.")
 
-    def drawn(first, last):
-        """The three orders, with or without the draws 1 and 3 of an epoch."""
+    def drawn(first, last, shuffle_on=False):
+        """The three orders, with or without draws 1 and 3, each of the last epoch's order or not."""
         generator = torch.Generator().manual_seed(1)
-        orders = []
+        orders, rows_now = [], torch.arange(rows)
         for _ in range(3):
             if first:
                 torch.empty((), dtype=torch.int64).random_(generator=generator)
-            orders.append(torch.randperm(rows, generator=generator).tolist()[: sum(sizes)])
+            order = torch.randperm(rows, generator=generator)
+            rows_now = rows_now[order] if shuffle_on else order
+            orders.append(rows_now.tolist()[: sum(sizes)])
             if last:
                 torch.randperm(rows, generator=generator)
         return orders
@@ -235,6 +238,8 @@ def _compare_with_dataloader(attempt, rows, drop_last, batch_size=5):
             "The first epoch is right, the later ones are not: draw 3, the unused order at the "
             "end, is missing.": drawn(first=True, last=False),
             "Draw 1, the whole number before the order, is missing.": drawn(first=False, last=True),
+            "You shuffle what the last epoch has shuffled. Leave self.X and self.y as they are, and "
+            "index them.": drawn(first=True, last=True, shuffle_on=True),
         },
         f"For {case} the order of the rows over three epochs",
     )
@@ -249,7 +254,7 @@ def _one_epoch(loader, X):
             "out batches one by one: use `yield xb, yb` in a loop."
         )
     labels = []
-    for batch in islice(batches, 100):
+    while len(labels) < 100 and (batch := next(batches, None)) is not None:
         xb, yb = _parts(batch, "xb, yb")
         if xb.shape != (len(yb), 2):
             raise Mistake(
@@ -399,6 +404,8 @@ def clean_split(attempt):
         return _parts(result, "X_train, y_train, X_val, y_val")
 
     X_train, y_train, X_val, y_val = split(0)
+    if y_train.ndim == 2 and X_val.ndim == 1:
+        raise Mistake("Another order, please: X_train, y_train, X_val, y_val.")
     if y_train.ndim != 1 or y_val.ndim != 1 or not len(y_train) or not len(y_val):
         raise Mistake("Return labels [N], with at least one row in each part.")
     if X_train.shape != (len(y_train), 2) or X_val.shape != (len(y_val), 2):

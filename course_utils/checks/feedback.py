@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 PASSED, WRONG, NOT_ATTEMPTED = "passed", "wrong", "not attempted"
 
@@ -22,6 +23,16 @@ _LIBRARIES = tuple(
         Path(__file__).parents[1],
     )
 )
+
+
+# What common errors of Python and PyTorch want to say.
+_HINTS = {
+    "torch.return_types": "With a dimension, max, min, sort and median give two things, values "
+    "and indices: add .values.",
+    "Boolean value of Tensor": "`if` needs one answer, and this tensor has many. Whether there is "
+    "one at all you ask with `is not None`.",
+    "must be Tensor, not float": "Functions of torch take tensors; for a plain number use `math`.",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,10 @@ def call(function, *args, **kwargs):
             "inside an `if` needs another one after it.)"
         )
     if not all(_same(a, b) for a, b in zip(data, before, strict=True)):
-        raise Mistake("Your function changed the data it was given. Work on a copy.")
+        raise Mistake(
+            "Your function changed the data it was given. Work on a copy. (Adding and taking away "
+            "again leaves a trace: it rounds.)"
+        )
     return result
 
 
@@ -126,8 +140,26 @@ def as_pair(result, what):
     return tuple(result)
 
 
-def as_number(value, what):
-    """`value` as a Python number, or a Mistake that says what to return instead."""
+class without(TorchFunctionMode):
+    """In a `with` block: it is a Mistake to call one of torch's functions with these names."""
+
+    def __init__(self, names, why):
+        super().__init__()
+        self.names, self.why = names, why
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function.__name__ in self.names:
+            raise Mistake(self.why)
+        return function(*args, **(kwargs or {}))
+
+
+def as_number(value, what, plain=True):
+    """`value` as a Python number, or a Mistake that says what to return instead.
+
+    `plain=False` also takes the number in a tensor with one element.
+    """
+    if not plain:
+        value = _item(value)
     if isinstance(value, torch.Tensor):
         if value.numel() != 1:
             raise Mistake(f"{what} should be one number; yours is a tensor {list(value.shape)}.")
@@ -143,10 +175,16 @@ def as_number(value, what):
 
 def as_bool(value, what):
     """`value` as True or False, where it is one, also of NumPy or in a tensor."""
-    if isinstance(value, torch.Tensor | np.generic) and np.size(value) == 1:
-        value = value.item()
+    value = _item(value)
     if not isinstance(value, bool):
         raise Mistake(f"{what} should return True or False; yours returned {value!r}.")
+    return value
+
+
+def _item(value):
+    """The number or truth value in a tensor or array with one element; anything else as it is."""
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic) and len(value.reshape(-1)) == 1:
+        return value.item()
     return value
 
 
@@ -168,11 +206,28 @@ def compare(yours, expected, mistakes, what):
     """
     if close(yours, expected):
         return
-    shown = f"{what} should be {_short(expected)}; yours is {_short(yours)}."
+    shown = _contrast(yours, expected, what)
     for explanation, value in mistakes.items():
         if close(yours, value):
             raise Mistake(f"{explanation} ({shown})")
     raise Mistake(shown)
+
+
+def _contrast(yours, expected, what):
+    """What should be and what is; the first difference if both begin alike."""
+    if _short(yours) == _short(expected):
+        yours, expected = _array(yours), _array(expected)
+        if yours.shape != expected.shape:
+            return (
+                f"{what} should have shape {list(expected.shape)}; yours has {list(yours.shape)}."
+            )
+        same = np.isclose(yours, expected, 1e-5, 1e-5, equal_nan=True)
+        place = tuple(np.argwhere(~same)[0].tolist())
+        return (
+            f"{what} should be {expected[place]:.6g} at place {list(place)}; yours is "
+            f"{yours[place]:.6g} there."
+        )
+    return f"{what} should be {_short(expected)}; yours is {_short(yours)}."
 
 
 def _short(value):
@@ -192,4 +247,5 @@ def _explain(error):
     ]
     where = f" in your line `{own[-1].line}`" if own else ""
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-    return f"Your code stopped{where} with {type(error).__name__}: {first_line}"
+    hint = "".join(f" ({hint})" for words, hint in _HINTS.items() if words in first_line)
+    return f"Your code stopped{where} with {type(error).__name__}: {first_line}{hint}"

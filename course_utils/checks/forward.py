@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..models import mlp
-from .feedback import Mistake, NotAttempted, as_pair, call, check, close, compare
+from .feedback import Mistake, NotAttempted, as_pair, call, check, close, compare, without
 
 
 @check
@@ -20,7 +20,7 @@ def budget(attempt):
             "Pass a network, such as nn.Sequential(…) with its layers inside; yours is a "
             f"{type(attempt).__name__}."
         )
-    model = copy.deepcopy(attempt).eval()
+    model = copy.deepcopy(attempt).eval().float()
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if len(layers) != 2:
         raise Mistake(
@@ -96,7 +96,7 @@ def forward_by_hand(attempt):
     xb = torch.randn(4, 6)
     arguments = weights, biases, xb
     before = copy.deepcopy([*weights, *biases])
-    yours = call(attempt, *arguments)
+    yours = call(attempt, list(weights), list(biases), xb)
     if not all(map(torch.equal, before, [*weights, *biases])):
         raise Mistake(
             "Your function changed the weights or biases it was given. Write x = x + b, not b += x."
@@ -120,6 +120,8 @@ def forward_by_hand(attempt):
             "There is a ReLU before the first layer too. The inputs go in as they are.": forward(
                 weights, biases, xb.relu()
             ),
+            "Each of your layers starts from xb again. It should take what the layer before it "
+            "gave.": forward(weights[-1:], biases[-1:], xb),
             "You left out the last layer.": forward(weights[:-1], biases[:-1], xb).relu(),
             "You used two layers only. The lists can be longer: go through all of them.": forward(
                 weights[:2], biases[:2], xb
@@ -130,12 +132,15 @@ def forward_by_hand(attempt):
     for widths in ((5, 7, 4, 3), (8, 2), (3, 9, 4, 6, 2)):
         model, weights, biases = network(*widths)
         xb = torch.randn(2, widths[0])
-        yours = _as_logits(call(attempt, weights, biases, xb), (2, widths[-1]))
+        yours = call(attempt, list(weights), list(biases), xb)
+        yours = _as_logits(yours, (2, widths[-1]))
         compare(yours, model(xb), {}, f"For the widths {'-'.join(map(str, widths))} the logits")
     return "The same logits as nn.Linear and nn.ReLU give: there is nothing else inside them."
 
 
 def _as_logits(value, shape):
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
     if not isinstance(value, torch.Tensor):
         raise Mistake(f"Return the logits as a tensor; yours is a {type(value).__name__}.")
     if tuple(value.shape) != shape:
@@ -167,6 +172,7 @@ def record_shapes(attempt):
         model.add_module(name, layer)
     calls = []
     model.register_forward_hook(lambda *_: calls.append(1))
+    layers[0].register_forward_hook(lambda *_: None)
     ours = _hooks(model)
 
     yours = _as_shapes(call(attempt, model, torch.randn(6, 4)))
@@ -178,7 +184,7 @@ def record_shapes(attempt):
         )
     if not ours <= _hooks(model):
         raise Mistake(
-            "There was a hook on the model before, and your function took it off. Remove your own "
+            "There was a hook in the model before, and your function took it off. Remove your own "
             "hooks only, by their handles."
         )
     if _hooks(model) != ours:
@@ -275,23 +281,32 @@ def _shown(shapes):
 def softmax(attempt):
     """`softmax(logits)` returns the probabilities of each row, also for large logits."""
     logits = 2 * torch.randn(5, 5)  # square, so that a forgotten keepdim gives numbers
-    powers = logits.exp()
     yours = _as_probabilities(call(attempt, logits), logits)
+    slips = {
+        "All numbers of the batch together add up to 1. Sum each row by itself: "
+        "sum(dim=1, keepdim=True).": lambda powers: powers / powers.sum(),
+        "You divided each column by the sum of a row: without keepdim=True the sums [B] lie "
+        "down along the rows.": lambda powers: powers / powers.sum(dim=1),
+        "The powers still have to be divided by the sum of their row.": lambda powers: powers,
+    }
+    largest = logits.amax(dim=1, keepdim=True)
+    slips = {
+        text: slip(powers)
+        for text, slip in slips.items()
+        for powers in (logits.exp(), (logits - largest).exp())
+        if close(yours, slip(powers))
+    }
     compare(
         yours,
         logits.softmax(dim=1),
-        {
+        slips
+        | {
             "Each column adds up to 1 instead of each row. A row is one example: use dim=1.": (
                 logits.softmax(dim=0)
             ),
-            "All numbers of the batch together add up to 1. Sum each row by itself: "
-            "sum(dim=1, keepdim=True).": powers / powers.sum(),
-            "You divided each column by the sum of a row: without keepdim=True the sums [B] lie "
-            "down along the rows.": powers / powers.sum(dim=1),
             "Those are the logarithms of the probabilities.": logits.log_softmax(dim=1),
             "That is the sigmoid of each logit by itself. In softmax the classes of a row share "
             "a sum of 1.": logits.sigmoid(),
-            "The powers still have to be divided by the sum of their row.": powers,
             "You divided the logits by their sum, without exp.": (
                 logits / logits.sum(dim=1, keepdim=True)
             ),
@@ -308,21 +323,33 @@ def softmax(attempt):
         "The probabilities of a batch [3, 7]",
     )
     large = torch.tensor([[1000.0, 1001.0, 998.0], [1002.0, 999.0, 1000.0]])
-    if not close(call(attempt, large), large.softmax(dim=1)):
+    yours = _as_probabilities(call(attempt, large), large)
+    if not close(yours, large.softmax(dim=1)):
         raise Mistake(
             "The row [1000, 1001, 998] fails: exp(1000) is infinite in float32, and infinite "
             "divided by infinite is NaN. Subtract the row's largest logit before exp."
         )
     apart = torch.tensor([[1000.0, 1001.0, 998.0], [-1000.0, -1001.0, -998.0]])
-    if not close(call(attempt, apart), apart.softmax(dim=1)):
+    yours = _as_probabilities(call(attempt, apart), apart)
+    if not close(yours, apart.softmax(dim=1)):
         raise Mistake(
             "The row [-1000, -1001, -998] fails beside one of large logits: all its powers are 0, "
             "and 0 / 0 is NaN. Subtract from each row its own largest logit, not the batch's."
         )
+    spread = torch.tensor([[1000.0, -1000.0, 0.0]])
+    if not close(_as_probabilities(call(attempt, spread), spread), spread.softmax(dim=1)):
+        raise Mistake(
+            "The row [1000, -1000, 0] fails: what you subtract leaves a logit far above 0, and "
+            "its exp is infinite. Subtract the largest, so that nothing is above 0."
+        )
+    with without(("softmax", "log_softmax"), "Right, but torch did the work. Write it yourself."):
+        call(attempt, wide)
     return "Each row adds up to 1 and no logit is too large: the largest exponent is always 0."
 
 
 def _as_probabilities(value, logits):
+    if isinstance(value, np.ndarray | list):
+        value = torch.as_tensor(np.asarray(value))
     if not isinstance(value, torch.Tensor):
         raise Mistake(f"Return a tensor; yours is a {type(value).__name__}.")
     if value.shape != logits.shape:
@@ -371,6 +398,9 @@ def _check_inputs(xb, images):
             "The shape is right, but each row holds pixels of all pictures: reshape to [784, B] "
             "and turning that mixes them. Keep the first dimension and join the others.": (
                 images.reshape(784, n).T
+            ),
+            "You divided by 255. Only types and shapes need a repair; leave the values.": (
+                expected / 255
             ),
             "Each picture lies on its side: its two pixel dimensions are swapped.": (
                 images.transpose(0, 2, 1).reshape(n, 784)

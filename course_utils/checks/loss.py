@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..models import mlp
-from .feedback import Mistake, NotAttempted, call, check, close, compare
+from .feedback import Mistake, NotAttempted, call, check, close, compare, without
 
 
 def _value(loss):
@@ -29,12 +29,18 @@ def _gradient(loss_fn, logits, targets):
     """The gradient of a loss with respect to the logits."""
     logits = logits.clone().requires_grad_()
     loss = loss_fn(logits, targets)
-    if not loss.requires_grad:
+    gradient = None
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss.sum(), logits, allow_unused=True)
+    if gradient is None:
         raise Mistake(
-            "The value is right, but backward() could not start from it: .detach(), .data or a "
-            "detour through plain numbers has cut it off from the logits."
+            "The value is right, but backward() could not start from it, or not get to the logits: "
+            ".detach(), .data or a detour through plain numbers has cut it off."
         )
-    return torch.autograd.grad(loss.sum(), logits)[0]
+    return gradient
+
+
+_BY_HAND = "Right, but PyTorch did the work. Write it without its loss functions."
 
 
 @check
@@ -55,6 +61,12 @@ def cross_entropy(attempt):
             "You took the mean over all rows and classes. Only the right class of each row counts: "
             "divide by the number of rows.": expected / 4,
             "The logarithm is missing: that is the mean probability of the right class.": p.mean(),
+            "The logarithm is missing: that is minus the mean probability of the right class.": (
+                -p.mean()
+            ),
+            "You took the logarithm of a logit. Make probabilities of the logits first.": (
+                -right.log().mean()
+            ),
             "That is 1 minus the probability of the right class. Take minus its logarithm.": (
                 1 - p.mean()
             ),
@@ -112,6 +124,8 @@ def cross_entropy(attempt):
             "The value is right, its gradient is not: it should be (probabilities - one_hot) / N. "
             "Some part of your computation was cut off from the logits."
         )
+    with without(("cross_entropy", "nll_loss"), _BY_HAND):
+        call(attempt, logits, yb)
     return "Right for any logits, and its gradient is (probabilities - one_hot) / N, as it should."
 
 
@@ -131,6 +145,9 @@ def bce_with_logits(attempt):
             "Yes and no are swapped: target 1 asks for a large logit.": (
                 F.binary_cross_entropy_with_logits(logits, 1 - targets)
             ),
+            "You added the logit of a yes. It is subtracted: log(1 + e^z) - z.": (
+                no + logits * targets
+            ).mean(),
             "You judge the rows with target 1 only; the others cost nothing. A certain yes must "
             "cost something where no is right.": (targets * yes).mean(),
             "You judge the rows with target 0 only; the others cost nothing.": (
@@ -190,6 +207,8 @@ def bce_with_logits(attempt):
         _gradient(F.binary_cross_entropy_with_logits, logits, targets),
     ):
         raise Mistake("The values are right, but the gradient is not (p - target) / N.")
+    with without(("binary_cross_entropy_with_logits",), _BY_HAND):
+        call(attempt, logits, targets)
     return "Even a model that is sure and wrong is pushed back with full strength."
 
 

@@ -84,6 +84,18 @@ def warmup_cosine(attempt):
         "cos alone runs from 1 to -1, and a negative rate climbs the loss. Use (1 + cos) / 2.": (
             built(fall=lambda t: math.cos(math.pi * t))
         ),
+        "1 - cos climbs from 0 to 2. The rate should fall: (1 + cos) / 2.": built(
+            fall=lambda t: (1 - math.cos(math.pi * t)) / 2
+        ),
+        "After the warm-up your rate falls along a straight line. Half a cosine is wanted.": built(
+            fall=lambda t: 1 - t
+        ),
+        "Half a turn is pi in radians: cos(pi * share).": built(
+            fall=lambda t: (1 + math.cos(t)) / 2
+        ),
+        "The cosine begins at step warmup: its share is (step - warmup) / (total - warmup).": built(
+            share=lambda step, warmup, total: step / (total - warmup)
+        ),
         "You are one step ahead: steps are counted from 0.": built(late=1),
     }
     expected = [rate for run in runs for rate in real(*run)]
@@ -324,6 +336,10 @@ def clip(attempt):
         for grad in grads:
             grad *= min(1, max_norm / length**2)
 
+    def upside_down(grads, length, max_norm):
+        for grad in grads:
+            grad *= length / max_norm
+
     def left_alone(*_):
         pass
 
@@ -338,6 +354,7 @@ def clip(attempt):
             by_sum_of_norms
         ),
         "You forgot the root: the length is the square root of the sum of squares.": by_square,
+        "The factor is upside down: max_norm / length.": upside_down,
         "The gradients have not changed. Change .grad in place, with grad.mul_(…) or grad *= …. "
         "And model.parameters() can be gone through only once: make a list of it first.": (
             left_alone
@@ -346,7 +363,14 @@ def clip(attempt):
     for length, max_norm in ((7.0, 2.5), (0.5, 2.5)):
         model = gradients(length)
         weights = [p.detach().clone() for p in model.parameters()]
-        norm = call(attempt, model.parameters(), max_norm)
+        try:
+            norm = call(attempt, model.parameters(), max_norm)
+        except (TypeError, AttributeError) as error:
+            if "NoneType" not in str(error):
+                raise
+            raise Mistake(
+                "One of the parameters has no gradient: its .grad is None. Skip such a parameter."
+            ) from None
         if any(not torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True)):
             raise Mistake("Your function changed the weights. Clipping is for their gradients.")
         compare(
@@ -386,6 +410,8 @@ def smallest_scale(attempt):
         "down to 6e-8, it still has numbers, with fewer digits.": lifted_to(2.0**-14),
         "That is one doubling more than needed: a value between 3e-8 and 6e-8 is rounded up, not "
         "down to 0. Let .half() do the rounding.": lifted_to(2.0**-24),
+        "A value lifted to 3e-8, half of the smallest number, may be rounded to 0. Let .half() do "
+        "the rounding.": lifted_to(2.0**-25),
         "That saves the largest value. The smallest one needs most.": lambda gradient: brute_force(
             gradient.abs().max()
         ),
@@ -398,11 +424,13 @@ def smallest_scale(attempt):
     for exponent in (-7, -8, -8.5, -9, -9.5):
         gradient = 10 ** (exponent + 3 * torch.rand(6, generator=generator))
         gradients.append(gradient * torch.tensor([1.0, -1.0, 0.0, -1.0, -1.0, 1.0]))
+    gradients.append(torch.tensor([2.0**-30, -3e-5, 0.0]))  # to 2**-25 it would be rounded to 0
     try:
-        yours = [as_number(call(attempt, gradient), "The scale") for gradient in gradients]
+        yours = [as_number(call(attempt, each), "The scale", plain=False) for each in gradients]
     except OverflowError as error:
         raise Mistake(
-            "Your scale grows and grows: an exact 0 stays 0 at any scale. Leave it out."
+            "Your scale grows and grows. An exact 0 stays 0 at any scale: leave it out. And "
+            "multiply before .half(): what has become 0 stays 0."
         ) from error
     matching = {
         text: scale
@@ -478,6 +506,9 @@ def amp_step(attempt):
 
         return run(step)[1]
 
+    def scaled(*arguments):
+        return arguments[5].get_scale() * right(*arguments)
+
     expected_losses, expected, expected_steps = run(right)
     try:
         losses, weights, steps = run(lambda *args: call(attempt, *args))
@@ -499,7 +530,9 @@ def amp_step(attempt):
         "it 1024 times more. Call scaler.unscale_(optimizer) before you clip.": spoilt(
             "clip step update"
         ),
-        "The gradient is never clipped.": spoilt("step update"),
+        "The gradient is never clipped, or not to max_norm before the step.": spoilt("step update"),
+        "The weights have not moved. Is scaler.step(optimizer) there, and the gradient still there "
+        "when it is called?": torch.cat([p.detach().flatten() for p in start.parameters()]),
         "The gradients of earlier batches are still there: clear them once a step.": spoilt(
             clear=False
         ),
@@ -507,12 +540,13 @@ def amp_step(attempt):
     compare(weights, expected, explanations, "The weights after five batches")
     losses = [as_number(loss, "The loss you return") for loss in losses]
     finite = [0, 1, 3, 4]
+    scaled_losses = run(scaled)[0]
     compare(
         [losses[i] for i in finite],
         [expected_losses[i] for i in finite],
         {
             "That is the scaled loss. Return the true one, for the history.": [
-                1024 * expected_losses[i] for i in finite
+                scaled_losses[i] for i in finite
             ]
         },
         "The losses of the healthy batches",

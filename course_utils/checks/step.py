@@ -32,7 +32,7 @@ def _act(function, *args):
                 "be recorded: do it inside `with torch.no_grad():`."
             ) from None
         raise
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         if "NoneType" in str(error):
             raise Mistake(
                 "One of the parameters has no gradient: its .grad is None, since the backward "
@@ -44,13 +44,12 @@ def _act(function, *args):
 
 
 def _parameters(steps=1):
-    """Three parameters, and for each step a gradient for the first two; the third has none."""
+    """Three parameters, and for each step their gradients; the second has none."""
     torch.manual_seed(1)
-    parameters = [nn.Parameter(torch.randn(*size).double()) for size in ((3, 2), (4,), (2,))]
-    scales = (0.01, 5.0)
+    parameters = [nn.Parameter(torch.randn(*size).double()) for size in ((3, 2), (2,), (4,))]
+    first, _, last = parameters
     gradients = [
-        [scale * torch.randn_like(p) for p, scale in zip(parameters[:2], scales, strict=True)]
-        for _ in range(steps)
+        [0.01 * torch.randn_like(first), None, 5.0 * torch.randn_like(last)] for _ in range(steps)
     ]
     return parameters, gradients
 
@@ -62,13 +61,28 @@ def _flat(tensors):
 def _run(parameters, gradients, step):
     """All parameters after the steps; fails if a step touches the gradients."""
     for of_step in gradients:
-        for parameter, gradient in zip(parameters, of_step, strict=False):
-            parameter.grad = gradient.clone()
+        for parameter, gradient in zip(parameters, of_step, strict=True):
+            parameter.grad = None if gradient is None else gradient.clone()
         step()
-        after = [parameter.grad for parameter in parameters[: len(of_step)]]
-        if any(a is None or not torch.equal(a, b) for a, b in zip(after, of_step, strict=True)):
+        after = [parameter.grad for parameter in parameters]
+        if not all(map(_same, after, of_step)):
             raise Mistake("Your step changes the gradients. It should only read them.")
     return _flat(parameters)
+
+
+def _same(a, b):
+    return a is b or (a is not None and b is not None and torch.equal(a, b))
+
+
+def _stopped(before, after):
+    """`after` up to the parameter that has no gradient, `before` from there on."""
+    return torch.cat([after[:6], before[6:]])
+
+
+_STOPPED = (
+    "Only the parameters before the one without a gradient have moved. Skip that one, with an `if` "
+    "or `continue`; `return` and `break` leave the loop."
+)
 
 
 @check
@@ -95,6 +109,7 @@ def sgd(attempt):
             "You move along the gradient, uphill. Go against it, with a minus.": before - moved,
             "The learning rate is missing.": before + moved / lr,
             "You divide by the learning rate; multiply.": before + moved / lr**2,
+            _STOPPED: _stopped(before, right),
         },
         "After three steps the parameters",
     )
@@ -114,6 +129,16 @@ def adam(attempt):
     twins, _ = _parameters(steps)
     right = _run(twins, gradients, torch.optim.Adam(twins, **settings).step)
 
+    if yours.isnan().any():
+        parameters, gradient = _parameters()
+        optimizer = _optimizer(attempt, "Adam", parameters, **settings)
+        first = _run(parameters, gradient, lambda: _act(optimizer.step))
+        if first.isnan().sum() < 10:  # of the ten numbers that have a gradient
+            raise Mistake(
+                "Your parameters become NaN: what stands under the root is below 0. v is a mean of "
+                "squared gradients, and beta2**t has t in the exponent."
+            )
+
     def with_slip(slip, lr=0.05, betas=(0.8, 0.95), eps=1e-3):
         """Where Adam would end with one line of it changed."""
         beta1, beta2 = betas[::-1] if slip == "swapped" else betas
@@ -121,15 +146,25 @@ def adam(attempt):
         m, v = ([torch.zeros_like(tensor) for tensor in start] for _ in range(2))
         for step, of_step in enumerate(gradients, 1):
             for i, g in enumerate(of_step):
-                other_t = {"frozen t": 1, "late t": step - 1, "t per parameter": 2 * step - 1 + i}
+                if g is None:
+                    continue
+                half = i // 2
+                other_t = {
+                    "frozen t": 1,
+                    "late t": step - 1,
+                    "t per parameter": 2 * step - 1 + half,
+                }
                 t = other_t.get(slip, step)
-                m[i] = beta1 * m[i] + (1 if slip == "sums" else 1 - beta1) * g
-                v[i] = beta2 * v[i] + (1 if slip == "sums" else 1 - beta2) * g**2
+                if slip == "forgets":
+                    m[i], v[i] = 0 * m[i], 0 * v[i]
+                old1, old2 = (1 - beta1, 1 - beta2) if slip == "roles" else (beta1, beta2)
+                m[i] = old1 * m[i] + (1 if slip == "sums" else 1 - old1) * g
+                v[i] = old2 * v[i] + (1 if slip == "sums" else 1 - old2) * g**2
                 m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
                 if slip == "hats kept":
                     m[i], v[i] = m_hat, v_hat
-                if slip == "no hats":
-                    m_hat, v_hat = m[i], v[i]
+                m_hat = m[i] if slip in ("no hats", "only v_hat") else m_hat
+                v_hat = v[i] if slip in ("no hats", "only m_hat") else v_hat
                 root = v_hat if slip == "no root" else v_hat.sqrt()
                 size = (v_hat + eps).sqrt() if slip == "eps inside" else root + eps
                 after[i] += (1 if slip == "uphill" else -1) * lr * m_hat / size
@@ -142,9 +177,21 @@ def adam(attempt):
         {
             "The hats are missing: m and v start at 0, so divide m by 1 - beta1**t and v by "
             "1 - beta2**t.": with_slip("no hats"),
+            "m is divided by 1 - beta1**t, but v must be divided too, by 1 - beta2**t.": with_slip(
+                "only m_hat"
+            ),
+            "v is divided by 1 - beta2**t, but m must be divided too, by 1 - beta1**t.": with_slip(
+                "only v_hat"
+            ),
             "You put m_hat and v_hat back into m and v. They are for this step only.": with_slip(
                 "hats kept"
             ),
+            "m and v are as they were after your step: `m = …` only gives the name m to a new "
+            "tensor. Change them in place, or write self.m[i] = ….": with_slip("forgets"),
+            "The old mean counts with beta, the new gradient with 1 - beta; yours the other way "
+            "round.": with_slip("roles"),
+            "The learning rate is missing.": with_slip(None, lr=1.0),
+            _STOPPED: _stopped(_flat(start), right),
             "eps stands inside the square root; it belongs outside, sqrt(v_hat) + eps.": with_slip(
                 "eps inside"
             ),
@@ -185,10 +232,10 @@ def decay(attempt):
     if close(yours, before):
         raise Mistake("No parameter has changed. Work in place, with *=.")
 
-    def shrunk(factor, last=1.0, shift=0.0):
-        """All multiplied by `factor`, and the third, which has no gradient, by `last`."""
+    def shrunk(factor, middle=1.0, shift=0.0):
+        """All multiplied by `factor`, and the second, which has no gradient, by `middle`."""
         expected = factor * before - shift
-        expected[-2:] = before[-2:] * last
+        expected[6:8] = before[6:8] * middle
         return expected
 
     share = 1 - lr * weight_decay
@@ -197,10 +244,12 @@ def decay(attempt):
         shrunk(share),
         {
             "You also shrink the parameter that has no gradient. Adam would skip it.": shrunk(
-                share, last=share
+                share, middle=share
             ),
             "You shrink by weight_decay. The share is lr * weight_decay, so that a lower learning "
             "rate also decays less.": shrunk(1 - weight_decay),
+            "You shrink by lr. The share is lr * weight_decay.": shrunk(1 - lr),
+            _STOPPED: _stopped(before, shrunk(share)),
             "You grow the weights: the factor is 1 - lr * weight_decay.": shrunk(
                 1 + lr * weight_decay
             ),
@@ -249,10 +298,16 @@ def pick_lr(attempt):
     losses[:, 0] -= 1.0  # the lowest
     losses[2:, 0] = inf  # but most of its runs blew up
     losses[:, 8] -= 0.5
+    losses[2, 8] = nan  # the best nevertheless
+    others = losses[:, 1:8].median(dim=0).values.argmin() + 1
     compare(
         as_number(call(attempt, lrs, losses), "The learning rate"),
         lrs[8],
-        {"A rate at which five of seven runs ended with inf can't be the best.": lrs[0]},
+        {
+            "A rate at which five of seven runs ended with inf can't be the best.": lrs[0],
+            "One run of the best rate died, and you leave that rate out. Count the dead run as inf, "
+            "and ask for the median.": lrs[others],
+        },
         "For another sweep the learning rate",
     )
     return "You pick what works in most runs, and a run that died counts against its rate."
@@ -263,7 +318,15 @@ def orphans(attempt):
     """`orphans(model, optimizer)`: names of trainable parameters that it does not hold."""
 
     def answer(model, optimizer):
-        result = call(attempt, model, optimizer)
+        try:
+            result = call(attempt, model, optimizer)
+        except RuntimeError as error:
+            if "size of tensor" not in str(error) and "Boolean value" not in str(error):
+                raise
+            raise Mistake(
+                "`in` and == compare tensors number by number, which fails or finds equal values in "
+                "another tensor. Compare by identity: with `is`, or id(p) in a set."
+            ) from None
         if not isinstance(result, list | tuple):
             raise Mistake(f"Return a list of names; yours is a {type(result).__name__}.")
         if not all(isinstance(name, str) for name in result):

@@ -30,7 +30,7 @@ def steps_per_epoch(attempt):
     for n, batch_size, drop_last, mistakes in cases:
         expected = len(DataLoader(range(n), batch_size, drop_last=drop_last))
         what = f"steps_per_epoch({n}, {batch_size}, drop_last={drop_last})"
-        yours = as_number(call(attempt, n, batch_size, drop_last), what)
+        yours = as_number(call(attempt, n, batch_size, drop_last), what, plain=False)
         compare(yours, expected, mistakes, what)
     return "The same numbers as len() of PyTorch's DataLoader gives."
 
@@ -65,6 +65,7 @@ def output_gradient(attempt):
             "len(y).": error / 5,
             "You divided by 32, but not every batch has 32 rows. Divide by len(y).": error / 32,
             "The sign got lost. Where y is 1, the slope must be negative.": np.abs(expected),
+            "There is a factor 2 too many; it belongs to the squared error.": 2 * expected,
             "The slope grows with the error itself, not with its square.": error**2 / n,
             "There is a factor y_hat * (1 - y_hat) too many; it belongs to the squared error. "
             "With the cross-entropy it cancels.": expected * y_hat * (1 - y_hat),
@@ -192,7 +193,7 @@ def success_by_width(attempt):
         raise NotAttempted
     works = (accuracies >= 0.85).mean(axis=1)
     compare(
-        [as_number(result[width], f"The share for width {width}") for width in widths],
+        [as_number(result[w], f"The share for width {w}", plain=False) for w in widths],
         works,
         {
             "Those are mean accuracies. Ask of each run whether it works, then take the share.": (
@@ -216,6 +217,11 @@ def success_by_width(attempt):
                 works * len(seeds) / len(widths)
             ),
             "You say only whether any run works at all.": (works > 0).astype(float),
+            "You ask whether the mean of the runs is high enough. Ask that of each run, then take "
+            "the share.": (accuracies.mean(axis=1) >= 0.85).astype(float),
+            "Your count goes on from one width to the next. Start it at 0 for each.": (
+                np.cumsum(works)
+            ),
         },
         f"For the widths {widths} the shares",
     )

@@ -1,5 +1,6 @@
 """Answers to the exercises of lesson 03."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -23,6 +24,11 @@ wrong("by_hand", "should be [-36, -9]")({"w": -36, "b": 1})
 wrong("by_hand", "should be a number")({"w": "minus 36", "b": -9})
 wrong("by_hand", "entries w, b")({"W": -36, "b": -9})
 wrong("by_hand", "Pass the dictionary")(-36)
+
+right("by_hand")({"w": torch.tensor(-36.0), "b": torch.tensor([-9.0], requires_grad=True)})
+wrong("by_hand", "old numbers")({"w": 12, "b": 4})
+wrong("by_hand", "target out")({"w": -28, "b": -7})
+
 
 # Exercise 2
 
@@ -124,6 +130,76 @@ def last_entry_missing(f, x, eps=1e-5):
     return grad
 
 
+@wrong("numerical_gradient", "without backward()")
+def by_autograd(f, x, eps=1e-5):
+    x = x.clone().requires_grad_()
+    f(x).backward()
+    return x.grad
+
+
+def nudged(f, x, eps, up_and_down):
+    gradient = torch.zeros_like(x)
+    for place in np.ndindex(*x.shape):
+        up, down = up_and_down(x, place)
+        gradient[place] = (f(up) - f(down)) / (2 * eps)
+    return gradient
+
+
+@wrong("numerical_gradient", "up and down are the same tensor")
+def two_names_of_one_tensor(f, x, eps=1e-5):
+    def up_and_down(x, place):
+        up = down = x.clone()
+        up[place] += eps
+        down[place] -= eps
+        return up, down
+
+    return nudged(f, x, eps, up_and_down)
+
+
+@wrong("numerical_gradient", "still nudged")
+def never_put_back(f, x, eps=1e-5):
+    up, down = x.clone(), x.clone()
+
+    def up_and_down(_, place):
+        up[place] += eps
+        down[place] -= eps
+        return up, down
+
+    return nudged(f, x, eps, up_and_down)
+
+
+@wrong("numerical_gradient", "whole row")
+def rows_at_once(f, x, eps=1e-5):
+    gradient = torch.zeros_like(x)
+    for i in range(len(x)):
+        nudge = torch.zeros_like(x)
+        nudge[i] = eps
+        gradient[i] = (f(x + nudge) - f(x - nudge)) / (2 * eps)
+    return gradient
+
+
+@wrong("numerical_gradient", "Put brackets")
+def no_brackets(f, x, eps=1e-5):
+    gradient = torch.zeros_like(x)
+    for place in np.ndindex(*x.shape):
+        nudge = torch.zeros_like(x)
+        nudge[place] = eps
+        gradient[place] = (f(x + nudge) - f(x - nudge)) / 2 * eps
+    return gradient
+
+
+@wrong("numerical_gradient", "leaves a trace")
+def added_and_taken_away(f, x, eps=1e-5):
+    gradient = torch.zeros_like(x)
+    for place in np.ndindex(*x.shape):
+        x[place] += eps
+        up = f(x)
+        x[place] -= 2 * eps
+        gradient[place] = (up - f(x)) / (2 * eps)
+        x[place] += eps
+    return gradient
+
+
 # Exercise 3
 
 RIGHT = {"a": "nonzero", "b": "None", "c": "None", "d": "zero", "e": "nonzero"}
@@ -137,6 +213,9 @@ wrong("none_or_zero", "a gradient is about rates")(RIGHT | {"e": "zero"})
 wrong("none_or_zero", "3 of 5 are right")(RIGHT | {"d": "nonzero", "e": "zero"})
 wrong("none_or_zero", 'should be "None", "zero"')(RIGHT | {"a": 1.0})
 wrong("none_or_zero", "entries a, b, c, d, e")({"a": "nonzero"})
+
+right("none_or_zero")({"a": "non-zero", "b": None, "c": "none", "d": "zero", "e": "Nonzero"})
+
 
 # Exercise 4
 
@@ -194,10 +273,23 @@ def only_W(x, W, b, target):
     return G.T @ x
 
 
-@wrong("layer_gradients", "does not require grad")
+@wrong("layer_gradients", "without autograd")
 def autograd_without_knobs(x, W, b, target):
     F.mse_loss(x @ W.T + b, target).backward()
     return W.grad, b.grad
+
+
+@wrong("layer_gradients", "without autograd")
+def autograd_with_knobs(x, W, b, target):
+    W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
+    return torch.autograd.grad(F.mse_loss(x @ W.T + b, target), (W, b))
+
+
+@right("layer_gradients")
+def in_numpy(x, W, b, target):
+    x, W, b, target = (tensor.numpy() for tensor in (x, W, b, target))
+    G = 2 * (x @ W.T + b - target) / target.size
+    return G.T @ x, G.sum(axis=0)
 
 
 # Exercise 5
@@ -293,3 +385,12 @@ def tensor_loss(model, pieces, loss_fn):
 def no_backward(model, pieces, loss_fn):
     model.zero_grad()
     return sum(loss_fn(model(xb), yb).item() * len(xb) for xb, yb in pieces) / 60
+
+
+@wrong("accumulate", "graphs of all pieces are kept")
+def one_walk_at_the_end(model, pieces, loss_fn):
+    model.zero_grad()
+    rows = sum(len(xb) for xb, _ in pieces)
+    loss = sum(loss_fn(model(xb), yb) * len(xb) for xb, yb in pieces) / rows
+    loss.backward()
+    return loss.item()

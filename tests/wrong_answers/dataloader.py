@@ -40,6 +40,9 @@ wrong("count_batches", "if the means were weighted")(counted(weight=1))
 wrong("count_batches", "should be a number")(counted(steps="27"))
 wrong("count_batches", "four names")({"steps": 27})
 
+right("count_batches")(counted(torch.tensor(27), torch.tensor([4]), np.array(780), 24.0))
+
+
 # Exercise 2
 
 
@@ -139,6 +142,27 @@ class WindowOnly(WindowsRight):
 
 
 wrong("windows", "the class itself")(WindowsRight(torch.arange(9.0), 3))
+
+
+class Sliced(Dataset):
+    def __init__(self, series, width):
+        self.series, self.width = series, width
+
+    def __len__(self):
+        return len(self.series) - self.width
+
+    def __getitem__(self, i):
+        return self.series[i : self.width], self.series[i + self.width]
+
+
+wrong("windows", "[i : width] ends too early")(Sliced)
+
+
+@wrong("windows", "shape [5]; yours has [1, 5]")
+class WithABatchDimension(Sliced):
+    def __getitem__(self, i):
+        return self.series[None, i : i + self.width], self.series[i + self.width]
+
 
 # Exercise 3
 
@@ -293,6 +317,45 @@ class ListReturned(Mini):
 class ReturnsInsteadOfYields(Mini):
     def __iter__(self):
         return iter(())
+
+
+class ItsOwnIterator:
+    """Draws in __iter__, which calls itself an iterator."""
+
+    def __init__(self, X, y, batch_size, generator, drop_last=False):
+        self.X, self.y = X, y
+        self.batch_size, self.generator, self.drop_last = batch_size, generator, drop_last
+
+    def __len__(self):
+        whole, rest = divmod(len(self.X), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self):
+        torch.empty((), dtype=torch.int64).random_(generator=self.generator)
+        order = torch.randperm(len(self.X), generator=self.generator)
+        torch.randperm(len(self.X), generator=self.generator)
+        self.left = list(order.split(self.batch_size)[: len(self)])
+        return self
+
+    def __next__(self):
+        if not self.left:
+            raise StopIteration
+        rows = self.left.pop(0)
+        return self.X[rows], self.y[rows]
+
+
+right("mini_loader")(ItsOwnIterator)
+
+
+@wrong("mini_loader", "what the last epoch has shuffled")
+class ShufflesItsData(ItsOwnIterator):
+    def __iter__(self):
+        super().__iter__()
+        order = torch.cat([*self.left, torch.arange(0)])
+        if len(order) == len(self.X):
+            self.X, self.y = self.X[order], self.y[order]
+            self.left = list(torch.arange(len(self.X)).split(self.batch_size))
+        return self
 
 
 # Exercise 4
@@ -563,3 +626,13 @@ def rows_lost(X, y, group, seed):
 @wrong("clean_split", "4 things")
 def inputs_only(X, y, group, seed):
     return split(X, y, group, seed)[::2]
+
+
+@wrong("clean_split", "Another order")
+def in_the_order_of_sklearn(X, y, group, seed):
+    names = group.unique()
+    generator = torch.Generator().manual_seed(seed)
+    chosen = names[torch.randperm(len(names), generator=generator)[: len(names) // 5]]
+    val = torch.isin(group, chosen)
+    X = (X - X[~val].mean(dim=0)) / X[~val].std(dim=0)
+    return X[~val], X[val], y[~val], y[val]

@@ -1,5 +1,6 @@
 """Answers to the exercises of lesson 01."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -51,6 +52,9 @@ wrong("budget", "Leave the biases in")(
 wrong("budget", "With a ReLU between the two layers")(
     nn.Sequential(nn.Linear(64, 133), nn.Sigmoid(), nn.Linear(133, 10))
 )
+
+right("budget")(mlp(64, 133, 10).double())
+
 
 # Exercise 2
 
@@ -163,6 +167,28 @@ def list_of_rows(weights, biases, xb):
 @wrong("forward_by_hand", "should have shape [4, 6]; yours [6, 4]")
 def still_columns(weights, biases, xb):
     return columns_instead_of_rows(weights, biases, xb).T
+
+
+@right("forward_by_hand")
+def numpy_all_along(weights, biases, xb):
+    x = xb.numpy()
+    for W, b in zip(weights[:-1], biases[:-1], strict=True):
+        x = np.maximum(x @ W.numpy().T + b.numpy(), 0)
+    return x @ weights[-1].numpy().T + biases[-1].numpy()
+
+
+@right("forward_by_hand")
+def emptying_the_lists(weights, biases, xb):
+    while len(weights) > 1:
+        xb = (xb @ weights.pop(0).T + biases.pop(0)).relu()
+    return xb @ weights[0].T + biases[0]
+
+
+@wrong("forward_by_hand", "starts from xb again")
+def from_xb_each_time(weights, biases, xb):
+    for W, b in zip(weights, biases, strict=True):
+        out = xb @ W.T + b
+    return out
 
 
 # Exercise 3
@@ -342,6 +368,19 @@ def parameters_instead(model, xb):
     return [(name, list(parameter.shape)) for name, parameter in model.named_parameters()]
 
 
+@wrong("record_shapes", "took it off")
+def every_hook_of_the_layers_cleared(model, xb):
+    shapes = []
+    for name, layer in model.named_children():
+        layer.register_forward_hook(lambda _, __, out, name=name: shapes.append((name, out.shape)))
+    try:
+        model(xb)
+    finally:
+        for layer in model.children():
+            layer._forward_hooks.clear()
+    return shapes
+
+
 # Exercise 4
 
 
@@ -436,9 +475,32 @@ def the_largest_only(logits):
     return logits.softmax(dim=1).amax(dim=1)
 
 
-@wrong("softmax", "Return a tensor")
+@right("softmax")
 def as_a_list(logits):
-    return logits.softmax(dim=1).tolist()
+    rows = [[math.exp(z - max(row)) for z in row] for row in logits.tolist()]
+    return [[power / sum(row) for power in row] for row in rows]
+
+
+@wrong("softmax", "torch did the work")
+def softmax_of_torch(logits):
+    return logits.softmax(dim=1)
+
+
+@wrong("softmax", "[1000, -1000, 0] fails")
+def shifted_by_the_mean(logits):
+    powers = (logits - logits.mean(dim=1, keepdim=True)).exp()
+    return powers / powers.sum(dim=1, keepdim=True)
+
+
+@wrong("softmax", "without keepdim=True the sums")
+def shifted_then_sums_along_rows(logits):
+    powers = (logits - logits.amax(dim=1, keepdim=True)).exp()
+    return powers / powers.sum(dim=1)
+
+
+@wrong("softmax", "add .values")
+def both_results_of_max(logits):
+    return (logits - logits.max(dim=1, keepdim=True)).exp()
 
 
 # Exercise 5
@@ -508,6 +570,11 @@ def swapped(images, labels):
 @wrong("repair", "Return two things")
 def images_only(images, labels):
     return from_numpy(images, labels)[0]
+
+
+@wrong("repair", "divided by 255")
+def scaled_as_well(images, labels):
+    return torch.tensor(images).float().flatten(1) / 255, torch.tensor(labels)[:, 0].long()
 
 
 # Exercise 6

@@ -145,6 +145,25 @@ def denominator_detached(logits, yb):
     return (logits.logsumexp(1).detach() - logits[torch.arange(len(yb)), yb]).mean()
 
 
+wrong("cross_entropy", "PyTorch did the work")(nn.CrossEntropyLoss())
+
+
+@wrong("cross_entropy", "minus the mean probability")
+def without_the_logarithm(logits, yb):
+    return -logits.softmax(dim=1)[torch.arange(len(yb)), yb].mean()
+
+
+@wrong("cross_entropy", "logarithm of a logit")
+def log_of_the_logits(logits, yb):
+    return -logits[torch.arange(len(yb)), yb].log().mean()
+
+
+@wrong("cross_entropy", "not get to the logits")
+def a_new_leaf(logits, yb):
+    loss = logits.logsumexp(dim=1) - logits[torch.arange(len(yb)), yb]
+    return torch.tensor(loss.mean().item(), requires_grad=True)
+
+
 # Exercise 2
 
 
@@ -263,6 +282,14 @@ def squared(logits, targets):
 def through_numpy(logits, targets):
     z, t = logits.detach().numpy(), targets.numpy()
     return float((np.logaddexp(0, z) - z * t).mean())
+
+
+wrong("bce_with_logits", "PyTorch did the work")(nn.BCEWithLogitsLoss())
+
+
+@wrong("bce_with_logits", "added the logit")
+def plus_the_logit(logits, targets):
+    return (F.softplus(logits) + logits * targets).mean()
 
 
 # Exercise 3

@@ -74,6 +74,32 @@ def in_torch(step, peak, warmup, total):
     return torch.tensor(schedule()(step, peak, warmup, total))
 
 
+def warm(step, peak, warmup):
+    return peak * (0.1 + 0.9 * step / warmup)
+
+
+@wrong("warmup_cosine", "1 - cos climbs")
+def the_cosine_climbs(step, peak, warmup, total):
+    share = (step - warmup) / (total - warmup)
+    if step < warmup:
+        return warm(step, peak, warmup)
+    return peak * (1 - math.cos(math.pi * share)) / 2
+
+
+@wrong("warmup_cosine", "along a straight line")
+def a_straight_fall(step, peak, warmup, total):
+    if step < warmup:
+        return warm(step, peak, warmup)
+    return peak * (total - step) / (total - warmup)
+
+
+@wrong("warmup_cosine", "for a plain number use `math`")
+def cosine_of_torch(step, peak, warmup, total):
+    if step < warmup:
+        return warm(step, peak, warmup)
+    return peak * (1 + torch.cos(math.pi * (step - warmup) / (total - warmup))) / 2
+
+
 # Exercise 2
 
 CLOCKS = {
@@ -289,9 +315,18 @@ def clipped_weights(parameters, max_norm):
     return length
 
 
-@wrong("clip", "AttributeError")
+@wrong("clip", ".grad is None")
 def none_gradients_forgotten(parameters, max_norm):
     return sum(p.grad.square().sum() for p in parameters).sqrt().item()
+
+
+@wrong("clip", "upside down")
+def upside_down(parameters, max_norm):
+    grads = [p.grad for p in parameters if p.grad is not None]
+    length = torch.cat([grad.flatten() for grad in grads]).norm().item()
+    for grad in grads:
+        grad *= max(1, length / max_norm)
+    return length
 
 
 # Exercise 5
@@ -362,6 +397,28 @@ def stops_at_the_first(gradient):
 @wrong("smallest_scale", "no power of two")
 def exact_quotient(gradient):
     return max(1.0, 2**-24 / gradient[gradient != 0].abs().min().item())
+
+
+@right("smallest_scale")
+def scale_in_a_tensor(gradient):
+    scale = torch.tensor(1.0)
+    while ((gradient * scale).half()[gradient != 0] == 0).any():
+        scale = 2 * scale
+    return scale
+
+
+@wrong("smallest_scale", "half of the smallest number")
+def lifted_to_half_of_the_smallest(gradient):
+    smallest = gradient[gradient != 0].abs().min().item()
+    return max(1, 2 ** math.ceil(math.log2(2**-25 / smallest)))
+
+
+@wrong("smallest_scale", "multiply before .half()")
+def half_too_early(gradient):
+    scale = 1
+    while ((gradient.half() * scale)[gradient != 0] == 0).any():
+        scale *= 2
+    return scale
 
 
 # Exercise 6
@@ -448,3 +505,27 @@ def as_it_was_found(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
 
 
 wrong("amp_step", ".item()")(step_in_order("unscale clip step update", shown=lambda loss: loss))
+
+
+@wrong("amp_step", "weights have not moved")
+def cleared_before_the_step(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    loss = loss_fn(model(xb), yb)
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    optimizer.zero_grad()
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.item()
+
+
+@wrong("amp_step", "That is the scaled loss")
+def the_loss_stays_scaled(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    optimizer.zero_grad()
+    loss = scaler.scale(loss_fn(model(xb), yb))
+    loss.backward()
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.item()

@@ -100,6 +100,35 @@ class OnlyTheFirst(Base):
 wrong("sgd", "Pass the class itself")(WithAlpha([torch.zeros(2)]))
 
 
+@wrong("sgd", "`return` and `break` leave the loop")
+class StopsAtNone(Base):
+    @torch.no_grad()
+    def step(self):
+        for p in self.parameters:
+            if p.grad is None:
+                return
+            p -= self.lr * p.grad
+
+
+@wrong("sgd", "changes the gradients")
+class FillsNone(Base):
+    @torch.no_grad()
+    def step(self):
+        for p in self.parameters:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+            p -= self.lr * p.grad
+
+
+@wrong("sgd", "is not None")
+class AsksTheGradientItself(Base):
+    @torch.no_grad()
+    def step(self):
+        for p in self.parameters:
+            if p.grad:
+                p -= self.lr * p.grad
+
+
 # Exercise 2
 
 
@@ -236,6 +265,82 @@ class Forgets(AdamBase):
         self.m[i], self.v[i] = 0.1 * grad, 0.001 * grad**2
 
 
+class OwnAdam(Base):
+    """Right; what is wrong comes in by the methods below."""
+
+    @torch.no_grad()
+    def step(self):
+        self.t += 1
+        for i, p in enumerate(self.parameters):
+            if p.grad is not None:
+                self.means(i, p.grad)
+                m_hat, v_hat = self.hats(i)
+                p -= self.lr * m_hat / (v_hat.sqrt() + self.eps)
+
+    def means(self, i, g):
+        beta1, beta2 = self.betas
+        self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
+        self.v[i] = beta2 * self.v[i] + (1 - beta2) * g**2
+
+    def hats(self, i):
+        beta1, beta2 = self.betas
+        return self.m[i] / (1 - beta1**self.t), self.v[i] / (1 - beta2**self.t)
+
+
+right("adam")(OwnAdam)
+
+
+@wrong("adam", "under the root is below 0")
+class ForgotTheSquare(OwnAdam):
+    def means(self, i, g):
+        beta1, beta2 = self.betas
+        self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
+        self.v[i] = beta2 * self.v[i] + (1 - beta2) * g
+
+
+@wrong("adam", "the other way round")
+class RolesSwapped(OwnAdam):
+    def means(self, i, g):
+        beta1, beta2 = self.betas
+        self.m[i] = (1 - beta1) * self.m[i] + beta1 * g
+        self.v[i] = (1 - beta2) * self.v[i] + beta2 * g**2
+
+
+@wrong("adam", "v must be divided too")
+class OneHat(OwnAdam):
+    def hats(self, i):
+        return super().hats(i)[0], self.v[i]
+
+
+@wrong("adam", "only gives the name m to a new tensor")
+class NamesOnly(OwnAdam):
+    @torch.no_grad()
+    def step(self):
+        memory = self.m[:], self.v[:]
+        super().step()
+        self.m, self.v = memory
+
+
+@wrong("adam", "learning rate is missing")
+class RateForgotten(OwnAdam):
+    def hats(self, i):
+        m_hat, v_hat = super().hats(i)
+        return m_hat / self.lr, v_hat
+
+
+@wrong("adam", "`return` and `break` leave the loop")
+class AdamStopsAtNone(OwnAdam):
+    @torch.no_grad()
+    def step(self):
+        self.t += 1
+        for i, p in enumerate(self.parameters):
+            if p.grad is None:
+                break
+            self.means(i, p.grad)
+            m_hat, v_hat = self.hats(i)
+            p -= self.lr * m_hat / (v_hat.sqrt() + self.eps)
+
+
 # Exercise 3
 
 
@@ -288,6 +393,14 @@ def decay_recorded(parameters, lr, weight_decay):
 
 
 wrong("decay", "without parentheses")(None)
+
+
+@wrong("decay", "shrink by lr")
+@torch.no_grad()
+def by_the_rate_alone(parameters, lr, weight_decay):
+    for p in parameters:
+        if p.grad is not None:
+            p *= 1 - lr
 
 
 # Exercise 4
@@ -352,6 +465,17 @@ def inf_left_out(lrs, losses):
 @wrong("pick_lr", "another sweep")
 def learned_by_heart(lrs, losses):
     return 0.03
+
+
+@wrong("pick_lr", "you leave that rate out")
+def only_rates_without_a_dead_run(lrs, losses):
+    alive = losses.isfinite().all(dim=0)
+    return lrs[alive][losses[:, alive].median(dim=0).values.argmin()].item()
+
+
+@wrong("pick_lr", "add .values")
+def median_gives_two(lrs, losses):
+    return lrs[losses.nan_to_num(nan=1e30).median(dim=0).argmin()].item()
 
 
 # Exercise 5
@@ -423,3 +547,9 @@ def a_set(model, optimizer):
 @wrong("orphans", "should be ['4.weight', '4.bias']")
 def never_any(model, optimizer):
     return []
+
+
+@wrong("orphans", "Compare by identity")
+def not_in_the_list(model, optimizer):
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    return [name for name, p in model.named_parameters() if p not in held]

@@ -78,6 +78,12 @@ def list_of_batches(n, batch_size, drop_last):
     return [batch_size] * (n // batch_size)
 
 
+@right("steps_per_epoch")
+def in_a_tensor(n, batch_size, drop_last):
+    steps = torch.tensor(n / batch_size)
+    return steps.floor() if drop_last else steps.ceil()
+
+
 # Exercise 2
 
 
@@ -158,6 +164,11 @@ def broadcast(y_hat, y):
 def in_place(y_hat, y):
     y_hat -= y
     return y_hat / len(y)
+
+
+@wrong("output_gradient", "factor 2 too many")
+def of_the_squared_error(y_hat, y):
+    return 2 * (y_hat - y) / len(y)
 
 
 # Exercise 3
@@ -355,3 +366,20 @@ def list_returned(train_once, widths, seeds):
 @wrong("success_by_width", "never called")
 def nothing_trained(train_once, widths, seeds):
     return {width: 1.0 for width in widths}
+
+
+@right("success_by_width")
+def mean_of_a_tensor(train_once, widths, seeds):
+    return {
+        w: torch.tensor([train_once(w, s) >= 0.85 for s in seeds]).float().mean() for w in widths
+    }
+
+
+@wrong("success_by_width", "Start it at 0")
+def count_goes_on(train_once, widths, seeds):
+    share, works = {}, 0
+    for width in widths:
+        for seed in seeds:
+            works += train_once(width, seed) >= 0.85
+        share[width] = works / len(seeds)
+    return share
