@@ -61,6 +61,15 @@ def test_settings_restore_the_same_simulation(name):
 
 
 @each
+def test_settings_may_hold_words_with_spaces(name):
+    simulation = make(name)
+    for control_name, control in simulation.controls.items():
+        if isinstance(control, Choice):
+            simulation.values[control_name] = control.options[-1]
+    assert make(name, settings=simulation.settings).values == simulation.values
+
+
+@each
 def test_reset_starts_over(name):
     simulation, fresh = make(name, **{}), make(name)
     fresh.restart()
@@ -151,3 +160,110 @@ def test_a_simulation_leaves_the_notebooks_random_numbers_alone():
         if simulation.step is not None:
             simulation.advance()
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_the_threshold_explorer_counts_what_lesson_08_counts():
+    explorer = make("threshold_explorer", threshold=0.7)
+    sentence = explorer.frame()[1]
+    assert "129 picked, 115 of them gains" in sentence and "Cost 123" in sentence
+    cheapest = []
+    for price in (1, 2, 3):
+        explorer.set(price=price)
+        cheapest.append(int(explorer.costs().argmin()))
+    assert cheapest == sorted(set(cheapest))  # the dearer a loss, the higher the threshold
+    low, high = explorer.bands["precision"][:, 70]
+    assert low < 115 / 129 < high and low > explorer.y.mean()
+    repaired = explorer.auc
+    explorer.set(labels="recorded")
+    assert explorer.auc < repaired - 0.05
+
+
+def test_the_threshold_explorer_agrees_with_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+
+    from course_utils.widgets.threshold_explorer import out_of_fold
+
+    explorer = make("threshold_explorer", threshold=1)
+    assert math.isclose(explorer.auc, roc_auc_score(*out_of_fold("corrected", 0)))
+    assert "precision has no value" in explorer.frame()[1]
+
+
+def test_a_schedule_helps_at_a_high_rate_and_costs_at_a_low_one():
+    for lr, wins in ((0.1, (0, 1)), (1, (3,))):
+        explorer = make("schedule_explorer", lr=lr)
+        assert len(explorer.finals) == 3
+        assert sum(scheduled < constant for constant, scheduled in explorer.finals) in wins
+
+
+def test_the_schedule_explorer_shows_the_wrong_clock():
+    import numpy as np
+
+    explorer = make("schedule_explorer", clock="with the wrong clock")
+    rates = explorer.runs[1][0]
+    assert (np.diff(np.sign(np.diff(rates))) != 0).sum() == 9  # down and up, five times
+    explorer.set(schedule="StepLR")
+    assert explorer.runs[1][0][20] == 2**-10
+    explorer.set(clock="as meant")
+    assert explorer.runs[1][0][20] == 0.5
+
+
+def test_patience_decides_what_the_overfitting_explorer_keeps():
+    import numpy as np
+
+    from course_utils.widgets.overfitting_explorer import kept_epoch
+
+    explorer = make("overfitting_explorer")
+    kept = [kept_epoch(explorer.val_losses, patience)[0] + 1 for patience in (2, 5, 10)]
+    assert kept == [1, 4, 27] and explorer.best + 1 == 27
+    assert "keeps epoch 4" in explorer.frame()[1]
+    assert explorer.val_losses[-1] > 1.5 * explorer.val_losses[explorer.best]
+    assert explorer.train_losses[-1] < explorer.train_losses[explorer.best] / 2
+    explorer.set(noise=0)
+    assert explorer.best > 90 and explorer.val_losses[-1] < 0.01
+    explorer.val_losses = np.full(100, np.nan)  # diverged: shown at the edge, no error
+    assert "nan" in explorer.frame()[1]
+
+
+def test_sorted_rows_print_a_low_loss_and_have_a_high_one():
+    comparison = make("shuffling_comparison")  # the first picture comes after five epochs
+    printed = {name: losses[0] for name, losses in comparison.printed.items()}
+    true = {name: losses[1] for name, losses in comparison.printed.items()}
+    assert printed["sorted"] == min(printed.values())
+    assert true["sorted"] > 1.5 * true["fixed"] and abs(true["fixed"] - true["reshuffled"]) < 0.01
+    first = comparison.true_losses["sorted"][:13]
+    assert first == sorted(first) and first[-1] > 1.4  # one class only: it gets worse and worse
+    assert max(comparison.batch_losses["sorted"][1:12]) < comparison.batch_losses["sorted"][0]
+
+
+def test_the_noise_of_a_batch_falls_with_the_root_of_its_size():
+    explorer = make("batch_size_explorer", batch_size=16)
+    for size in (4, 16, 64):
+        assert math.isclose(explorer.noises[size], explorer.one_row / size**0.5, rel_tol=0.15)
+    assert explorer.noises[64] > explorer.length > explorer.noises[256]
+    explorer.set(batch_size=1600)  # everything: no noise left
+    assert explorer.noises[1600] < 1e-4 and math.isclose(
+        explorer.along.mean().item(), explorer.length, rel_tol=1e-3
+    )
+
+
+def test_batch_sizes_are_compared_after_equally_many_rows():
+    explorer = make("batch_size_explorer", batch_size=16)
+    assert [run.seen for run in explorer.runs] == [3200] * 4
+    losses = [run.losses[-1] for run in explorer.runs]
+    assert losses[:3] == sorted(losses[:3]) and losses[3] == losses[0]
+    explorer.set(rule="grows with the batch")
+    for _ in range(20):
+        explorer.step()
+    small, middle, full, _ = (run.losses[-1] for run in explorer.runs)
+    assert abs(middle - small) < 0.02 and full > 1
+    assert "beyond the axes" in explorer.frame()[1]
+
+
+def test_the_gradients_of_the_rows_are_those_of_backward():
+    import torch
+
+    explorer = make("batch_size_explorer", trained=0)
+    model, (X, y) = explorer._new_model(), explorer.data
+    explorer.loss_fn(model(X), y).backward()
+    gradient = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+    assert math.isclose(explorer.length, gradient.norm().item(), rel_tol=1e-4)

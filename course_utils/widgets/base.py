@@ -8,6 +8,7 @@ A simulation declares its `controls` and says what they do:
 - `paint()` changes those artists and returns one sentence that says what there is to see
 """
 
+import re
 import threading
 import time
 import traceback
@@ -75,7 +76,7 @@ class Simulation:
         return " ".join([self.name, *pairs])
 
     def _parsed(self, settings):
-        words = settings.split()
+        words = re.split(r"\s+(?=\w+=)", settings.strip() or self.name)
         if words and words[0] != self.name:
             raise ValueError(
                 f"These settings belong to {words[0]!r}; this simulation is {self.name}."

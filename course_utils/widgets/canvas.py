@@ -3,6 +3,7 @@
 from io import BytesIO
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -49,3 +50,8 @@ class Canvas:
         buffer = BytesIO()
         picture.convert("RGB").save(buffer, "png", compress_level=1)
         return buffer.getvalue()
+
+
+def within(values, low, high):
+    """The values to draw: NaN and what is too high at the upper edge, too low at the lower."""
+    return np.clip(np.nan_to_num(values, nan=high), low, high)

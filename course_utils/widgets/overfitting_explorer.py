@@ -1,0 +1,151 @@
+"""Few noisy points, many weights: what early stopping would have kept (lesson 07)."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..data import moons
+from ..models import mlp
+from ..plotting import BLUE, CONFIDENCE, GREY, VERMILLION
+from ..training import accuracy, train_step
+from .base import Simulation
+from .canvas import within
+from .controls import Choice, LogSlider, Slider
+
+_EPOCHS, _BATCH, _VAL = 100, 16, 200
+_GRID = 80  # points on each side of the map
+_LOW, _HIGH = 0.01, 3.0  # the losses that the axes show
+
+
+def kept_epoch(val_losses, patience):
+    """(index of the epoch whose weights are kept, index of the last epoch run), as `train` does"""
+    best = 0
+    for epoch, loss in enumerate(val_losses):
+        if loss < val_losses[best]:
+            best = epoch
+        elif epoch - best >= patience:
+            return best, epoch
+    return best, len(val_losses) - 1
+
+
+class OverfittingExplorer(Simulation):
+    """A whole run of 100 epochs; the patience then decides where it would have been stopped."""
+
+    name = "overfitting_explorer"
+    controls = {
+        "patience": Slider("patience", 1, 50, 5, live=True),
+        "look": Choice("map of", ("kept epoch", "best epoch", "last epoch"), "kept epoch", True),
+        "points": Slider("training points", 10, 80, 40),
+        "noise": Slider("noise of the points", 0.0, 0.6, 0.3, step=0.05),
+        "width": Slider("hidden units", 1, 128, 64),
+        "lr": LogSlider("learning rate", 0.01, 1, 0.2),
+        "seed": Slider("seed", 0, 99, 3),
+    }
+    size = (11.0, 4.2)
+
+    def reset(self):
+        values = self.values
+        X, y = moons(_VAL + 80, noise=values["noise"], seed=values["seed"])
+        self.val = X[:_VAL], y[:_VAL]
+        self.X, self.y = X[_VAL:][: values["points"]], y[_VAL:][: values["points"]]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(values["seed"])
+            self.model = mlp(2, values["width"], 2)
+        loss_fn, generator = nn.CrossEntropyLoss(), torch.Generator().manual_seed(values["seed"])
+        optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=values["lr"], momentum=0.9, fused=True
+        )
+        record, self.states = [], []
+        for _ in range(_EPOCHS):
+            for rows in torch.randperm(len(self.X), generator=generator).split(_BATCH):
+                train_step(self.model, self.X[rows], self.y[rows], loss_fn, optimizer)
+            with torch.no_grad():
+                train_loss = loss_fn(self.model(self.X), self.y).item()
+                val_logits = self.model(self.val[0])
+            val_loss = loss_fn(val_logits, self.val[1]).item()
+            record.append((train_loss, val_loss, accuracy(val_logits, self.val[1])))
+            self.states.append(copy.deepcopy(self.model.state_dict()))
+        self.train_losses, self.val_losses, self.val_accs = np.array(record).T
+        self.best = int(np.nan_to_num(self.val_losses, nan=np.inf).argmin())
+        self.data_number = getattr(self, "data_number", 0) + 1
+
+    def draw(self, figure):
+        self.ax, self.map_ax = figure.subplots(1, 2, width_ratios=[1.5, 1])
+        (self.rest,) = self.ax.fill([], [], color=GREY, alpha=0.2, lw=0, label="not run any more")
+        (self.train_line,) = self.ax.plot([], [], color=BLUE, label="training")
+        (self.val_line,) = self.ax.plot([], [], "--", color=VERMILLION, label="validation")
+        mark = {"mec": "black", "ms": 12}
+        (self.kept_mark,) = self.ax.plot([], [], "o", color=VERMILLION, label="kept", **mark)
+        (self.best_mark,) = self.ax.plot([], [], "v", color="white", label="best", **mark)
+        ticks = [0.01, 0.03, 0.1, 0.3, 1, 3]
+        self.ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, _EPOCHS + 1))
+        self.ax.set(ylim=(_LOW, _HIGH), yticks=ticks, yticklabels=map(str, ticks))
+        self.ax.minorticks_off()
+        handles = [self.train_line, self.val_line, self.kept_mark, self.best_mark, self.rest]
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 1.2), "ncols": 3}
+        self.ax.legend(handles=handles, fontsize="small", **place)
+        self.ground = self.map_ax.imshow(
+            np.zeros((_GRID, _GRID)), origin="lower", aspect="auto", cmap=CONFIDENCE, vmin=0, vmax=1
+        )
+        self.points = [
+            self.map_ax.plot([], [], marker, ms=8, mec="white", mew=0.6, color=color)[0]
+            for marker, color in (("o", BLUE), ("^", VERMILLION))
+        ]
+        self.map_ax.grid(False)
+        self.map_ax.set(title="training points and answers", xticks=[], yticks=[])
+        self._shown = None
+        lines = [self.rest, self.train_line, self.val_line, self.kept_mark, self.best_mark]
+        return [*lines, self.ground, *self.points]
+
+    def _fit_map(self):
+        if self._shown == self.data_number:
+            return
+        self._shown = self.data_number
+        (x0, y0), (x1, y1) = self.X.min(0).values - 0.3, self.X.max(0).values + 0.3
+        x0, y0, x1, y1 = x0.item(), y0.item(), x1.item(), y1.item()
+        self.ground.set_extent([x0, x1, y0, y1])
+        self.map_ax.set(xlim=(x0, x1), ylim=(y0, y1))
+        self.grid = torch.cartesian_prod(
+            torch.linspace(y0, y1, _GRID), torch.linspace(x0, x1, _GRID)
+        ).flip(1)
+        for c, line in enumerate(self.points):
+            line.set_data(*self.X[self.y == c].T.numpy())
+        self.invalidate()
+
+    def paint(self):
+        self._fit_map()
+        patience = self.values["patience"]
+        kept, last = kept_epoch(self.val_losses, patience)
+        epochs = np.arange(1, _EPOCHS + 1)
+        for line, losses in (
+            (self.train_line, self.train_losses),
+            (self.val_line, self.val_losses),
+        ):
+            line.set_data(epochs, within(losses, _LOW, _HIGH))
+        for mark, epoch in ((self.kept_mark, kept), (self.best_mark, self.best)):
+            mark.set_data([epoch + 1], [within(self.val_losses[epoch], _LOW, _HIGH)])
+        left, right = last + 1.5, _EPOCHS + 1
+        self.rest.set_xy([(left, _LOW), (right, _LOW), (right, _HIGH), (left, _HIGH)])
+        self.rest.set_visible(last < _EPOCHS - 1)
+        epoch = {"kept epoch": kept, "best epoch": self.best, "last epoch": _EPOCHS - 1}
+        self.model.load_state_dict(self.states[epoch[self.values["look"]]])
+        with torch.no_grad():
+            answers = self.model(self.grid).softmax(dim=1)[:, 1]
+        self.ground.set_data(answers.reshape(_GRID, _GRID).numpy())
+
+        if last < _EPOCHS - 1:
+            end = f"stops after epoch {last + 1}"
+        else:
+            end = f"lets all {_EPOCHS} epochs run"
+        beyond = np.maximum(self.train_losses, self.val_losses) > _HIGH
+        return (
+            f"Patience {patience} {end} and keeps epoch {kept + 1}: validation loss "
+            f"{self._at(kept)}. Best of the whole run: epoch {self.best + 1}, {self._at(self.best)}"
+            f". At the end: {self._at(-1)}; training loss {self.train_losses[-1]:.3f}."
+            f"{' Some losses lie beyond the axes.' if beyond.any() else ''}"
+        )
+
+    def _at(self, epoch):
+        return f"{self.val_losses[epoch]:.3f} (accuracy {self.val_accs[epoch]:.0%})"
