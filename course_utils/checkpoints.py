@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-_FORMAT = 1  # raise it when the content of a checkpoint changes
+from . import distributed
+
+_FORMAT = 2  # raise it when the content of a checkpoint changes
 
 
 def clone(state):
@@ -59,21 +61,24 @@ class TrainingState:
     def save(self, path):
         """Write everything to the file `path`, which is whole at any moment: old state or new.
 
+        Of several processes the first one writes, with the random numbers of all of them.
         If it can't be written (a full disk, a folder without permission) the old file stays, a
         warning says so, and training can go on.
         """
         content = {
             **self.snapshot(),
-            "random": random_state(self._generators),
+            "random": distributed.gather(random_state(self._generators)),
             "settings": self._settings,
             "format": _FORMAT,
         }
+        if distributed.rank() > 0:
+            return
         try:
             _write_atomically(content, Path(path))
         except OSError as error:
             warnings.warn(
                 f"The checkpoint {path} could not be written ({error.strerror}); training goes on.",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def resume(self, path):
@@ -99,13 +104,14 @@ class TrainingState:
         before = self.snapshot()
         try:
             self.restore(content)
-            set_random_state(content["random"], self._generators)
+            set_random_state(content["random"][distributed.rank()], self._generators)
         except Exception as error:  # whatever a part does with a state that is not its own
             self.restore(before)
             raise ValueError(
                 f"checkpoint={str(path)!r} does not fit this run ({error}). {advice}"
             ) from error
-        print(f"Going on after epoch {self._parts['history'].epochs}, from {path}.")
+        if distributed.rank() == 0:
+            print(f"Going on after epoch {self._parts['history'].epochs}, from {path}.")
 
 
 def _settings(model, optimizer, scheduler, patience, generators):
@@ -119,6 +125,7 @@ def _settings(model, optimizer, scheduler, patience, generators):
         settings |= {f"scheduler's {name}": str(value) for name, value in known.items()}
     settings["patience"] = "set" if patience is not None else "not set"
     settings["number of random generators"] = str(len(generators))
+    settings["number of processes"] = str(distributed.size())
     return settings
 
 

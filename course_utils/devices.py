@@ -1,5 +1,6 @@
 """Where training runs, and how a run is made repeatable."""
 
+import os
 import random
 
 import numpy as np
@@ -7,10 +8,14 @@ import torch
 
 
 def pick_device():
-    """The best device present: CUDA, else Apple's MPS, else the CPU."""
+    """The best device present: CUDA, else Apple's MPS, else the CPU.
+
+    Where `torchrun` has started several processes, each has a CUDA device of its own.
+    """
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
+        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if several else "cuda")
+    if torch.backends.mps.is_available() and not several:  # it can't exchange gradients
         return torch.device("mps")
     return torch.device("cpu")
 

@@ -21,6 +21,7 @@ from torch.utils.data import (
     default_collate,
 )
 
+from . import distributed
 from .checkpoints import generators_of, random_state, set_random_state
 from .data import TensorBatches, as_fetched
 
@@ -64,9 +65,11 @@ def check_arguments(
     """
     _check_kind("model", model, nn.Module, "a model, as in mlp(2, 64, 2)")
     _check_loader("train_loader", train_loader)
+    train_loader = distributed.training_share(train_loader)
     _check_batch_norm(model, train_loader)
     if val_loader is not None:
         _check_loader("val_loader", val_loader)
+        distributed.validation_share(val_loader)
     if isinstance(loss_fn, type):
         raise TypeError(
             f"loss_fn is the class {loss_fn.__name__}, not a loss function. "
@@ -211,6 +214,11 @@ def _check_optimizer(optimizer, model, loss_fn):
     known = {id(parameter) for parameter in model.parameters()}
     if isinstance(loss_fn, nn.Module):
         known |= {id(parameter) for parameter in loss_fn.parameters()}
+        if distributed.size() > 1 and any(p.requires_grad for p in loss_fn.parameters()):
+            raise ValueError(
+                "loss_fn has parameters of its own, and only the gradients of the model's are "
+                "averaged over the processes. Make them part of the model, or train in one process."
+            )
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not any(parameter.requires_grad for parameter in held):
         raise ValueError(

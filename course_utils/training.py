@@ -9,7 +9,7 @@ from operator import length_hint
 import torch
 from torch import nn
 
-from . import checkpoints, inputs
+from . import checkpoints, distributed, inputs
 from .devices import pick_device
 
 
@@ -56,6 +56,14 @@ class WeightedMean:
             raise ValueError("The loader gave no batches. Can it be gone through only once?")
         return float(self.total) / self.count
 
+    def of_all_processes(self):
+        """The mean over the samples of all processes that train together."""
+        whole = WeightedMean()
+        for total, count in distributed.gather((float(self.total), self.count)):
+            whole.total += total
+            whole.count += count
+        return whole
+
 
 _NO_SCALER = torch.amp.GradScaler(enabled=False)  # hands everything through unchanged
 
@@ -89,7 +97,7 @@ def train_step(
     return loss.detach()
 
 
-def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=None):
+def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=None, split=False):
     """The mean loss over all samples of `loader`, and `metric(logits, y)` over all at once.
 
     Returns two floats; the second is NaN for `metric=None`. Runs in evaluation mode, without
@@ -97,6 +105,9 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
 
     Each batch counts with its number of rows, so with class weights or `ignore_index` in the loss
     the mean is an approximation. `accuracy` counts ignored labels as wrong.
+
+    With `split`, `loader` is this process's share (see `distributed`), and the numbers are those of
+    all shares together.
     """
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), "cpu")
@@ -112,6 +123,10 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
                 all_logits.append(logits)
                 all_y.append(yb)
     model.train(was_training)
+    if split:
+        mean_loss = mean_loss.of_all_processes()
+        all_logits = distributed.gather_tensors(all_logits, device)
+        all_y = distributed.gather_tensors(all_y, device)
     score = math.nan if metric is None else float(metric(torch.cat(all_logits), torch.cat(all_y)))
     return mean_loss.value(), score
 
@@ -169,6 +184,7 @@ class History(dict):
         return f"History of {self.epochs} epochs{best}: " + ", ".join(self)
 
 
+@distributed.process_group()
 def train(
     model,
     train_loader,
@@ -209,6 +225,13 @@ def train(
     put back to the end of the last finished epoch (with `patience` the model to the best one), and
     the history is returned.
 
+    Under `torchrun` the same call trains on several processes together, each on its share of the
+    rows. `batch_size` is that of one process: the result is that of one process with batches so
+    many times as large, except that a last uneven batch is filled up with the epoch's first rows,
+    and that BatchNorm sees the batch of its own process alone. Every process returns the same
+    weights and losses; the first one alone shows progress, saves and runs the callbacks, which must
+    only look. Ctrl-C ends the whole job; to go on from its checkpoint, start as many processes again.
+
     Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
     one batch of each loader is looked at first, with the random generators put back afterwards; a
     data set that counts its calls notices.
@@ -224,6 +247,9 @@ def train(
         batch = inputs.check_data("val_loader", val_loader, model, loss_fn, device)
         _check_metric(metric, loss_fn, *batch)
 
+    train_loader = distributed.training_share(train_loader)
+    val_loader = distributed.validation_share(val_loader)
+    replica = distributed.replicate(model)
     history = History()
     autocast, scaler = mixed_precision(amp, device)
     state = checkpoints.TrainingState(
@@ -233,7 +259,8 @@ def train(
         state.resume(checkpoint)
     last_epoch_end = state.snapshot()
     step_options = {"max_grad_norm": max_grad_norm, "autocast": autocast, "scaler": scaler}
-    bar = _progress_bar(train_loader, epochs, history.epochs, progress)
+    first = distributed.rank() == 0
+    bar = _progress_bar(train_loader, epochs, history.epochs, progress and first)
     try:
         while history.epochs < epochs and not _out_of_patience(history, patience):
             start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
@@ -241,15 +268,16 @@ def train(
             mean_loss = WeightedMean()
             for xb, yb in train_loader:
                 xb, yb = xb.to(device, non_blocking=True), yb.to(device, non_blocking=True)
-                loss = train_step(model, xb, yb, loss_fn, optimizer, **step_options)
+                loss = train_step(replica, xb, yb, loss_fn, optimizer, **step_options)
                 mean_loss.add(loss, len(xb))
                 if scheduler is not None and scheduler_step == "batch":
                     scheduler.step()
                 bar.update()
+            distributed.copy_buffers(model)
             val_loss, val_acc = math.nan, math.nan
             if val_loader is not None:
                 val_loss, val_acc = evaluate(
-                    model, val_loader, loss_fn, device, metric=metric, autocast=autocast
+                    model, val_loader, loss_fn, device, metric=metric, autocast=autocast, split=True
                 )
             if scheduler is not None and scheduler_step == "epoch":
                 if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -258,7 +286,7 @@ def train(
                     scheduler.step()
 
             history.append(
-                train_loss=mean_loss.value(),
+                train_loss=mean_loss.of_all_processes().value(),
                 val_loss=val_loss,
                 val_acc=val_acc,
                 lr=lr,
@@ -271,7 +299,7 @@ def train(
             bar.set_postfix(
                 train_loss=history["train_loss"][-1], val_loss=val_loss, val_acc=val_acc
             )
-            for callback in callbacks:
+            for callback in callbacks if first else ():
                 callback(history.epochs, model, history)
             if checkpoint is not None:
                 state.save(checkpoint)  # last, since a callback may draw random numbers
@@ -289,7 +317,9 @@ def mixed_precision(amp, device):
     """The `autocast` context (None for full precision) and the gradient scaler for `amp`.
 
     `amp=True` is float16 with a scaler on CUDA and bfloat16 elsewhere; a dtype chooses itself.
-    Only float16 needs the scaler: its small numbers end at 6e-8, those of bfloat16 at 9e-41.
+    Only float16 needs the scaler: its small numbers end at 6e-8, those of bfloat16 at 9e-41. The
+    scaler looks for overflow before every step, for which the program waits for the device unless
+    the optimizer is a fused one.
     """
     if not amp:
         return None, _NO_SCALER
@@ -327,7 +357,7 @@ def _warn_if_diverged(history):
         warnings.warn(
             f"The training loss became {losses[-1]} in epoch {history.epochs}. Usual causes: a "
             "learning rate that is too high, or a NaN in the data. The weights can't recover.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -11,6 +11,7 @@ from tests import lessons
 from tests.wrong_answers import (  # noqa: F401
     GALLERY,
     backward,
+    beyond_one_device,
     dataloader,
     forward,
     full_loop,

@@ -2,6 +2,7 @@
 
 from . import (
     backward,
+    beyond_one_device,
     dataloader,
     forward,
     full_loop,
@@ -14,6 +15,7 @@ from . import (
 
 __all__ = [
     "backward",
+    "beyond_one_device",
     "dataloader",
     "forward",
     "full_loop",
