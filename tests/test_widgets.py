@@ -60,6 +60,12 @@ def test_settings_restore_the_same_simulation(name):
     assert again.frame() == simulation.frame()
 
 
+def test_settings_may_contain_spaces():
+    settings = make("training_dashboard", optimizer="SGD, momentum 0.9", width=8).settings
+    again = make("training_dashboard", settings=settings)
+    assert again.settings == settings and again.values["optimizer"] == "SGD, momentum 0.9"
+
+
 @each
 def test_settings_may_hold_words_with_spaces(name):
     simulation = make(name)
@@ -267,3 +273,121 @@ def test_the_gradients_of_the_rows_are_those_of_backward():
     explorer.loss_fn(model(X), y).backward()
     gradient = torch.cat([weight.grad.flatten() for weight in model.parameters()])
     assert math.isclose(explorer.length, gradient.norm().item(), rel_tol=1e-4)
+
+
+def test_the_loss_explorer_agrees_with_lesson_02():
+    explorer = make("loss_explorer")
+    sentence = explorer.frame()[1]
+    assert "probability 0.659: loss 0.417," in sentence and "logit -0.341" in sentence
+    explorer.set(right=4, wrong1=-2, wrong2=0)
+    sentence = explorer.frame()[1]
+    assert "loss 0.02058" in sentence and "With a softmax first: loss 0.5645" in sentence
+    explorer.set(right=-4, wrong1=4)
+    lengths = [gradient.norm().item() for _, gradient, _ in explorer.results.values()]
+    assert lengths[0] == pytest.approx(1.4, abs=0.01) and lengths[1] < 0.01
+
+
+def test_in_the_loss_explorer_probability_and_logits_follow_each_other():
+    explorer = make("loss_explorer", wrong1=0, wrong2=0)
+    explorer.set(p=0.5)
+    assert explorer.values["right"] == pytest.approx(math.log(2), abs=1e-3)
+    explorer.set(right=0)
+    assert explorer.values["p"] == pytest.approx(1 / 3, abs=1e-3)
+    explorer.set(wrong1=10, wrong2=10, p=0.999)  # would need a logit of 17.6
+    assert explorer.values["right"] == 10 and explorer.values["p"] < 0.999
+
+
+def test_the_shape_tracker_agrees_with_lesson_01():
+    tracker = make("shape_tracker")
+    sentence = tracker.frame()[1]
+    assert "input [32, 784] -> Linear [32, 128] -> ReLU [32, 128] -> Linear [32, 10]." in sentence
+    assert "101770 parameters, 99%" in sentence and "weight is [128, 784]" in sentence
+    tracker.set(batch=1)
+    assert tracker.total == 101770 and tracker.layers[-1].shape == [1, 10]
+    tracker.set(alone=True)
+    assert tracker.layers[-1].shape == [10]
+    tracker.set(hidden1=0)
+    assert tracker.total == 7850 and len(tracker.layers) == 1
+
+
+def test_forgetting_zero_grad_is_momentum_1_as_in_lesson_05():
+    plain, momentum = make("zero_grad_comparison"), make("zero_grad_comparison")
+    momentum.set(optimizer="SGD, momentum 1.0")
+    plain.restart()
+    for _ in range(100):
+        plain.step()
+        momentum.step()
+    losses = [[loss for loss, _ in sim.runs[i][2]] for sim, i in ((plain, 1), (momentum, 0))]
+    assert losses[0] == losses[1] != [loss for loss, _ in plain.runs[0][2]]
+
+
+def test_without_zero_grad_the_gradients_add_up():
+    comparison = make("zero_grad_comparison", batch_size=400)
+    comparison.restart()
+    for _ in range(3):
+        comparison.step()
+    cleared, forgotten = (record for _, _, record in comparison.runs)
+    assert cleared[1] == forgotten[1]  # before the first step there is nothing to forget
+    assert forgotten[3][1] > 3 * cleared[3][1] and forgotten[3][0] < cleared[3][0]
+
+
+def test_a_run_that_diverges_without_zero_grad_says_so_and_reset_recovers():
+    comparison = make("zero_grad_comparison", optimizer="SGD, momentum 1.0", lr=10, batch_size=1)
+    for _ in range(300):
+        comparison.step()
+    assert comparison.error is None and "has become nan" in comparison.frame()[1]
+    comparison.restart()
+    assert "nan" not in comparison.frame()[1]
+
+
+def losses_of(switch, n=5, **values):
+    """The losses of `n` more passes, after these controls have been set."""
+    switch.set(**values)
+    for _ in range(n):
+        switch.advance()
+    return [loss for loss, *_ in switch.record[-n:]]
+
+
+def test_the_two_switches_do_different_things():
+    switch = make("train_eval_switch")
+    scattered = losses_of(switch, mode="model.train()")
+    assert len(set(scattered)) == 5 and switch.logits.requires_grad
+    assert len(set(losses_of(switch, no_grad=True))) == 5 and not switch.logits.requires_grad
+    steady = losses_of(switch, mode="model.eval()")
+    assert set(steady) == {switch.trained["both classes"]} and not switch.logits.requires_grad
+    assert losses_of(switch, no_grad=False) == steady and switch.logits.requires_grad
+
+
+def test_forgotten_train_mode_spoils_batchnorm_even_without_gradients():
+    switch = make("train_eval_switch", layer="BatchNorm")
+    switch.restart()
+    (healthy,) = losses_of(switch, 1, mode="model.eval()")
+    weights = [parameter.clone() for parameter in switch.model.parameters()]
+    passes = losses_of(switch, 30, mode="model.train()", batch="class 0 only", no_grad=True)
+    assert len(set(passes)) == 1  # it doesn't scatter
+    assert all((a == b).all() for a, b in zip(weights, switch.model.parameters(), strict=True))
+    (spoiled,) = losses_of(switch, 1, mode="model.eval()", batch="both classes")
+    assert spoiled > 2 * healthy
+
+
+def test_the_run_gone_wrong_falls_breaks_and_the_weights_tell_where():
+    run = make("run_gone_wrong")
+    culprits = set()
+    for seed in range(6):
+        run.set(seed=seed, answer="no answer yet")
+        assert "Which layer grew?" in run.paint()
+        assert min(run.losses[: run.tripled]) < 0.5 * run.losses[0]
+        assert not max(run.losses[run.tripled :]) < 3 * run.losses[0]
+        culprits.add(run.growth[run.tripled].argmax())
+        assert run.growth[run.tripled].argmax() == run.culprit
+        assert run.gradients[run.tripled].argmax() != run.culprit
+        for i in range(4):
+            run.set(answer=f"layer {i + 1}")
+            verdict = "Right: layer" if i == run.culprit else "Not that one: "
+            assert verdict in run.paint()
+    assert culprits == {0, 1, 2, 3}
+
+
+def test_a_run_that_went_to_nan_can_be_drawn():
+    run = make("run_gone_wrong", seed=12, at=149)
+    assert "loss nan" in run.frame()[1] and run.error is None

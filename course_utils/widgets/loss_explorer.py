@@ -1,0 +1,117 @@
+"""One example, three classes: its loss, the slope, and what a softmax in front does (lesson 02)."""
+
+import math
+
+import torch
+from torch import nn
+
+from ..plotting import BLUE, GREY, VERMILLION
+from .base import Simulation
+from .controls import Slider
+
+_TOP = 7.0  # of the picture of the loss
+_LOSSES = {  # name -> (loss of logits [N, 3] and labels [N], colour, line, marker)
+    "as logits": (nn.functional.cross_entropy, BLUE, "-", "o"),
+    "softmax first": (
+        lambda logits, y: nn.functional.cross_entropy(logits.softmax(dim=1), y),
+        VERMILLION,
+        "--",
+        "^",
+    ),
+}
+_FLOOR = math.log(1 + 2 / math.e)
+
+
+class LossExplorer(Simulation):
+    """Cross-entropy of one row of three logits, fed as logits and through a softmax first."""
+
+    name = "loss_explorer"
+    controls = {
+        "p": Slider("p of the right class", 0.001, 0.999, 0.659, step=0.001),
+        "right": Slider("its logit", -10.0, 10.0, 2.0, step=0.1),
+        "wrong1": Slider("logit of wrong class 1", -10.0, 10.0, 1.0, step=0.1),
+        "wrong2": Slider("logit of wrong class 2", -10.0, 10.0, 0.1, step=0.1),
+    }
+    size = (10.0, 4.2)
+
+    def _set(self, name, value):
+        """The probability moves the right logit, and each logit moves the probability."""
+        super()._set(name, value)
+        values = self.values
+        others = torch.tensor([values["wrong1"], values["wrong2"]]).logsumexp(dim=0).item()
+        if name == "p":
+            logit = others + math.log(values["p"] / (1 - values["p"]))
+            values["right"] = round(min(max(logit, -10.0), 10.0), 4)
+        p = 1 / (1 + math.exp(others - values["right"]))
+        values["p"] = round(min(max(p, 0.001), 0.999), 4)
+
+    def reset(self):
+        row = [self.values[name] for name in ("right", "wrong1", "wrong2")]
+        self.probabilities = torch.tensor(row, dtype=torch.float64).softmax(dim=0)
+        self.split = torch.tensor(row[1:], dtype=torch.float64).softmax(
+            dim=0
+        )  # of what the right class leaves over
+        self.results = {}  # name -> (loss, gradient of the three logits, slope along p)
+        for name, (loss_fn, *_) in _LOSSES.items():
+            logits = torch.tensor([row], dtype=torch.float64, requires_grad=True)
+            loss = loss_fn(logits, torch.tensor([0]))
+            (gradient,) = torch.autograd.grad(loss, logits)
+            p = self.probabilities[:1].clone().requires_grad_()
+            (slope,) = torch.autograd.grad(self._along(loss_fn, p), p)
+            self.results[name] = loss.item(), gradient[0], slope.item()
+
+    def _along(self, loss_fn, p):
+        """The loss of each probability `p` [N] of the right class; the others share the rest."""
+        rows = torch.cat([p[:, None], (1 - p[:, None]) * self.split], dim=1)
+        each = torch.vmap(lambda row: loss_fn(row[None], torch.tensor([0])))
+        return each(rows.clamp(min=1e-30).log())
+
+    def draw(self, figure):
+        self.ax, self.push_ax = figure.subplots(1, 2, width_ratios=[1.25, 1])
+        self.lines, self.tangents, self.dots, self.bars, self.labels = [], [], [], [], []
+        centred = {"ha": "center", "va": "center"}
+        for i, (name, (_, color, line, marker)) in enumerate(_LOSSES.items()):
+            self.lines += self.ax.plot([], [], color=color, ls=line, marker=marker, markevery=[])
+            self.tangents += self.ax.plot([], [], color="black", lw=1.2)
+            self.dots += self.ax.plot([], [], marker, color=color, ms=11, mec="black")
+            self.ax.plot([], [], color=color, ls=line, marker=marker, label=name)
+            places = [c + 0.4 * i - 0.2 for c in range(3)]
+            hatch = {"hatch": "//", "edgecolor": "white"} if i else {}
+            self.bars += self.push_ax.bar(places, [0] * 3, 0.38, color=color, label=name, **hatch)
+            self.labels += [self.push_ax.text(x, 0, "", size=11, **centred) for x in places]
+        self.ax.axhline(_FLOOR, color=GREY, ls=":", label="floor of softmax first")
+        self.ax.set(xlim=(0, 1.02), ylim=(0, _TOP), ylabel="loss")
+        self.ax.set(xlabel="p, the probability of the right class")
+        self.ax.legend(loc="upper right")
+        self.push_ax.axhline(0, color="black", lw=1)
+        self.push_ax.set(ylim=(-1.2, 1.2), ylabel="gradient of each logit", xticks=range(3))
+        self.push_ax.set_xticklabels(["right class", "wrong 1", "wrong 2"])
+        self.push_ax.legend(loc="lower right")
+        return [*self.lines, *self.tangents, *self.dots, *self.bars, *self.labels]
+
+    def paint(self):
+        curve = torch.linspace(0.0008, 1, 300, dtype=torch.float64)
+        p = self.probabilities[0].item()
+        heights = []
+        for i, (name, (loss_fn, *_)) in enumerate(_LOSSES.items()):
+            loss, gradient, slope = self.results[name]
+            self.lines[i].set_data(curve.numpy(), self._along(loss_fn, curve).numpy())
+            self.dots[i].set_data([p], [min(loss, _TOP - 0.15)])
+            reach = 0.13 / math.hypot(1, slope / _TOP)  # equally long to the eye, steep or flat
+            if math.isfinite(slope):
+                ends = (p - reach, p + reach)
+                self.tangents[i].set_data(ends, [loss + slope * (x - p) for x in ends])
+            heights += gradient.tolist()
+        for bar, label, height in zip(self.bars, self.labels, heights, strict=True):
+            bar.set_height(height)
+            label.set_y(height + (0.08 if height >= 0 else -0.08))
+            label.set_text(f"{height:+z.2f}")
+        (right, push, slope), (wrong, weak, _) = self.results.values()
+        above = " (above the picture)" if right > _TOP else ""
+        return (
+            f"The right class gets probability {p:.3g}: loss {right:.4g}{above}, slope along p "
+            f"{slope:.3g}, gradient of its logit {push[0].item():+.3g}, length of the gradient "
+            f"{push.norm().item():.3g}. With a softmax first: loss {wrong:.4g}, gradient "
+            f"{weak[0].item():+.3g}, length {weak.norm().item():.2g}; no answer gets below "
+            f"{_FLOOR:.4f}."
+        )

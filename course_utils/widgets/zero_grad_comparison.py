@@ -1,0 +1,139 @@
+"""The same training twice, with `zero_grad` and without it (lesson 05)."""
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..data import circles, moons, spiral, tensor_loader, xor
+from ..models import mlp
+from ..plotting import BLUE, VERMILLION
+from .base import Simulation
+from .controls import Choice, LogSlider, Slider
+
+DATA = {  # noisy, so that no run can end at a loss of zero
+    "moons": partial(moons, noise=0.2),
+    "circles": partial(circles, noise=0.2),
+    "xor": xor,
+    "spiral": spiral,
+}
+OPTIMIZERS = {
+    "SGD": torch.optim.SGD,
+    "SGD, momentum 0.9": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9),
+    "SGD, momentum 1.0": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=1.0),
+    "AdamW": torch.optim.AdamW,
+}
+_LOWEST = 1e-4  # what lies below this is left out of the picture
+_LINES = {"with zero_grad": (BLUE, "-"), "without": (VERMILLION, "--")}
+
+
+class ZeroGradComparison(Simulation):
+    """Two equal models on equal batches; one loop clears the gradients, the other forgets to."""
+
+    name = "zero_grad_comparison"
+    controls = {
+        "optimizer": Choice("optimizer", tuple(OPTIMIZERS), "SGD"),
+        "lr": LogSlider("learning rate", 0.0001, 10, 0.1, live=True),
+        "batch_size": Slider("batch size", 1, 400, 64),
+        "data": Choice("data", tuple(DATA), "moons"),
+        "seed": Slider("seed", 0, 99, 0),
+    }
+    size = (10.0, 4.0)
+    preview_steps = 150
+
+    def reset(self):
+        values = self.values
+        self.X, self.y = DATA[values["data"]](400, seed=values["seed"])
+        self.loss_fn = nn.CrossEntropyLoss()
+        self.runs = []  # (model, optimizer, its record: rows of (loss over all data, norm of .grad))
+        for _ in _LINES:
+            with torch.random.fork_rng(devices=[]):  # the notebook's luck stays as it is
+                torch.default_generator.manual_seed(values["seed"])
+                model = mlp(2, 32, 2)
+            optimizer = OPTIMIZERS[values["optimizer"]](model.parameters(), lr=values["lr"])
+            self.runs.append((model, optimizer, []))
+        self.loader = tensor_loader(
+            self.X,
+            self.y,
+            batch_size=values["batch_size"],
+            shuffle=True,
+            generator=torch.Generator().manual_seed(values["seed"]),
+        )
+        self.batches = iter(())
+        self.steps = 0
+        self._measure()
+
+    def change(self, name):
+        for _, optimizer, _ in self.runs:
+            optimizer.param_groups[0]["lr"] = self.values["lr"]
+
+    def step(self):
+        batch = next(self.batches, None)
+        if batch is None:
+            self.batches = iter(self.loader)
+            batch = next(self.batches)
+        xb, yb = batch
+        for clear, (model, optimizer, _) in zip((True, False), self.runs, strict=True):
+            if clear:
+                optimizer.zero_grad()
+            loss = self.loss_fn(model(xb), yb)
+            loss.backward()
+            optimizer.step()
+        self.steps += 1
+        self._measure()
+
+    def _measure(self):
+        for model, _, record in self.runs:
+            with torch.no_grad():
+                loss = self.loss_fn(model(self.X), self.y).item()
+            gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+            record.append((loss, torch.cat(gradients).norm().item() if gradients else math.nan))
+
+    def draw(self, figure):
+        self.axes = figure.subplots(1, 2)
+        self.curves = [
+            ax.plot([], [], color=color, ls=line, label=name)[0]
+            for name, (color, line) in _LINES.items()
+            for ax in self.axes
+        ]
+        for ax, what in zip(
+            self.axes, ("loss, all points", "norm of .grad at step()"), strict=True
+        ):
+            ax.set(xlabel="step", yscale="log", title=what)
+        figure.legend(handles=self.curves[::2], loc="outside lower center", ncols=2)
+        self._shown = None
+        return self.curves
+
+    def _fit_axes(self, records):
+        """New limits, powers of ten, when a curve has left its axes or the run got longer."""
+        right = max(100, 100 * 2 ** math.ceil(math.log2(max(self.steps, 1) / 100)))
+        wanted = [right]
+        for column in (0, 1):
+            numbers = records[:, :, column]
+            numbers = numbers[np.isfinite(numbers) & (numbers > _LOWEST)]
+            low, high = numbers.min(initial=0.5), numbers.max(initial=1.0)
+            wanted.append(
+                (10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+            )
+        if wanted != self._shown:
+            self._shown = wanted
+            for ax, limits in zip(self.axes, wanted[1:], strict=True):
+                ax.set(xlim=(0, right), ylim=limits)
+            self.invalidate()
+
+    def paint(self):
+        records = np.array([record for _, _, record in self.runs])  # [2, steps + 1, 2]
+        self._fit_axes(records)
+        steps = np.arange(self.steps + 1)
+        for i, curve in enumerate(self.curves):
+            curve.set_data(steps, records[i // 2, :, i % 2])
+        words = []
+        for name, record in zip(_LINES, records, strict=True):
+            loss, norm = record[-1]
+            now = f"loss {loss:.3g}" if math.isfinite(loss) else f"the loss has become {loss}"
+            below = " (below the picture)" if loss < _LOWEST else ""
+            moved = f", gradient norm {norm:.3g}" if self.steps else ""
+            words.append(f"{name} {now}{below}, lowest {np.nanmin(record[:, 0]):.3g}{moved}")
+        return f"Step {self.steps}, {self.values['optimizer']}: {'; '.join(words)}."
