@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 # Loaded on first use, so that `import course_utils` costs little more than `import torch`.
 _ON_FIRST_USE = {
+    "LoopDoctor": ".doctor",
     "check": ".checks",
     "draw_graph": ".graph",
     "plotting": ".plotting",
@@ -22,6 +23,7 @@ _ON_FIRST_USE = {
 
 __all__ = [
     "History",
+    "LoopDoctor",
     "accuracy",
     "check",
     "circles",
@@ -53,3 +55,10 @@ def __getattr__(name):
     value = getattr(module, name, module)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell):
+    """`%load_ext course_utils` gives `%%doctor`."""
+    from .doctor.magic import register
+
+    register(shell)

@@ -1,0 +1,78 @@
+"""A doctor for training loops: it watches a loop of any style and names the bug in it."""
+
+from . import data, gradients, health, loss, metrics, modes, schedules
+from .detector import Detector
+from .errors import explanation
+from .findings import Finding, as_html, as_text, in_order
+from .watch import Watch
+
+__all__ = ["Finding", "LoopDoctor"]
+
+# The order in which detectors are asked: causes before what they lead to.
+_MODULES = (gradients, loss, modes, schedules, data, metrics, health)
+
+
+class LoopDoctor:
+    """Watch the training loop inside `with LoopDoctor() as doctor:` and name the bugs in it.
+
+    The loop may be written in any style; the doctor reads no names, it sees what PyTorch does.
+    Weights, losses and random numbers are the same as without it. What it finds is printed at the
+    end of each of the first eight passes over the data, of every eighth one after that, and at the
+    end of the loop, and kept in `doctor.findings`;
+    `doctor.report()` prints all of it again. An exception of the loop goes through, with an
+    explanation added where there is one. In a notebook, `%load_ext course_utils` gives the magic
+    `%%doctor`, which does the same for a cell.
+
+    `verbose=False` prints nothing by itself.
+    """
+
+    def __init__(self, verbose=True):
+        self.verbose = verbose
+        self.findings = []
+        self._watch = None
+        self._watched = "no loop was watched yet"
+
+    def __enter__(self):
+        self.findings = []
+        self._watch = Watch(_detectors(), self._ask)
+        self._watch.start()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        watch, self._watch = self._watch, None
+        watch.stop()
+        if error is not None and explanation(error):
+            error.add_note(explanation(error))
+        watch.run.over = True
+        self._ask(watch)
+        self._watched = _summary(watch.run)
+        if self.verbose and not self.findings and error is None:
+            print(self)
+
+    def report(self):
+        """Print every finding, errors first."""
+        print(self)
+
+    def _ask(self, watch):
+        for finding in watch.ask():
+            self.findings = in_order([*self.findings, finding])
+            if self.verbose:
+                print(f"{finding}\n")
+
+    def __repr__(self):
+        return as_text(self.findings, self._watched)
+
+    def _repr_html_(self):
+        return as_html(self.findings, self._watched)
+
+
+def _detectors():
+    rank = {module.__name__: i for i, module in enumerate(_MODULES)}
+    return sorted(Detector.all, key=lambda detector: rank[detector.__module__])
+
+
+def _summary(run):
+    return (
+        f"{len(run.passes)} passes over the data, {run.forwards} forwards, {run.backwards} "
+        f"backwards, {run.steps} optimizer steps"
+    )

@@ -1,0 +1,56 @@
+"""What a detector is."""
+
+from .findings import Finding
+
+
+class Detector:
+    """One bug in one piece: its signal, what keeps it silent on correct loops, and its words.
+
+    A subclass sets the four texts, listens to the events it needs (methods named like those of
+    `EVENTS`, called while the loop runs) and answers in `judge`, which is asked at the end of each
+    pass over the data and at the end of the loop (`run.over`) until it gives a finding.
+
+    Detectors are asked in the order in which they are defined. `symptom_only = True` marks one
+    that sees what many bugs lead to: it is asked only if nothing else was found.
+    """
+
+    EVENTS = (
+        "batch",  # (one_pass, batch): a DataLoader handed out a batch
+        "pass_end",  # (one_pass)
+        "called",  # (call): a layer or a loss ran, at steps that are looked at closely
+        "forward",  # (call): a model ran
+        "backward",  # (backward): before gradients are computed
+        "graph",  # (backward): the same, but only when its graph was read
+        "cleared",  # (module_or_optimizer)
+        "clip",  # (grads): before gradients are clipped
+        "step",  # (step): before an optimizer changes anything, when it is looked at closely
+        "stepped",  # (optimizer): after
+        "schedule",  # (scheduler)
+        "state_taken",  # (module, state): state_dict() was called
+        "state_loaded",  # (module, state): load_state_dict() will be
+        "dropout",  # (model): functional dropout without training= in its forward
+        "scaled",  # (scaler): GradScaler.scale
+        "unscaled",  # (scaler, optimizer)
+        "function",  # (call, function, args, kwargs, result): a torch function after the forward
+        #              `call`, for the first few of each model and mode
+    )
+    bug = severity = symptom = fix = ""
+    symptom_only = False
+    hidden_by = ()  # bugs that lead to this signal too: after one of them it is not asked
+    records = False  # no detector, but what several detectors need to know
+    all = []  # noqa: RUF012
+
+    def __init_subclass__(cls):
+        if cls.bug or cls.records:  # else a base of several detectors
+            Detector.all.append(cls)
+
+    def __init__(self, run):
+        self.run = run
+
+    def judge(self, run):
+        """The finding, if there is one by now."""
+
+    def found(self, evidence, where="", fix=None, severity=None):
+        return Finding(
+            self.bug, severity or self.severity, evidence, fix or self.fix, where, self.symptom
+        )

@@ -1,0 +1,68 @@
+"""What the doctor says: a finding, and the report that a learner reads."""
+
+from dataclasses import dataclass
+from html import escape
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+_ORDER = (ERROR, WARNING, NOTE)
+_COLORS = {ERROR: "#D55E00", WARNING: "#B07A00", NOTE: "#0072B2"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One bug, with the numbers that show it and the line that repairs it.
+
+    `severity` is "error" (it is wrong), "warning" (it may be meant) or "note". `where` is the
+    learner's line, `symptom` what the bug will look like from outside.
+    """
+
+    bug: str
+    severity: str
+    evidence: str
+    fix: str
+    where: str = ""
+    symptom: str = ""
+
+    def __str__(self):
+        lines = [f"{self.severity}: {self.bug}"]
+        for title, text in self._parts():
+            lines.append(f"  {title + ':':<8} {text}")
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        rows = "".join(
+            f'<div style="white-space: pre-wrap"><b>{title}:</b> {escape(text)}</div>'
+            for title, text in self._parts()
+        )
+        return (
+            f'<div style="border-left: 5px solid {_COLORS[self.severity]}; padding: 4px 12px; '
+            f'margin: 6px 0"><b>{self.severity}: {escape(self.bug)}</b>{rows}</div>'
+        )
+
+    def _parts(self):
+        parts = {
+            "where": self.where,
+            "seen": self.evidence,
+            "leads to": self.symptom,
+            "fix": self.fix,
+        }
+        return [(title, text) for title, text in parts.items() if text]
+
+
+def in_order(findings):
+    """Errors first, then warnings, then notes; within each as they were found."""
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+
+
+def as_text(findings, watched):
+    """The whole report; `watched` says what was looked at."""
+    if not findings:
+        return f"The doctor found nothing wrong ({watched})."
+    return "\n\n".join(str(finding) for finding in findings)
+
+
+def as_html(findings, watched):
+    """The same for a notebook."""
+    if not findings:
+        return f'<div role="status">{escape(as_text(findings, watched))}</div>'
+    return '<div role="status">' + "".join(f._repr_html_() for f in findings) + "</div>"

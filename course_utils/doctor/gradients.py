@@ -1,0 +1,533 @@
+"""Gradients that are not cleared, not computed, not applied, or don't arrive."""
+
+import gc
+import weakref
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .detector import Detector
+from .findings import ERROR, WARNING
+from .graph import CROSS_ENTROPY, kind
+from .run import held_by, memory_of, tensors_in
+
+
+@dataclass(slots=True)
+class _Applied:
+    """A parameter whose gradient was applied by the last step."""
+
+    parameter: nn.Parameter
+    pointer: int
+    version: int
+    stale: bool = False  # something was added to the applied gradient
+
+
+class NoZeroGrad(Detector):
+    bug, severity = "no-zero-grad", ERROR
+    symptom = "steps grow like a learning rate that is far too high; the loss jumps or stalls"
+    fix = "optimizer.zero_grad() before loss.backward(), for every batch"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.applied = weakref.WeakKeyDictionary()
+        self.count = weakref.WeakKeyDictionary()
+
+    def stepped(self, optimizer):
+        for applied in self.applied.get(optimizer, ()):
+            grad = applied.parameter.grad
+            if applied.stale and grad is not None and grad.data_ptr() == applied.pointer:
+                self.count[optimizer] = self.count.get(optimizer, 0) + 1
+                break
+        ends = [group["params"][i] for group in optimizer.param_groups for i in (0, -1)]
+        self.applied[optimizer] = [
+            _Applied(p, p.grad.data_ptr(), p.grad._version)
+            for p in ends
+            if p.grad is not None and p.grad.layout is torch.strided
+        ]
+
+    def backward(self, backward):
+        # What was cleared, by whatever means, is another tensor, has another version or is zero.
+        for optimizer, all_applied in list(self.applied.items()):
+            left = []
+            for applied in all_applied:
+                grad = applied.parameter.grad
+                if grad is None or grad.data_ptr() != applied.pointer:
+                    continue
+                if applied.stale or grad._version == applied.version:
+                    applied.stale = bool(grad.any())
+                    left.append(applied)
+            if left:
+                self.applied[optimizer] = left
+            else:
+                del self.applied[optimizer]
+
+    def judge(self, run):
+        for optimizer, count in self.count.items():
+            steps = run.optimizer(optimizer).steps
+            if count >= 2 and count >= 0.3 * steps:
+                return self.found(
+                    f"in {count} of {steps} steps the gradient of earlier batches, already "
+                    "applied, was still there and the new one was added to it",
+                    run.lines.get("step"),
+                )
+
+
+class GradsClearedBeforeStep(Detector):
+    bug, severity = "grads-cleared-before-step", ERROR
+    symptom = "the loss stays where it started: the optimizer finds no gradient"
+    fix = "optimizer.zero_grad(), then loss.backward(), then optimizer.step()"
+    count = 0
+
+    def step(self, step):
+        run = self.run
+        if step.complete and not step.pending and run.batch_number == run.batch_of_backward:
+            mine = [p for p in step.held if id(p) in step.reached and p.requires_grad]
+            cleared = run.last_clear > run.last_backward or all(p.grad is None for p in mine)
+            self.count += bool(mine) and cleared and step.without_gradient()
+
+    def judge(self, run):
+        if self.count >= 2:
+            return self.found(
+                f"in {self.count} steps that were looked at, backward had computed gradients and "
+                "they were cleared before optimizer.step() could use them",
+                run.lines.get("zero_grad") or run.lines.get("step"),
+            )
+
+
+class StepBeforeBackward(Detector):
+    bug, severity = "step-before-backward", ERROR
+    symptom = "the step uses no gradient, or the one of the batch before"
+    fix = "loss.backward(), then optimizer.step()"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.waiting = weakref.WeakSet()  # optimizers that stepped between a forward and its loss
+        self.count = 0
+
+    def step(self, step):
+        self.waiting.discard(step.optimizer)
+        if step.closure:
+            return
+        run = self.run
+        if step.pending:
+            self.waiting.add(step.optimizer)
+        elif step.complete and run.batch_number != run.batch_of_backward:
+            # First thing for a new batch: the gradients of the batch before are used or cleared.
+            cleared = run.last_clear > run.last_backward
+            mine = any(id(p) in step.reached for p in step.held)
+            self.count += cleared and mine and step.without_gradient()
+
+    def backward(self, backward):
+        if not self.waiting:
+            return
+        leaves = {id(leaf) for leaf in backward.graph.leaves} if backward.graph else set()
+        for optimizer in list(self.waiting):
+            stepped = self.run.optimizer(optimizer).last_step
+            late = self.run.last_forward < stepped
+            if late and any(id(p) in leaves for p in held_by(optimizer)):
+                self.count += 1
+        self.waiting.clear()
+
+    def judge(self, run):
+        if self.count >= 2:
+            return self.found(
+                f"in {self.count} steps that were looked at, optimizer.step() came before the "
+                "loss.backward() of its batch",
+                run.lines.get("step"),
+            )
+
+
+class BackwardNeverCalled(Detector):
+    bug, severity = "backward-never-called", ERROR
+    symptom = "the loss stays where it started"
+    fix = "loss.backward() before optimizer.step(), with its parentheses"
+    empty = 0
+
+    def step(self, step):
+        if not (self.run.backwards or self.run.gradients or step.closure):
+            self.empty += step.without_gradient()
+
+    def judge(self, run):
+        if self.empty >= 2 and not (run.backwards or run.gradients):
+            return self.found(
+                f"{run.steps} optimizer steps, but backward was never called, so no parameter "
+                "has a gradient",
+                run.lines.get("step"),
+            )
+
+
+class StepNeverCalled(Detector):
+    bug, severity = "step-never-called", ERROR
+    symptom = "the loss stays where it started: gradients are computed and never applied"
+    fix = "optimizer.step() after loss.backward(), with its parentheses"
+
+    def judge(self, run):
+        # Gradients of a whole pass may be collected for one step after it, so one pass is too few.
+        done = [p for p in run.passes if p.over and p.backwards]
+        if run.backwards < 3 or run.scaler_steps or not (run.over or len(done) >= 2):
+            return None
+        known = [o for o, record in run.optimizers.items() if not record.steps and record.clears]
+        if not run.steps and not known:
+            known = [o for o in gc.get_objects() if issubclass(type(o), torch.optim.Optimizer)]
+        for optimizer in known:
+            mine = [p for p in held_by(optimizer) if p in run.reached]
+            if mine and all(run.unchanged(p) for p in mine):
+                return self.found(
+                    f"{run.backwards} backwards, but {type(optimizer).__name__}.step() was never "
+                    f"called: all {len(mine)} parameters have their first values",
+                    run.lines.get("backward"),
+                )
+
+
+class UnregisteredLayers(Detector):
+    bug, severity = "unregistered-layers", ERROR
+    symptom = "these layers keep their random first weights, and are missing in state_dict()"
+    fix = "self.layers = nn.ModuleList([...]), or nn.ModuleDict for a dict"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.inside = []  # layers that ran inside the model that runs now
+        self.suspects = []
+
+    def called(self, call):
+        if call.depth:
+            if call.module._parameters and call.grad_enabled:
+                self.inside.append(call.module)
+            return
+        inside, self.inside = self.inside, []
+        registered = None
+        for layer in inside:
+            if registered is None:
+                registered = set(call.module.modules())
+            if layer not in registered and len(self.suspects) < 50:
+                pair = weakref.ref(layer), type(call.module).__name__
+                if pair not in self.suspects:
+                    self.suspects.append(pair)
+
+    def judge(self, run):
+        if not run.stepped_optimizers():
+            return None
+        held = run.stepped_ids()
+        lost, owner = [], ""
+        for ref, name in self.suspects:
+            layer = ref()
+            own = [] if layer is None else [p for p in layer.parameters(False) if p.requires_grad]
+            useful = bool(own) and all(p in run.reached for p in own)
+            if useful and all(id(p) not in held and run.unchanged(p) for p in own):
+                lost.append(layer)
+                owner = name
+        if lost:
+            weights = sum(p.numel() for layer in lost for p in layer.parameters(False))
+            return self.found(
+                f"{len(lost)} layers with {weights} weights run inside {owner}, but "
+                f"{owner}.parameters() doesn't know them, so the optimizer doesn't train them",
+                run.lines.get("backward"),
+            )
+
+
+class OptimizerHoldsOtherParams(Detector):
+    bug, severity = "optimizer-holds-other-params", ERROR
+    symptom = "the loss doesn't fall: the optimizer changes weights that the model doesn't use"
+    fix = "build the optimizer after the model is complete: optimizer = Adam(model.parameters())"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.useless = weakref.WeakKeyDictionary()  # optimizer -> steps without any gradient
+
+    def step(self, step):
+        if step.complete and not step.pending:
+            mine = any(id(p) in step.reached for p in step.held)
+            if not mine and step.without_gradient():
+                self.useless[step.optimizer] = self.useless.get(step.optimizer, 0) + 1
+            elif mine:
+                self.useless.pop(step.optimizer, None)
+
+    def judge(self, run):
+        missing = _not_held(run)
+        if not missing:
+            return None
+        for optimizer, count in self.useless.items():
+            if count >= 2 and not any(p in run.reached for p in held_by(optimizer)):
+                return self.found(
+                    f"none of the {len(held_by(optimizer))} parameters of "
+                    f"{type(optimizer).__name__} has anything to do with the loss; the loss "
+                    f"depends on {len(missing)} others, such as {run.name_of(missing[0])}",
+                    run.optimizer(optimizer).where,
+                )
+        if not run.over:
+            return None
+        in_models = {id(p) for model in run.known_models() for p in model.parameters()}
+        for optimizer in run.stepped_optimizers():
+            held = held_by(optimizer)
+            foreign = [p for p in held if id(p) not in in_models and p not in run.reached]
+            replaced = [p for p in missing if any(p.shape[1:] == q.shape[1:] for q in foreign)]
+            if foreign and replaced:
+                return self.found(
+                    f"{len(foreign)} of {len(held)} parameters of {type(optimizer).__name__} are "
+                    f"in no model that runs, and {len(missing)} that the loss depends on are "
+                    f"missing, such as {run.name_of(missing[0])}: layers were replaced after the "
+                    "optimizer was built",
+                    run.optimizer(optimizer).where,
+                )
+
+
+def _not_held(run):
+    """Parameters that losses depend on, that no optimizer holds and that nothing else changed."""
+    if not run.stepped_optimizers():
+        return []
+    held = run.stepped_ids()
+    return [
+        leaf
+        for leaf in list(run.reached)
+        if isinstance(leaf, nn.Parameter)
+        and leaf.requires_grad
+        and id(leaf) not in held
+        and run.unchanged(leaf)
+    ]
+
+
+class ParamsNotOptimized(Detector):
+    bug, severity = "params-not-optimized", WARNING
+    hidden_by = "unregistered-layers", "optimizer-holds-other-params"
+    symptom = "this part of the model keeps its random first weights"
+    fix = (
+        "give the optimizer all of them: Adam([*encoder.parameters(), *decoder.parameters()]); if "
+        "they are meant to stay, say so with parameter.requires_grad_(False)"
+    )
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.in_training = weakref.WeakSet()  # models that ran in training mode, with a graph
+
+    def called(self, call):
+        if not call.depth and call.training and call.grad_enabled:
+            self.in_training.add(call.module)
+
+    def judge(self, run):
+        if not run.over:
+            return None  # a later phase may train them
+        missing = _not_held(run)
+        held = run.stepped_ids()
+        if not missing or not any(id(leaf) in held for leaf in list(run.reached)):
+            return None
+        set_aside = {
+            id(p) for model in run.known_models() if model not in self.in_training
+            for p in model.parameters() if not any(id(q) in held for q in model.parameters())
+        }  # fmt: skip
+        missing = [p for p in missing if id(p) not in set_aside]
+        if missing:
+            weights = sum(p.numel() for p in missing)
+            names = ", ".join(run.name_of(p) for p in missing[:3])
+            return self.found(
+                f"the loss depends on {len(missing)} trainable tensors ({weights} weights: "
+                f"{names}{', …' * (len(missing) > 3)}) that no optimizer holds; they didn't change",
+                run.lines.get("step"),
+            )
+
+
+class LayersCutOff(Detector):
+    bug, severity = "layers-cut-off", ERROR
+    symptom = "the layers before the cut keep their random first weights; the rest learns a little"
+    fix = "take .detach(), .data, .numpy() or no_grad() out of the forward, between these layers"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.order = []  # (layer, its input carried a graph or came from outside) since last step
+        self.outside = set()  # storage of what the learner hands to models
+        self.cut = {}  # name of a cut layer -> number of times
+
+    def called(self, call):
+        if call.depth == 0:
+            self.inputs_of_root(call)
+        if not call.module._parameters or not call.training or call.x is None:
+            return
+        if len(self.order) < 2000:
+            x = call.x
+            self.order.append(
+                (weakref.ref(call.module), x.requires_grad or not x.is_floating_point(), memory_of(x),
+                 call.grad_enabled, call.depth)
+            )  # fmt: skip
+
+    def inputs_of_root(self, call):
+        """A model's inputs need no graph, unless they come from another trained model."""
+        came_from_model = call.depth == 0 and len(self.outside) < 2000
+        if came_from_model:
+            self.outside.update(memory_of(x) for x in tensors_in(call.args) if not x.requires_grad)
+
+    def step(self, step):
+        order, self.order = self.order, []
+        outside, self.outside = self.outside, set()
+        if not step.complete or step.closure or not step.held:
+            return
+        held = {id(p) for p in step.held if p.requires_grad}
+        silent = None
+        for ref, connected, home, grad_enabled, _ in order:
+            layer = ref()
+            if layer is None:
+                continue
+            own = [id(p) for p in layer.parameters(False)]
+            if any(p in step.reached for p in own):
+                if silent is not None and grad_enabled and not connected and home not in outside:
+                    name = _name_in_models(self.run, silent)
+                    self.cut[name] = self.cut.get(name, 0) + 1
+                    return
+            elif own and all(p in held for p in own):
+                silent = layer
+
+    def judge(self, run):
+        for name, count in self.cut.items():
+            if count >= 2:
+                return self.found(
+                    f"{name} ran and the optimizer holds its weights, but in {count} of the steps "
+                    "looked at no gradient reached it: a later layer got its input without a graph",
+                    run.lines.get("backward"),
+                )
+
+
+def _name_in_models(run, layer):
+    for model in run.known_models():
+        for name, module in model.named_modules():
+            if module is layer:
+                return f"{name or 'the model'} ({type(layer).__name__})"
+    return type(layer).__name__
+
+
+class LossCutOff(Detector):
+    bug, severity = "loss-cut-off", ERROR
+    symptom = "no parameter gets a gradient; the loss stays where it started"
+    fix = (
+        "call backward on the loss that the loss function returned, computed from the model's "
+        "output itself: no torch.tensor(loss), loss.item(), .detach(), .data or .numpy() between"
+    )
+    cut = 0
+
+    def graph(self, backward):
+        # Leaves that no optimizer and no model knows: a graph that begins after the model.
+        if not self.run.last_forward:
+            return
+        known = {id(p) for model in self.run.known_models() for p in model.parameters()}
+        known |= {id(p) for optimizer in self.run.optimizers for p in held_by(optimizer)}
+        leaves = backward.graph.leaves
+        inputs = {id(leaf) for leaf in leaves if isinstance(leaf, nn.Parameter)}
+        if not inputs and not any(id(leaf) in known for leaf in leaves):
+            self.cut += 1
+
+    def judge(self, run):
+        if self.cut >= 2 and run.steps and self.cut >= min(run.backwards, 4) / 2:
+            return self.found(
+                f"in {self.cut} backwards that were looked at, the loss depended on no parameter "
+                "of the model: its graph begins behind the model",
+                run.lines.get("backward"),
+            )
+
+
+class ClipMisplaced(Detector):
+    bug, severity = "clip-misplaced", ERROR
+    hidden_by = "backward-never-called", "step-before-backward", "loss-cut-off"
+    symptom = "gradients are not clipped at all"
+    fix = "loss.backward(), then clip_grad_norm_(model.parameters(), 1.0), then optimizer.step()"
+    clips = useless = 0
+
+    def clip(self, grads):
+        self.clips += 1
+        run = self.run
+        after_step = run.last_step > run.last_backward
+        self.useless += (
+            after_step
+            or not len(grads)
+            or (self.clips <= 4 and not any(bool(g.any()) for g in grads if not g.is_sparse))
+        )
+
+    def judge(self, run):
+        if run.steps >= 2 and self.useless >= 2 and self.useless >= self.clips - 1:
+            return self.found(
+                f"{self.useless} of {self.clips} times there was no gradient to clip: clipping ran "
+                "before backward() or after step()",
+                run.lines.get("clip"),
+            )
+
+
+class ClipBeforeUnscale(Detector):
+    bug, severity = "clip-before-unscale", ERROR
+    symptom = "the limit is compared with scaled gradients, so nearly every step becomes tiny"
+    fix = "scaler.unscale_(optimizer) just before clip_grad_norm_"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.scale = 1.0  # of the gradients that are there now
+        self.clips = self.wrong = 0
+        self.largest = 1.0
+
+    def scaled(self, scaler):
+        self.scale = float(scaler.get_scale()) if scaler.is_enabled() else 1.0
+
+    def unscaled(self, scaler, optimizer):
+        self.scale = 1.0
+
+    def stepped(self, optimizer):
+        self.scale = 1.0
+
+    def clip(self, grads):
+        self.clips += 1
+        if self.scale != 1 and self.run.last_backward > self.run.last_step:
+            self.wrong += 1
+            self.largest = max(self.largest, self.scale)
+
+    def judge(self, run):
+        if self.wrong >= 2 and self.wrong >= self.clips / 2:
+            return self.found(
+                f"{self.wrong} of {self.clips} times gradients were clipped while they were "
+                f"multiplied by the scaler's {self.largest:g}",
+                run.lines.get("clip"),
+            )
+
+
+class AccumulationNotAveraged(Detector):
+    bug, severity = "accumulation-not-averaged", WARNING
+    symptom = "the gradient is as many times too long as there are batches in a step"
+    fix = "loss = loss / accumulation_steps before loss.backward()"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.plain = []  # (number of the batch, gradient versions) of mean losses since last step
+        self.other = 0
+        self.counts = []
+
+    def graph(self, backward):
+        graph = backward.graph
+        if backward.one_pass is None:
+            self.other += 1
+            return
+        scaled = any(kind(node) in ("Div", "Mul") for node in graph.arithmetic)
+        means = [
+            node for node in graph.losses
+            if kind(node) in (*CROSS_ENTROPY[:2], "MseLoss", "BinaryCrossEntropyWithLogits",
+                              "BinaryCrossEntropy", "SmoothL1Loss", "HuberLoss")
+            and getattr(node, "_saved_reduction", 0) == 1
+        ]  # fmt: skip
+        if scaled or not means:
+            self.other += 1
+        else:
+            self.plain.append(self.run.batch_number)
+
+    def stepped(self, optimizer):
+        self.plain, self.other = [], 0
+
+    def step(self, step):
+        plain = self.plain
+        if step.complete and not self.other and len(plain) > 1 and len(set(plain)) == len(plain):
+            one = next((p for p in step.held if p.grad is not None), None)
+            # Each backward after the first changes the gradient once; more is the learner's hand.
+            if one is not None and one.grad._version in (len(plain) - 1, len(plain)):
+                self.counts.append(len(plain))
+
+    def judge(self, run):
+        if len(self.counts) >= 2:
+            k = max(set(self.counts), key=self.counts.count)
+            return self.found(
+                f"each step adds up the gradients of {k} batches, and each loss is a mean that is "
+                f"not divided by {k}",
+                run.lines.get("backward"),
+                fix=f"loss = loss / {k} before loss.backward()",
+            )

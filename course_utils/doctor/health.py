@@ -1,0 +1,246 @@
+"""Symptoms without a better explanation: steps too long or too short, units that are dead."""
+
+import math
+import statistics
+import weakref
+
+import torch
+
+from .detector import Detector
+from .findings import ERROR, WARNING
+from .graph import VIEWS, inputs, kind, saved, shape
+from .run import held_by
+
+
+class SymmetricInit(Detector):
+    bug, severity = "symmetric-init", ERROR
+    symptom = "all units of the layer stay copies of one: the model is as good as with one unit"
+    fix = "keep PyTorch's own initialisation, or nn.init.kaiming_normal_(layer.weight)"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.copies = {}
+
+    def step(self, step):
+        if not step.complete or step.record.steps < 3:
+            return
+        for parameter in step.held:
+            if id(parameter) not in step.reached or parameter.grad is None or parameter.ndim < 2:
+                continue
+            values = parameter.detach()
+            if len(values) > 1 and values[0].numel() > 1:
+                if bool((values == values[0]).all()):
+                    found = self.copies.setdefault(id(parameter), [0, weakref.ref(parameter)])
+                    found[0] += 1
+                else:
+                    self.copies.pop(id(parameter), None)
+
+    def judge(self, run):
+        for times, ref in self.copies.values():
+            parameter = ref()
+            if times >= 2 and parameter is not None:
+                return self.found(
+                    f"all {len(parameter)} rows of {run.name_of(parameter)} are equal, still after "
+                    f"{run.steps} steps",
+                    run.lines.get("step"),
+                )
+
+
+class DeadRelu(Detector):
+    bug, severity, symptom_only = "dead-relu", WARNING, True
+    symptom = "the loss stops early: units that are always 0 get no gradient and can't come back"
+    fix = "a smaller learning rate, PyTorch's own initialisation of the biases, or nn.LeakyReLU()"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.dead = []  # share of units that are 0 for a whole batch, in the worst layer
+
+    def graph(self, backward):
+        worst = None
+        for node in backward.graph.nodes.get("Relu", ()):
+            size = shape(node)
+            if len(size) < 2 or size[0] < 8 or size[1] < 4 or not _under_weights(node, backward):
+                continue
+            result = saved(node, "result")
+            if result is not None:
+                alive = (result.detach() > 0).flatten(1).any(0).float().mean().item()
+                share = 1 - alive
+                worst = max(worst or (0, 0), (share, math.prod(size[1:])))
+        if worst is not None:
+            self.dead.append(worst)
+
+    def judge(self, run):
+        late = self.dead[-3:]
+        if len(self.dead) >= 4 and min(share for share, _ in late) >= 0.9:
+            share, units = late[-1]
+            return self.found(
+                f"{share:.0%} of the {units} units of a ReLU layer were 0 for every row of a batch",
+                run.lines.get("backward"),
+            )
+
+
+def _under_weights(node, backward):
+    """Whether a layer with weights takes the node's output (then it is no loss or penalty)."""
+    graph = backward.graph
+    for name in ("Addmm", "Mm", "Convolution", "MaxPool2DWithIndices"):
+        for user in graph.nodes.get(name, ()):
+            if node in inputs(user) or below_any(user, node):
+                return True
+    return False
+
+
+def below_any(user, node):
+    """Whether the node's output reaches the user through views."""
+    for source in inputs(user):
+        while kind(source) in VIEWS and len(inputs(source)) == 1:
+            source = inputs(source)[0]
+        if source == node:
+            return True
+    return False
+
+
+class Steps(Detector):
+    """Remembers how far weights move in a step, in their own length; for the two below."""
+
+    records = True
+
+    def __init__(self, run):
+        super().__init__(run)
+        run.moves = self
+        self.before = None
+        self.ratios = []
+        self.first_rate = self.last_rate = self.highest_rate = 0.0
+        self.ordinary = False  # whether the loss is one of those that are known
+        self.broken = None  # number of the first loss that is NaN or infinite
+
+    def graph(self, backward):
+        self.ordinary = bool(backward.graph.losses)
+
+    def backward(self, backward):
+        if self.broken is None and backward.value is not None and not math.isfinite(backward.value):
+            self.broken = self.run.backwards - 1
+
+    def step(self, step):
+        self.before = None
+        if step.complete:
+            wide = [p for p in step.held if p.ndim >= 2 and id(p) in step.reached]
+            if wide and wide[0].numel() < 10_000_000:
+                self.before = wide[0], wide[0].detach().clone()
+
+    def stepped(self, optimizer):
+        self.last_rate = float(optimizer.param_groups[0]["lr"])
+        self.highest_rate = max(self.highest_rate, self.last_rate)
+        self.first_rate = self.first_rate or self.last_rate
+        if self.before is not None:
+            parameter, old = self.before
+            self.before = None
+            length = old.norm().item()
+            if length > 0:
+                self.ratios.append((parameter.detach() - old).norm().item() / length)
+
+    def plain(self):
+        """One optimizer, a constant or falling rate, and an ordinary loss."""
+        return (
+            len(self.run.stepped_optimizers()) == 1
+            and self.run.steps >= 4
+            and self.highest_rate <= 1.01 * self.first_rate
+            and self.ordinary
+        )
+
+
+class LrTooHigh(Detector):
+    bug, severity, symptom_only = "lr-too-high", WARNING, True
+    symptom = "the loss jumps, grows or becomes NaN"
+    fix = "a learning rate ten times smaller; a common start is 1e-3 for Adam, 0.1 for SGD"
+
+    def judge(self, run):
+        losses, moves = run.losses, run.moves
+        if len(losses) < 5 or not moves.plain():
+            return None
+        rate, line, bad = moves.last_rate, run.lines.get("step"), moves.broken
+        if bad is not None:
+            grew = losses[max(0, bad - 3) : bad]
+            if bad >= 1 and max(grew) > 3 * abs(losses[0]) + 1e-3:
+                return self.found(
+                    f"the loss was {losses[0]:.4g} at first, {grew[-1]:.4g} before backward "
+                    f"{bad + 1} and {losses[bad]} there, with a learning rate of {rate:g}",
+                    line,
+                )
+            return None
+        if len(losses) < 12:
+            return None
+        first = statistics.fmean(losses[: min(3, len(losses) // 5)])
+        late = statistics.median(losses[-max(3, min(200, len(losses) // 4)) :])
+        ratio = statistics.median(moves.ratios) if moves.ratios else 0
+        if first > 0 and (late > 3 * first or (late > 0.9 * first and ratio > 0.5)):
+            return self.found(
+                f"the loss was {first:.4g} at first and {late:.4g} at the end; a step changed "
+                f"weights by {ratio:.0%} of their length (learning rate {rate:g})",
+                line,
+            )
+
+
+class LrTooLow(Detector):
+    bug, severity, symptom_only = "lr-too-low", WARNING, True
+    symptom = "the loss hardly moves in a whole epoch"
+    fix = "a learning rate ten or a hundred times larger; a common start is 1e-3 for Adam"
+
+    def judge(self, run):
+        moves = run.moves
+        if not run.over or len(run.losses) < 20 or len(moves.ratios) < 4 or not moves.plain():
+            return None
+        losses = [loss for loss in run.losses if math.isfinite(loss)]
+        quarter = max(5, len(losses) // 4)
+        first, last = statistics.fmean(losses[:quarter]), statistics.fmean(losses[-quarter:])
+        if max(moves.ratios) < 1e-4 and first > 0 and last > 0.97 * first:
+            return self.found(
+                f"in {run.steps} steps the loss went from {first:.4g} to {last:.4g}; a step "
+                f"changed weights by {max(moves.ratios):.1e} of their length at most "
+                f"(learning rate {moves.last_rate:g})",
+                run.lines.get("step"),
+            )
+
+
+class BestStateAlias(Detector):
+    bug, severity = "best-state-alias", ERROR
+    symptom = "the best epoch's weights are never restored: loading changes nothing"
+    fix = "best_state = copy.deepcopy(model.state_dict())"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.taken = {}  # id -> (weak reference, steps made before)
+        self.said = ""
+
+    def state_taken(self, module, state):
+        self.taken = {key: v for key, v in self.taken.items() if v[0]() is not None}
+        for tensor in state.values():
+            if isinstance(tensor, torch.Tensor):
+                self.taken[id(tensor)] = weakref.ref(tensor), self.run.steps
+
+    def state_loaded(self, module, state):
+        live = {}
+        for model in [module, *self.run.known_models()]:
+            live.update({p.data_ptr(): p for p in model.parameters() if p.numel()})
+        for optimizer in self.run.optimizers:
+            live.update({p.data_ptr(): p for p in held_by(optimizer)})
+        own = {p.data_ptr() for p in module.parameters()}
+        shared = stale = 0
+        for tensor in state.values():
+            if isinstance(tensor, torch.Tensor) and tensor.numel() and tensor.data_ptr() in live:
+                ref, steps = self.taken.get(id(tensor), (None, None))
+                known = ref is not None and ref() is tensor
+                if known:
+                    stale += steps < self.run.steps
+                    self.since = self.run.steps - steps
+                else:
+                    shared += tensor.data_ptr() in own
+        if stale or shared:
+            made = f"; {self.since} steps were made since it was taken" if stale else ""
+            self.said = (
+                f"{stale + shared} tensors of the loaded state_dict are not copies, they share "
+                f"memory with the weights that were trained on{made}"
+            )
+
+    def judge(self, run):
+        if self.said and run.steps:
+            return self.found(self.said, run.lines.get("load_state_dict"))

@@ -1,0 +1,188 @@
+"""Losses that are given something else than they expect; read off the graph under the loss."""
+
+import torch
+
+from .detector import Detector
+from .findings import ERROR
+from .graph import below, inputs, kind, saved, shape
+
+
+class UnderTheLoss(Detector):
+    """A detector that looks at each loss node; `wrong(node)` says what is wrong with it."""
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.count = 0
+        self.said = ""
+        self.line = ""
+
+    def graph(self, backward):
+        for node in backward.graph.losses:
+            said = self.wrong(node)
+            if said:
+                self.count += 1
+                self.said = said
+                self.line = self.run.lines.get("backward")
+                return
+
+    def wrong(self, node):
+        raise NotImplementedError
+
+    def judge(self, run):
+        if self.count:
+            return self.found(self.said, self.line)
+
+
+class SoftmaxBeforeCrossEntropy(UnderTheLoss):
+    bug, severity = "softmax-before-cross-entropy", ERROR
+    symptom = "the loss falls slowly and stays high; probabilities never get near 1"
+    fix = "hand the logits to the loss: take the softmax out of the model, use it only to show"
+
+    def wrong(self, node):
+        if kind(node) == "LogSoftmax":
+            source = below(node)
+            if source is not None and kind(source) in ("Softmax", "Sigmoid"):
+                name = kind(source).lower()
+                return (
+                    f"cross-entropy takes a softmax itself, and its input {list(shape(node))} is "
+                    f"already the result of a {name}, all between 0 and 1"
+                )
+
+
+class SigmoidBeforeBCEWithLogits(UnderTheLoss):
+    bug, severity = "sigmoid-before-bce-with-logits", ERROR
+    symptom = "the loss stays above 0.31; probabilities never leave the range 0.5 to 0.73"
+    fix = "hand the logits to the loss: take the sigmoid out of the model, use it only to show"
+
+    def wrong(self, node):
+        if kind(node) == "BinaryCrossEntropyWithLogits":
+            source = below(node)
+            if source is not None and kind(source) in ("Sigmoid", "Softmax"):
+                return (
+                    f"BCEWithLogitsLoss takes a sigmoid itself, and its input {list(shape(source))} "
+                    f"is already the result of a {kind(source).lower()}"
+                )
+
+
+class ReluOnLogits(UnderTheLoss):
+    bug, severity = "relu-on-logits", ERROR
+    symptom = "logits can't be negative, so the model can't be sure of a class being wrong"
+    fix = "no activation after the last layer"
+
+    def wrong(self, node):
+        if kind(node) in ("LogSoftmax", "BinaryCrossEntropyWithLogits"):
+            source = below(node)
+            if source is not None and kind(source) == "Relu":
+                result = saved(source, "result")
+                zeros = "" if result is None else f"; {(result == 0).float().mean():.0%} are zero"
+                return f"the logits {list(shape(source))} come straight out of a ReLU{zeros}"
+
+
+class _NLL(UnderTheLoss):
+    def row_sums(self, node):
+        """The loss's input with its sums over the classes, if it is no log-softmax."""
+        source = below(node)
+        if kind(node) not in ("NllLoss", "NllLoss2D") or source is None:
+            return None
+        if kind(source) in ("LogSoftmax", "Log", "LogSigmoid", "LogSigmoidForward"):
+            return None
+        values = saved(node, "self")
+        if values is None or values.ndim < 2:
+            return None
+        values = values.detach().float()
+        return values, values.sum(1), kind(source)
+
+
+class NLLOnProbabilities(_NLL):
+    bug, severity = "nll-on-probabilities", ERROR
+    symptom = "the loss is negative and falls to -1"
+    fix = "use log_softmax instead of softmax, or logits with nn.CrossEntropyLoss()"
+
+    def wrong(self, node):
+        found = self.row_sums(node)
+        if found is not None:
+            values, sums, source = found
+            if values.min() >= 0 and (
+                torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+                or source in ("Softmax", "Sigmoid")
+            ):
+                return (
+                    "NLLLoss needs log-probabilities, which are at most 0; its input lies between "
+                    f"{values.min():.3f} and {values.max():.3f} and each row sums to "
+                    f"{sums.mean():.3f}"
+                )
+
+
+class NLLOnLogits(_NLL):
+    bug, severity = "nll-on-logits", ERROR
+    symptom = "the loss falls below zero without end"
+    fix = "nn.CrossEntropyLoss() on the logits, or log_softmax in front of NLLLoss"
+
+    def wrong(self, node):
+        found = self.row_sums(node)
+        if found is not None:
+            values, _, source = found
+            total = values.exp().sum(1)
+            if (
+                values.max() > 0
+                and values.min() < 0
+                and not (0.99 < total.mean() < 1.01)
+                and source not in ("Sub", "Add", "Logsumexp")
+            ):
+                return (
+                    "NLLLoss needs log-probabilities, whose exp sums to 1 in each row; here it "
+                    f"sums to {total.mean():.3g} on average, and the largest value is "
+                    f"{values.max():.3g}"
+                )
+
+
+class CrossEntropyOneClass(UnderTheLoss):
+    bug, severity = "cross-entropy-one-class", ERROR
+    symptom = "the loss is exactly 0 from the first step and nothing is learned"
+    fix = "nn.BCEWithLogitsLoss() for a single logit, or two outputs for two classes"
+
+    def wrong(self, node):
+        if kind(node) == "LogSoftmax":
+            sizes = shape(node)
+            dim = node._saved_dim
+            dim = dim - (1 << 64) if dim >= 1 << 63 else dim
+            if len(sizes) > 1 and sizes[dim] == 1:
+                return (
+                    f"the softmax in cross-entropy runs over a single output (logits "
+                    f"{list(sizes)}), which always has probability 1"
+                )
+
+
+class BroadcastLoss(Detector):
+    bug, severity = "broadcast-loss", ERROR
+    symptom = "the model learns to answer the mean of the labels for every input"
+    fix = "make both shapes equal: loss_fn(pred.squeeze(1), yb) or loss_fn(pred, yb.unsqueeze(1))"
+    said = ""
+
+    def graph(self, backward):
+        if self.said:
+            return
+        for node in backward.graph.arithmetic:
+            if kind(node) not in ("Sub", "Rsub", "Expand", "Mul") or len(inputs(node)) != 1:
+                continue
+            size, source = shape(node), inputs(node)[0]
+            if len(size) != 2 or size[0] != size[1] or size[0] == 1:
+                continue
+            n = size[0]
+            if shape(source) in ((n, 1), (n,)) and kind(source) != "Unsqueeze":
+                if kind(node) == "Mul" and not self.by_vector(node, n, shape(source)):
+                    continue
+                self.said = (
+                    f"{n} outputs {list(shape(source))} met {n} labels of another shape, and "
+                    f"broadcasting made {n} x {n} = {n * n} differences of them"
+                )
+                self.line = self.run.lines.get("backward")
+                return
+
+    def by_vector(self, node, n, source):
+        other = saved(node, "other")
+        return other is not None and tuple(other.shape) == ((n,) if len(source) == 2 else (n, 1))
+
+    def judge(self, run):
+        if self.said:
+            return self.found(self.said, self.line)

@@ -1,0 +1,288 @@
+"""Training and evaluation mode, and graphs that are built or kept for nothing."""
+
+import gc
+import weakref
+from dataclasses import dataclass, field
+
+import torch
+
+from .detector import Detector
+from .findings import ERROR, WARNING
+from .run import tensors_in
+from .where import learner_line
+
+
+@dataclass
+class _Visit:
+    """Forwards of one model on one tensor that stays in memory, such as the validation data."""
+
+    tensor: weakref.ref
+    model: weakref.ref
+    steps: list = field(default_factory=list)  # the number of optimizer steps before each forward
+    active: list = field(default_factory=list)  # layers in training mode, at each forward
+    graphs: int = 0
+    trained: bool = False  # a backward followed
+    where: str = ""
+
+
+class Visits(Detector):
+    """Remembers whole tensors handed to models, outside any DataLoader, again and again."""
+
+    records = True
+    pending = False  # whether a graph carries a visit's mark
+
+    def forward(self, call):
+        x, run = call.x, self.run
+        if x is None or x.layout is not torch.strided:
+            return
+        batch = run.batch
+        if isinstance(batch, list | tuple) and batch and x is batch[0]:  # the common case, quickly
+            if call.module not in run.trained_on_data:
+                run.trained_on_data.add(call.module)
+            return
+        graph = call.grad_enabled and call.out is not None and call.out.requires_grad
+        base = x if x._base is None else x._base
+        if call.one_pass is not None and any(base is t for t in tensors_in(run.batch)):
+            if call.module not in run.trained_on_data:
+                run.trained_on_data.add(call.module)
+            return  # fresh for each batch
+        key = id(call.module), id(base), x.storage_offset(), x.shape
+        visit = run.visits.get(key)
+        if visit is None or visit.tensor() is not base:
+            if len(run.visits) > 5000:
+                run.visits.clear()
+            visit = run.visits[key] = _Visit(weakref.ref(base), weakref.ref(call.module))
+        if len(visit.steps) < 1000:
+            visit.steps.append(run.steps)
+        if graph and run.looking:
+            visit.graphs += 1
+            self.pending = True
+            for out in tensors_in(call.output):
+                if out.grad_fn is not None:
+                    out.grad_fn.metadata["visit"] = visit
+        elif not graph and call.training and len(visit.active) < 1000:
+            visit.active.append(run.active_layers(call.module))
+        if not visit.where and (graph or call.training):
+            visit.where = learner_line()
+
+    def graph(self, backward):
+        if self.pending:
+            self.pending = False
+            for node in (node for nodes in backward.graph.nodes.values() for node in nodes):
+                visit = node.metadata.get("visit")
+                if visit is not None:
+                    visit.trained = True
+
+
+class TrainingInEvalMode(Detector):
+    bug, severity = "training-in-eval-mode", ERROR
+    symptom = "dropout is off while training and BatchNorm uses old statistics: it overfits"
+    fix = "model.train() at the start of every epoch, after the evaluation's model.eval()"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.training = 0  # steps after a forward in training mode
+        self.evaluating = weakref.WeakKeyDictionary()  # model -> steps in evaluation mode
+        self.layers = weakref.WeakKeyDictionary()
+        self.last = self.ready = None  # the model of the last forward, and of the last backward
+
+    def forward(self, call):
+        if call.grad_enabled and call.out is not None and call.out.requires_grad:
+            self.last = None if call.training else weakref.ref(call.module)
+
+    def backward(self, backward):
+        self.ready = self.last
+
+    def stepped(self, optimizer):
+        model = None if self.ready is None else self.ready()
+        if model is None:
+            self.training += 1
+            return
+        self.evaluating[model] = self.evaluating.get(model, 0) + 1
+        if model not in self.layers:
+            run = self.run
+            trained = run.stepped_ids()
+            whole = all(p.requires_grad and id(p) in trained for p in model.parameters())
+            asleep = not run.active_layers(model)
+            self.layers[model] = run.layers_with_modes(model) if asleep and whole else []
+
+    def judge(self, run):
+        for model, evaluating in self.evaluating.items():
+            layers = self.layers.get(model)
+            if layers and evaluating >= 2 and evaluating >= 0.1 * (self.training + evaluating):
+                since = (
+                    f"after {self.training} in training mode" if self.training
+                    else "from the first on"
+                )  # fmt: skip
+                return self.found(
+                    f"{evaluating} steps were made in evaluation mode, {since}; the model has "
+                    f"{_in_words(layers)}",
+                    run.lines.get("step"),
+                )
+
+
+def _in_words(names):
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+
+
+class EvalInTrainMode(Detector):
+    bug, severity = "eval-in-train-mode", ERROR
+    symptom = "validation numbers are noisy and too bad; with BatchNorm, validation data leaks in"
+    fix = "model.eval() (with parentheses) before the evaluation, model.train() after it"
+
+    def judge(self, run):
+        trained = run.stepped_ids()
+        for one_pass in run.passes[-16:]:
+            if not one_pass.evaluates or not one_pass.over or one_pass.updates_batch_norm:
+                continue
+            for ran in one_pass.ran.values():
+                model = ran.module()
+                if (
+                    model is not None and ran.training and ran.active
+                    and ran.forwards == ran.batches  # MC dropout runs each batch several times
+                    and _is_trained(model, trained) and one_pass.steps_before
+                    and not (one_pass.unused and ran.forwards > 1)
+                ):  # fmt: skip
+                    return self.found(
+                        f"{ran.forwards} batches were evaluated while {_in_words(ran.active)} "
+                        f"{'was' if len(ran.active) == 1 else 'were'} in training mode",
+                        ran.where,
+                    )
+        for visit in run.visits.values():
+            model = visit.model()
+            if model is None or visit.graphs or not _is_trained(model, trained):
+                continue
+            if model not in run.trained_on_data and not _trained_on_tensors(run, model):
+                continue
+            active = [names for names in visit.active if names]
+            apart = len(set(visit.steps)) == len(visit.steps)
+            after = run.over and visit.steps[0] == run.steps and len(visit.steps) == 1
+            if active and apart and (len(visit.steps) >= 2 or after) and visit.steps[-1] > 0:
+                return self.found(
+                    f"{len(active)} evaluations without gradients ran while "
+                    f"{_in_words(active[0])} "
+                    f"{'was' if len(active[0]) == 1 else 'were'} in training mode",
+                    visit.where,
+                )
+
+
+def _trained_on_tensors(run, model):
+    return any(v.graphs >= 2 for v in run.visits.values() if v.model() is model)
+
+
+def _is_trained(model, trained):
+    return any(id(p) in trained for p in model.parameters())
+
+
+class DropoutAlwaysOn(Detector):
+    bug, severity = "dropout-always-on", ERROR
+    symptom = "predictions differ from call to call, in evaluation mode too"
+    fix = "F.dropout(x, p, training=self.training), or an nn.Dropout layer"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.calls = self.in_eval = 0
+        self.line = ""
+
+    def dropout(self, model):
+        self.calls += 1
+        self.line = self.line or learner_line()
+        self.in_eval += not model.training
+
+    def judge(self, run):
+        if self.in_eval:
+            return self.found(
+                f"F.dropout without training= ran {self.calls} times, {self.in_eval} of them while "
+                "the model was in evaluation mode: it drops units there too",
+                self.line,
+            )
+
+
+class EvalBuildsGraph(Detector):
+    bug, severity = "eval-builds-graph", WARNING
+    symptom = "evaluation takes more memory and time than it needs"
+    fix = "with torch.no_grad(): around the evaluation"
+
+    def judge(self, run):
+        trained = run.stepped_ids()
+        for one_pass in run.passes[-16:]:
+            if not one_pass.evaluates or not one_pass.over or one_pass.updates_batch_norm:
+                continue
+            for ran in one_pass.ran.values():
+                model = ran.module()
+                if model is not None and ran.grad_enabled and _is_trained(model, trained):
+                    return self.found(
+                        f"{ran.forwards} forwards of an evaluation recorded a graph that backward "
+                        "never used",
+                        ran.where,
+                    )
+        if not run.over or run.gradients:
+            return None
+        for visit in run.visits.values():
+            model = visit.model()
+            if model is None or visit.trained or not _is_trained(model, trained):
+                continue
+            if visit.graphs >= 2 and len(set(visit.steps)) == len(visit.steps):
+                return self.found(
+                    f"{visit.graphs} forwards on the same data recorded a graph that backward "
+                    "never used",
+                    visit.where,
+                )
+
+
+class _Tag:
+    """Put into a graph node's metadata; it lives as long as the node."""
+
+
+class GraphKept(Detector):
+    bug, severity = "graph-kept", WARNING
+    symptom = "memory grows with every batch, until it is full"
+    fix = (
+        "collect numbers: total += loss.item(), outputs.append(logits.detach()); carry over "
+        "hidden.detach()"
+    )
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.tags = []  # (number of the backward, weak reference)
+        self.kept = self.collected = 0
+
+    def backward(self, backward):
+        number = self.run.backwards
+        self.tag(backward.loss)
+        # The last few may still be held by the loop's own variables.
+        if number % 8 == 0:
+            self.count(number)
+
+    def forward(self, call):
+        if self.run.backwards % 2 and call.grad_enabled and call.out is not None and call.training:
+            self.tag(call.out)
+
+    def pass_end(self, one_pass):
+        if one_pass.backwards:
+            self.count(self.run.backwards)
+
+    def tag(self, tensor):
+        if tensor.grad_fn is not None:
+            tag = _Tag()
+            tensor.grad_fn.metadata["doctor"] = tag
+            self.tags.append((self.run.backwards, weakref.ref(tag)))
+
+    def count(self, number):
+        self.tags = [(n, tag) for n, tag in self.tags if tag() is not None]
+        if self.old(number) > max(3, self.kept):
+            if self.collected < 3:
+                self.collected += 1
+                gc.collect()  # a graph in a reference cycle is not kept by the learner
+            self.kept = max(self.kept, self.old(number))
+
+    def old(self, number):
+        return len({n for n, tag in self.tags if n <= number - 4 and tag() is not None})
+
+    def judge(self, run):
+        if self.kept > 3 and run.steps:
+            return self.found(
+                f"of the batches that were watched, {self.kept} earlier ones still had their graph "
+                "in memory",
+                run.lines.get("backward"),
+            )

@@ -1,0 +1,368 @@
+"""What is known about the watched run, in the order in which things happened."""
+
+import math
+import weakref
+from collections import deque
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .graph import Graph
+from .where import learner_line
+
+_CHANGE_WITH_MODE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+
+
+def looked_at(n):
+    """Whether the n-th step is looked at closely: 1, 2, 3, 4, 8, 16, … keeps the cost low."""
+    return n <= 4 or n & (n - 1) == 0
+
+
+def tensors_in(value):
+    """The tensors in a batch, or in a layer's arguments or output."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from tensors_in(part)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from tensors_in(part)
+
+
+def memory_of(tensor):
+    """Where the tensor's numbers lie, the same for all its views; 0 if it has no storage of its own."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # sparse, or wrapped by torch.func
+        return 0
+
+
+def held_by(optimizer):
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+@dataclass(slots=True)
+class Call:
+    """A module that ran. `call` objects live only as long as their event."""
+
+    module: nn.Module
+    args: tuple
+    output: object
+    depth: int  # 0: called by the learner, not by another module
+    training: bool
+    grad_enabled: bool
+    one_pass: "Pass | None"
+    batch_number: int
+
+    @property
+    def x(self):
+        """The first tensor among the arguments, or None."""
+        x = self.args[0] if self.args else None
+        return x if isinstance(x, torch.Tensor) else next(tensors_in(self.args), None)
+
+    @property
+    def out(self):
+        out = self.output
+        return out if isinstance(out, torch.Tensor) else next(tensors_in(out), None)
+
+
+@dataclass
+class Ran:
+    """What a pass remembers of the forwards of one model in one mode."""
+
+    module: weakref.ref
+    training: bool
+    active: list  # names of Dropout and BatchNorm layers in training mode, at the first forward
+    grad_enabled: bool
+    where: str
+    forwards: int = 0
+    batches: int = 0
+    last_batch: int = 0
+
+
+@dataclass
+class Pass:
+    """One time through a DataLoader."""
+
+    loader: weakref.ref
+    number: int  # of this loader, from 1
+    held: object = None  # the loader, as long as the pass lasts
+    updates_batch_norm: bool = False
+    steps_before: int = 0  # optimizer steps before it began
+    unused: bool = False  # nothing was computed from the outputs of a model that were watched
+    batches: int = 0
+    sizes: list = field(default_factory=list)
+    forwards: int = 0
+    backwards: int = 0
+    gradients: int = 0  # calls of autograd.grad
+    steps: int = 0
+    schedules: int = 0
+    losses: list = field(default_factory=list)
+    ran: dict = field(default_factory=dict)
+    over: bool = False
+
+    @property
+    def trains(self):
+        return self.backwards > 0 or self.steps > 0
+
+    @property
+    def evaluates(self):
+        return self.forwards > 0 and not (self.backwards or self.steps or self.gradients)
+
+
+@dataclass
+class OptimizerRecord:
+    steps: int = 0
+    last_step: int = 0  # times are counted in events, see Run.now
+    clears: int = 0
+    where: str = ""
+
+
+@dataclass(slots=True)
+class Backward:
+    loss: torch.Tensor
+    value: float | None  # the loss as a number, where reading it costs nothing
+    graph: Graph | None  # at steps that are looked at closely
+    now: int
+    one_pass: Pass | None
+
+
+@dataclass
+class Step:
+    """An optimizer about to step. The rest is known only if `complete`: all backwards since this
+    optimizer's last step were looked at, and there was one."""
+
+    optimizer: torch.optim.Optimizer
+    record: OptimizerRecord
+    held: list
+    complete: bool
+    reached: set  # ids of the tensors that those backwards led to
+    pending: bool  # a model ran since the last backward, and its loss is still to come
+    closure: bool
+
+    def without_gradient(self):
+        """Whether no held tensor has a gradient other than zero."""
+        grads = [p.grad for p in self.held if p.grad is not None]
+        return not any(_nonzero(grad) for grad in grads)
+
+
+def _nonzero(grad):
+    return bool((grad._values() if grad.is_sparse else grad).any())
+
+
+class Run:
+    """The facts that several detectors need; `Watch` fills them in."""
+
+    def __init__(self):
+        self.now = 0
+        self.over = False
+        self.optimizers = weakref.WeakKeyDictionary()
+        self.models = weakref.WeakKeyDictionary()  # modules that the learner called, with weights
+        self.reached = WeakTensorKeyDictionary()  # leaf of a loss -> some of its values back then
+        self.passes, self.open = [], {}
+        self.current = None
+        self.batch = None
+        self.batch_number = 0
+        self.backwards = self.gradients = self.steps = self.forwards = 0
+        self.scaler_steps = 0
+        self.losses = []
+        # (time, ids of leaves or None if not looked at) of the last backwards
+        self.recent = deque(maxlen=64)
+        self.calls = []  # of layers since the last step, at steps that are looked at closely
+        self.looking = True
+        self.last_forward = self.last_backward = self.last_step = self.last_clear = 0
+        self.batch_of_backward = 0
+        self.functional_dropout = weakref.WeakSet()
+        self.lines = {}
+        self.sources = {}  # first passes over loaders, see data.py
+        self.visits = {}  # tensors that models saw again and again, see modes.py
+        self.trained_on_data = weakref.WeakSet()
+        self._in_use = {}  # id -> (object, number of passes when it was last used)
+
+    # What happened ---------------------------------------------------------------------------
+
+    def tick(self):
+        self.now += 1
+        return self.now
+
+    def line(self, what):
+        """The learner's line that first did `what`."""
+        if what not in self.lines:
+            self.lines[what] = learner_line()
+        return self.lines[what]
+
+    def use(self, thing):
+        """Keep a model, optimizer or scheduler for the questions at the end, while it is in use.
+
+        A loop inside a function is gone with everything in it before the doctor can ask.
+        """
+        self._in_use[id(thing)] = thing, len(self.passes)
+
+    def _forget_unused(self):
+        recent = [(key, use) for key, use in self._in_use.items() if len(self.passes) - use[1] <= 3]
+        self._in_use = dict(recent[-16:])
+
+    def look(self):
+        """Decide whether what comes until the next step is looked at closely."""
+        waiting = self.backwards - self.recent_start
+        self.looking = looked_at(self.steps + 1) and (waiting < 16 or looked_at(waiting + 1))
+
+    recent_start = 0  # the number of backwards at the last step
+
+    _latest = None, None  # the optimizer that was asked for last, and its record
+
+    def optimizer(self, optimizer):
+        known, record = self._latest
+        if known is not optimizer:
+            record = self.optimizers.setdefault(optimizer, OptimizerRecord())
+            self._latest = optimizer, record
+        return record
+
+    def is_model(self, module):
+        known = self.models.get(module)
+        if known is None:
+            known = self.models[module] = next(module.parameters(), None) is not None
+        return known
+
+    def start_pass(self, loader, iterator, updates_batch_norm):
+        for earlier in [key for key, p in self.open.items() if p.loader() in (loader, None)]:
+            self.end_pass(earlier)
+        number = 1 + sum(p.loader() is loader for p in self.passes)
+        one_pass = Pass(weakref.ref(loader), number, loader, updates_batch_norm, self.steps)
+        self.passes.append(one_pass)
+        self.open[id(iterator)] = one_pass
+        self._forget_unused()
+        return one_pass
+
+    def end_pass(self, key):
+        one_pass = self.open.pop(key, None)
+        if one_pass is not None:
+            one_pass.over, one_pass.held = True, None
+            if self.current is one_pass:
+                self.current, self.batch = None, None
+        return one_pass
+
+    def ran(self, call):
+        """Count a model's forward for its pass."""
+        self.forwards += 1
+        self.use(call.module)
+        if call.grad_enabled:
+            self.last_forward = self.tick()
+        one_pass = call.one_pass
+        if one_pass is None:
+            return
+        one_pass.forwards += 1
+        key = id(call.module), call.training, call.grad_enabled
+        ran = one_pass.ran.get(key)
+        if ran is None:
+            ran = one_pass.ran[key] = Ran(
+                weakref.ref(call.module), call.training, self.active_layers(call.module),
+                call.grad_enabled, learner_line(),
+            )  # fmt: skip
+        ran.forwards += 1
+        if call.batch_number != ran.last_batch:
+            ran.last_batch = call.batch_number
+            ran.batches += 1
+
+    def went_back(self, loss):
+        """The facts about a backward that is about to happen."""
+        self.backwards += 1
+        now = self.last_backward = self.tick()
+        self.batch_of_backward = self.batch_number
+        value = None
+        if loss.numel() == 1 and (loss.device.type == "cpu" or self.looking):
+            value = loss.item()
+        graph = Graph(loss) if self.looking else None
+        ids = None
+        if graph is not None:
+            ids = {id(leaf) for leaf in graph.leaves}
+            for leaf in graph.leaves:
+                if leaf not in self.reached:
+                    self.reached[leaf] = sample(leaf)
+        self.recent.append((now, ids))
+        self.losses.append(math.nan if value is None else value)
+        if self.current is not None:
+            self.current.backwards += 1
+            self.current.losses.append(self.losses[-1])
+        return Backward(loss, value, graph, now, self.current)
+
+    def about_to_step(self, optimizer, closure):
+        record = self.optimizer(optimizer)
+        since = [ids for time, ids in self.recent if time > record.last_step]
+        complete = bool(since) and None not in since and len(since) < 64
+        pending = self.last_forward > max(self.last_backward, record.last_step)
+        reached = set().union(*since) if complete else set()
+        if not record.where:
+            record.where = learner_line()
+        return Step(optimizer, record, held_by(optimizer), complete, reached, pending, closure)
+
+    def has_stepped(self, optimizer):
+        record = self.optimizer(optimizer)
+        record.steps += 1
+        self.steps += 1
+        self.use(optimizer)
+        self.last_step = record.last_step = self.tick()
+        self.recent_start = self.backwards
+        self.calls.clear()
+        if self.current is not None:
+            self.current.steps += 1
+        self.look()
+
+    # Questions that detectors ask ------------------------------------------------------------
+
+    def active_layers(self, module):
+        """Dropout and BatchNorm layers of the module that are in training mode."""
+        active = [
+            layer
+            for layer in module.modules()
+            if layer.training
+            and (
+                (isinstance(layer, _CHANGE_WITH_MODE) and getattr(layer, "p", 1) > 0)
+                or (isinstance(layer, nn.RNNBase) and layer.dropout > 0)
+            )
+        ]
+        names = [type(layer).__name__ for layer in active]
+        return names + ["dropout"] * (module.training and module in self.functional_dropout)
+
+    def layers_with_modes(self, module):
+        names = [
+            type(layer).__name__
+            for layer in module.modules()
+            if (isinstance(layer, _CHANGE_WITH_MODE) and getattr(layer, "p", 1) > 0)
+            or (isinstance(layer, nn.RNNBase) and layer.dropout > 0)
+        ]
+        return names + ["dropout"] * (module in self.functional_dropout)
+
+    def stepped_optimizers(self):
+        return [optimizer for optimizer, record in self.optimizers.items() if record.steps]
+
+    def stepped_ids(self):
+        """The ids of all tensors held by optimizers that stepped."""
+        return {id(p) for optimizer in self.stepped_optimizers() for p in held_by(optimizer)}
+
+    def known_models(self):
+        return [module for module, has_weights in list(self.models.items()) if has_weights]
+
+    def name_of(self, tensor):
+        """The parameter's name in a model that ran, or its shape."""
+        for model in self.known_models():
+            for name, parameter in model.named_parameters():
+                if parameter is tensor:
+                    return name
+        return f"a tensor {list(tensor.shape)}"
+
+    def unchanged(self, leaf):
+        """Whether a leaf still has the values with which it was first reached."""
+        return torch.equal(self.reached[leaf], sample(leaf))
+
+    def training_passes(self):
+        return [p for p in self.passes if p.trains]
+
+
+def sample(tensor):
+    """A few values, to see later whether they changed."""
+    flat = tensor.detach().reshape(-1)
+    return torch.cat([flat[:4], flat[-4:]]).clone()

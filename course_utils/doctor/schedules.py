@@ -1,0 +1,213 @@
+"""Learning-rate schedules that are stepped at the wrong time."""
+
+import weakref
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from torch.optim import lr_scheduler as kinds
+
+from .detector import Detector
+from .findings import ERROR, WARNING
+from .run import held_by
+
+
+@dataclass
+class _Scheduled:
+    steps: int = 0
+    first_after: int = 0  # steps of its optimizer before its first step
+    second_after: int | None = None
+    last_after: int = 0
+    idle: int = 0  # steps without a step of its optimizer before them, though others stepped
+    others: int = 0
+    rates: list = field(default_factory=list)  # before each step, of the first group
+    per_pass: dict = field(default_factory=dict)
+
+
+class _Schedules(Detector):
+    def __init__(self, run):
+        super().__init__(run)
+        self.schedulers = weakref.WeakKeyDictionary()
+
+    def schedule(self, scheduler):
+        optimizer = getattr(scheduler, "optimizer", None)
+        if optimizer is None:
+            return
+        record = self.run.optimizer(optimizer)
+        known = self.schedulers.get(scheduler)
+        if known is None:
+            before = record.steps or int(getattr(optimizer, "_opt_called", False))
+            known = self.schedulers[scheduler] = _Scheduled(first_after=before)
+        elif known.second_after is None:
+            known.second_after = record.steps
+        elif record.steps == known.last_after and self.run.steps > known.others:
+            known.idle += 1
+        known.last_after, known.others = record.steps, self.run.steps
+        known.steps += 1
+        if len(known.rates) < 100_000:
+            known.rates.append(float(optimizer.param_groups[0]["lr"]))
+        if self.run.current is not None:
+            key = self.run.passes.index(self.run.current)
+            known.per_pass[key] = known.per_pass.get(key, 0) + 1
+
+    def each(self):
+        for scheduler, known in list(self.schedulers.items()):
+            yield scheduler, known, scheduler.optimizer
+
+    def steps_per_pass(self, run):
+        """Optimizer steps in a finished training pass; 0 before there is one."""
+        return next((p.steps for p in run.passes if p.over and p.steps), 0)
+
+
+class SchedulerOtherOptimizer(_Schedules):
+    bug, severity = "scheduler-other-optimizer", ERROR
+    symptom = "the learning rate that is used never changes"
+    fix = "build the scheduler for the optimizer that steps, after the optimizer is built"
+
+    def judge(self, run):
+        stepped = run.stepped_optimizers()
+        groups = {id(group) for optimizer in stepped for group in optimizer.param_groups}
+        for scheduler, known, optimizer in self.each():
+            never = not run.optimizer(optimizer).steps and known.steps >= 2
+            if not stepped or not (never or (known.idle >= 2 and known.idle >= known.steps - 2)):
+                continue
+            if known.idle or not any(id(group) in groups for group in optimizer.param_groups):
+                return self.found(
+                    f"{type(scheduler).__name__} made {known.steps} steps for a "
+                    f"{type(optimizer).__name__} that made no step meanwhile; the {run.steps} "
+                    "optimizer steps of this run were made by another",
+                    run.lines.get("schedule"),
+                )
+
+
+class SchedulerBeforeOptimizer(_Schedules):
+    bug, severity = "scheduler-before-optimizer", ERROR
+    symptom = "the first learning rate of the schedule is skipped"
+    fix = "scheduler.step() after optimizer.step(), at the end of the batch or the epoch"
+
+    def judge(self, run):
+        if run.scaler_steps:
+            return None  # a scaler skips steps whose gradient is infinite
+        for scheduler, known, optimizer in self.each():
+            steps = run.optimizer(optimizer).steps
+            if (
+                known.first_after == 0 and known.second_after and steps >= known.second_after
+                and isinstance(scheduler, kinds.LRScheduler) and held_by(optimizer)
+            ):  # fmt: skip
+                return self.found(
+                    f"{type(scheduler).__name__}.step() came before the first optimizer.step(): "
+                    f"the learning rate {known.rates[0]:.3g} was never used",
+                    run.lines.get("schedule"),
+                )
+
+
+class SchedulerPerBatch(_Schedules):
+    bug, severity = "scheduler-per-batch", WARNING
+    symptom = "the learning rate is near zero (or going up and down) long before the end"
+    fix = "scheduler.step() once per epoch, outside the loop over batches"
+
+    def judge(self, run):
+        batches = self.steps_per_pass(run)
+        if batches < 2:
+            return None
+        for scheduler, known, optimizer in self.each():
+            per_pass = [
+                known.per_pass.get(i, 0) for i, p in enumerate(run.passes) if p.over and p.steps
+            ]
+            if not per_pass or min(per_pass) < max(2, 0.8 * batches):
+                continue
+            said = self.too_fast(scheduler, known, batches, optimizer)
+            if said:
+                return self.found(
+                    f"{type(scheduler).__name__} was stepped {known.steps} times in "
+                    f"{len(per_pass)} epochs, after every batch; {said}",
+                    run.lines.get("schedule"),
+                )
+
+    def too_fast(self, scheduler, known, batches, optimizer):
+        start, now = known.rates[0], float(optimizer.param_groups[0]["lr"])
+        fallen = f"in them the learning rate went from {start:.3g} to {now:.3g}"
+        if isinstance(scheduler, kinds.CosineAnnealingLR):
+            # Whole epochs may be meant as cycles, unless it is the number of all epochs.
+            epochs = sum(1 for p in self.run.passes if p.steps)
+            meant = scheduler.T_max % batches == 0
+            if self.run.over and scheduler.T_max == epochs:
+                meant = False
+            if scheduler.last_epoch > 1.5 * scheduler.T_max and not meant:
+                return f"its T_max of {scheduler.T_max} was over after {scheduler.T_max} batches"
+        elif isinstance(scheduler, kinds.ReduceLROnPlateau):
+            if scheduler.patience < batches / 2 and now < 0.9 * start:
+                return f"its patience of {scheduler.patience} counts batches then; {fallen}"
+        elif isinstance(scheduler, kinds.StepLR):
+            if scheduler.step_size < batches and scheduler.gamma < 0.95 and now < start / 4:
+                return f"its step_size of {scheduler.step_size} counts batches then; {fallen}"
+        elif isinstance(scheduler, kinds.MultiStepLR):
+            if len(scheduler.milestones) and max(scheduler.milestones) <= batches and now < start:
+                return f"all its milestones lie in the first epoch then; {fallen}"
+        elif isinstance(scheduler, kinds.ExponentialLR | kinds.MultiplicativeLR):
+            if now < start / 100 or (
+                known.steps >= 2 * batches and now < start * 0.5 ** (known.steps / batches)
+            ):
+                return fallen
+        elif isinstance(scheduler, kinds.LambdaLR | kinds.PolynomialLR):
+            highest = max(known.rates)
+            after = known.rates[known.rates.index(highest) :]
+            tiny = sum(rate < 1e-4 * highest for rate in after)
+            if tiny > batches or now < 0:
+                return fallen
+
+
+class SchedulerPerEpoch(_Schedules):
+    bug, severity = "scheduler-per-epoch", WARNING
+    symptom = "the schedule hardly begins: the learning rate stays near its first value"
+    fix = "scheduler.step() after every optimizer.step(), inside the loop over batches"
+
+    def judge(self, run):
+        batches = self.steps_per_pass(run)
+        if not run.over or batches < 2:
+            return None
+        epochs = sum(1 for p in run.passes if p.steps)
+        for scheduler, known, optimizer in self.each():
+            steps = run.optimizer(optimizer).steps
+            planned = self.planned(scheduler, known, steps, batches)
+            if planned and known.steps <= epochs + 1 and known.steps < 0.6 * steps and epochs >= 2:
+                now = float(optimizer.param_groups[0]["lr"])
+                return self.found(
+                    f"{type(scheduler).__name__} is planned for {planned} steps and made "
+                    f"{known.steps}, one per epoch, while the optimizer made {steps}; the learning "
+                    f"rate ended at {now:.3g}",
+                    run.lines.get("schedule"),
+                )
+
+    def ends_at(self, scheduler, steps):
+        """Whether the learner's function comes down to 0 just at the number of optimizer steps."""
+        function = scheduler.lr_lambdas[0]
+        at, before, now = (function(n) for n in (steps, int(0.8 * steps), scheduler.last_epoch))
+        return at < 0.02 < before and now > 0.3
+
+    def planned(self, scheduler, known, steps, batches):
+        if isinstance(scheduler, kinds.OneCycleLR):
+            total = scheduler.total_steps
+            return total if total >= 0.9 * steps and total > 1.5 * known.steps else 0
+        if isinstance(scheduler, kinds.CyclicLR):
+            up = scheduler.total_size * scheduler.step_ratio
+            return int(up) if up > known.steps else 0
+        if isinstance(scheduler, kinds.CosineAnnealingLR):
+            return scheduler.T_max if abs(scheduler.T_max - steps) < batches else 0
+        if isinstance(scheduler, kinds.PolynomialLR | kinds.LinearLR):
+            total = scheduler.total_iters
+            return total if known.steps < total and abs(total - steps) < batches else 0
+        if isinstance(scheduler, kinds.SequentialLR):
+            last = scheduler._schedulers[-1]
+            length = getattr(last, "T_max", getattr(last, "total_iters", None))
+            if length is None:
+                return 0
+            total = scheduler._milestones[-1] + length
+            return total if abs(total - steps) < batches else 0
+        if isinstance(scheduler, kinds.LambdaLR) and self.ends_at(scheduler, steps):
+            return steps
+        if isinstance(scheduler, kinds.LambdaLR):
+            rates = [*known.rates, float(scheduler.optimizer.param_groups[0]["lr"])]
+            base = scheduler.base_lrs[0]
+            rising = all(a < b for a, b in pairwise(rates)) and rates[0] < 0.5 * base
+            return steps if len(rates) >= 4 and rising and rates[-1] <= 1.01 * base else 0
+        return 0

@@ -1,0 +1,42 @@
+"""The line of the learner's code that led to what is happening now."""
+
+import linecache
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+# Installed packages, Python's own modules and this package: code that the learner did not write.
+_LIBRARIES = (
+    str(Path(torch.__file__).parents[1]),
+    str(Path(os.__file__).parent),
+    str(Path(__file__).parents[1]),
+    "<frozen",
+)
+
+
+def is_learners(filename):
+    return not filename.startswith(_LIBRARIES)
+
+
+def learner_frame():
+    """The innermost running frame of code that is no library, or None."""
+    frame = sys._getframe(1)
+    while frame is not None and not is_learners(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def learner_line():
+    """That frame's line as text, such as "line 12: loss.backward()"; "" if there is none."""
+    frame = learner_frame()
+    return "" if frame is None else describe(frame.f_code.co_filename, frame.f_lineno)
+
+
+def describe(filename, number):
+    """A line of a file or of a notebook's cell, with its text where that can be read."""
+    text = linecache.getline(filename, number).strip()
+    in_file = Path(filename).suffix == ".py" and "ipykernel" not in filename
+    place = f"{Path(filename).name}, line {number}" if in_file else f"line {number}"
+    return f"{place}: {text}" if text else place
