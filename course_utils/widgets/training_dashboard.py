@@ -43,10 +43,9 @@ class TrainingDashboard(Simulation):
         X, y = DATA[values["data"]](300, seed=values["seed"])
         self.X, self.y = X[:200], y[:200]
         self.val = X[200:], y[200:]
-        torch_state = torch.get_rng_state()  # a simulation leaves the notebook's luck alone
-        torch.manual_seed(values["seed"])
-        self.model = mlp(2, values["width"], 2)
-        torch.set_rng_state(torch_state)
+        with torch.random.fork_rng(devices=[]):  # a simulation leaves the notebook's luck alone
+            torch.manual_seed(values["seed"])
+            self.model = mlp(2, values["width"], 2)
         self.loss_fn = nn.CrossEntropyLoss()
         self.optimizer = OPTIMIZERS[values["optimizer"]](self.model.parameters(), lr=values["lr"])
         self.loader = tensor_loader(
