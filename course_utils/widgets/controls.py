@@ -22,7 +22,8 @@ class Slider:
         """`value`, a number or its text, if it is within the limits; ValueError if not."""
         whole = all(isinstance(x, int) for x in (self.low, self.high, self.default, self.step))
         number = float(value)
-        number = round(number) if whole and math.isfinite(number) else number
+        if math.isfinite(number):
+            number = round(number) if whole else round(number, 6)  # sliders give 0.0999999
         if not (self.low <= number <= self.high):  # NaN fails here, too
             raise ValueError(f"must lie between {self.low:g} and {self.high:g}")
         return number
