@@ -120,8 +120,9 @@ class TrainingDashboard(Simulation):
             return
         self._shown = wanted
         self.loss_ax.set(xlim=(0, right), ylim=(low, high))
-        (x0, y0), (x1, y1) = self.X.min(0).values - 0.2, self.X.max(0).values + 0.2
-        self.ground.set_extent([x0.item(), x1.item(), y0.item(), y1.item()])
+        x0, y0 = (self.X.min(0).values - 0.2).tolist()
+        x1, y1 = (self.X.max(0).values + 0.2).tolist()
+        self.ground.set_extent([x0, x1, y0, y1])
         self.map_ax.set(xlim=(x0, x1), ylim=(y0, y1))
         self.grid = torch.cartesian_prod(
             torch.linspace(y0, y1, _GRID), torch.linspace(x0, x1, _GRID)
