@@ -39,11 +39,19 @@ def process_group():
         store, rank, world_size = next(dist.rendezvous("env://"))
         store = dist.PrefixStore(f"train {next(_joined)}", store)
         dist.init_process_group(store=store, rank=rank, world_size=world_size)
+        _meet()  # or who leaves at once, with an error, breaks the others' attempt to connect
     try:
         yield
+        if join:
+            _meet()
     finally:
         if join:
             dist.destroy_process_group()
+
+
+def _meet():
+    """Wait until every process is here; over gloo, so on CUDA too without the device."""
+    dist.all_reduce(torch.zeros(1))
 
 
 def size():
