@@ -9,6 +9,7 @@ from ..data import moons, tensor_loader
 from ..models import mlp
 from ..training import evaluate as reference_evaluate
 from .feedback import Mistake, as_bool, as_number, as_pair, call, check, close, compare
+from .whole_loops import trained_like
 
 
 def _weights(model):
@@ -216,6 +217,66 @@ def evaluate(attempt):
             "would train without dropout. Call model.train() at the end."
         )
     return "Loss and accuracy count every example once, and the model is back in training mode."
+
+
+@check
+def train_and_validate(attempt):
+    """`train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs)`."""
+    X, y = moons(200, noise=0.2, seed=4)
+    loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
+
+    def right(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+        losses = []
+        for _ in range(epochs):
+            model.train()
+            for xb, yb in train_loader:
+                optimizer.zero_grad()
+                loss_fn(model(xb), yb).backward()
+                optimizer.step()
+            losses.append(reference_evaluate(model, val_loader, loss_fn)[0])
+        return losses
+
+    scores = []
+
+    def run(function):
+        model = mlp(2, 16, 2, dropout=0.2).eval()  # the mode after somebody has looked at it
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+        shuffled = torch.Generator().manual_seed(0)
+        train_loader = tensor_loader(
+            X[:160], y[:160], batch_size=32, shuffle=True, generator=shuffled
+        )
+        val_loader = tensor_loader(X[160:], y[160:], batch_size=32)
+        result = function(model, train_loader, val_loader, loss_fn, optimizer, 4)
+        scores.append(reference_evaluate(model, val_loader, loss_fn)[1])
+        return result, model
+
+    losses, expected, how = trained_like(attempt, right, run, {})
+    if isinstance(losses, dict) or not hasattr(losses, "__len__"):
+        raise Mistake(
+            f"The weights are right. Return a list with the validation loss of each epoch; yours "
+            f"is a {type(losses).__name__}."
+        )
+    if any(isinstance(loss, tuple | list) for loss in losses):
+        raise Mistake(
+            "The weights are right, but your list holds pairs: evaluate() returns (mean loss, "
+            "accuracy). Keep the first of the two."
+        )
+    losses = [as_number(loss, "A validation loss", plain=False) for loss in losses]
+    if len(losses) != 4:
+        raise Mistake(
+            f"The weights are right. Of 4 epochs you return {len(losses)} validation losses; "
+            "append one after the batches of each epoch."
+        )
+    compare(
+        losses[-1],
+        expected[-1],
+        {
+            "That is the accuracy. evaluate() returns the mean loss first.": scores[0],
+        },
+        "The weights are right. The last validation loss",
+    )
+    compare(losses, expected, {}, "The weights are right. The validation losses")
+    return f"Watched by the doctor, and the weights are those of the right loop, {how}."
 
 
 @check

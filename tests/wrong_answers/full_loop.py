@@ -6,6 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from course_utils import evaluate as package_evaluate
+
 from . import gallery
 
 wrong, right = gallery("full_loop")
@@ -326,6 +328,108 @@ def loss_only(model, loader, loss_fn):
 # Exercise 4
 
 
+def loop(line_by_line):
+    """A whole loop around `line_by_line(model, xb, yb, loss_fn, optimizer)`."""
+
+    def train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+        val_losses = []
+        for _ in range(epochs):
+            model.train()
+            for xb, yb in train_loader:
+                line_by_line(model, xb, yb, loss_fn, optimizer)
+            val_losses.append(package_evaluate(model, val_loader, loss_fn)[0])
+        return val_losses
+
+    train_and_validate.__name__ = f"loop_with_{line_by_line.__name__}"
+    return train_and_validate
+
+
+right("train_and_validate")(loop(zero_grad_last))
+wrong("train_and_validate", "no-zero-grad")(loop(no_zero_grad))
+wrong("train_and_validate", "grads-cleared-before-step")(loop(zero_grad_before_step))
+wrong("train_and_validate", "backward-never-called")(loop(no_backward))
+wrong("train_and_validate", "softmax-before-cross-entropy")(loop(softmax_first))
+
+
+@right("train_and_validate")
+def written_differently(net, batches, held_out, criterion, opt, n_epochs):
+    curve, epoch = [], 0
+    while epoch < n_epochs:
+        net.train(True)
+        for batch in batches:
+            for p in net.parameters():
+                p.grad = None
+            criterion(net(batch[0]), batch[1]).backward()
+            opt.step()
+        net.eval()
+        with torch.no_grad():
+            total = sum(criterion(net(xb), yb).item() * len(xb) for xb, yb in held_out)
+        curve.append(total / 40)
+        epoch += 1
+    return np.array(curve)
+
+
+@wrong("train_and_validate", "steps instead of")
+def returns_in_the_loop(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            zero_grad_last(model, xb, yb, loss_fn, optimizer)
+        return [package_evaluate(model, val_loader, loss_fn)[0]]
+
+
+@wrong("train_and_validate", "from the first on")
+def mode_left_to_chance(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    val_losses = []
+    for _ in range(epochs):
+        for xb, yb in train_loader:
+            zero_grad_last(model, xb, yb, loss_fn, optimizer)
+        val_losses.append(package_evaluate(model, val_loader, loss_fn)[0])
+    return val_losses
+
+
+@wrong("train_and_validate", "training-in-eval-mode")
+def train_mode_once_only(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    model.train()
+    val_losses = []
+    for _ in range(epochs):
+        for xb, yb in train_loader:
+            zero_grad_last(model, xb, yb, loss_fn, optimizer)
+        model.eval()
+        val_losses.append(package_evaluate(model, val_loader, loss_fn)[0])
+    return val_losses
+
+
+@wrong("train_and_validate", "your list holds pairs")
+def keeps_the_pairs(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    val_losses = []
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            zero_grad_last(model, xb, yb, loss_fn, optimizer)
+        val_losses.append(package_evaluate(model, val_loader, loss_fn))
+    return val_losses
+
+
+@wrong("train_and_validate", "That is the accuracy")
+def keeps_the_accuracy(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    val_losses = []
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            zero_grad_last(model, xb, yb, loss_fn, optimizer)
+        val_losses.append(package_evaluate(model, val_loader, loss_fn)[1])
+    return val_losses
+
+
+@wrong("train_and_validate", "append one after the batches")
+def only_the_last(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    return loop(zero_grad_last)(model, train_loader, val_loader, loss_fn, optimizer, epochs)[-1:]
+
+
+# Exercise 5
+
+
 @right("gradients_are_fresh")
 def on_a_copy(model, xb, yb, loss_fn):
     other = copy.deepcopy(model)
@@ -409,7 +513,7 @@ def differences_returned(model, xb, yb, loss_fn):
     return [p.grad - g for p, g in zip(parameters, expected, strict=True)]
 
 
-# Exercise 5
+# Exercise 6
 
 
 @right("early_stopping")
