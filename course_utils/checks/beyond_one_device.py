@@ -313,7 +313,7 @@ def wrong_lines(attempt):
         raise Mistake(f"Line {line} is right. {reason}")
     clues = {
         7: "Which rows does each of the two processes see? One line makes them see the same.",
-        15: "Which line does one process call that the other never joins? It will wait for ever.",
+        15: "Which line does one process call that the other never joins? Its partner never comes.",
         18: "Which line should happen once, but happens on both processes at the same moment?",
     }
     missing = [clue for line, clue in clues.items() if line not in named]

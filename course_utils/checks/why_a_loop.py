@@ -150,6 +150,11 @@ def order_of_the_lines(attempt):
         raise Mistake("B comes before E: it compares logits that the model has not computed yet.")
     if backward < loss:
         raise Mistake("D comes before B: there is no loss yet from which to walk back.")
+    if step == 0 and clear < backward:
+        raise Mistake(
+            "A comes first, before D. This trains, but one round late: each step uses the gradients "
+            "of the batch before, and those of the last batch are never used."
+        )
     if step < backward:
         raise Mistake("A comes before D: the optimizer would step without this batch's gradients.")
     if backward < clear < step:

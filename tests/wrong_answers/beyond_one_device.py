@@ -336,7 +336,7 @@ wrong("wrong_lines", "Line 17 is right")({7, 15, 17})
 wrong("wrong_lines", "Line 9 is right")({7, 9, 18})
 wrong("wrong_lines", "2 of the three found. Which rows")({15, 18})
 wrong("wrong_lines", "happen once")({7, 15})
-wrong("wrong_lines", "will wait for ever")({7, 18})
+wrong("wrong_lines", "Its partner never comes")({7, 18})
 wrong("wrong_lines", "single number")(7)
 wrong("wrong_lines", "from 1 to 19")({7, 15, 20})
 

@@ -277,6 +277,7 @@ for order in ("CEBDA", "EBCDA", "ebdac", "E, C, B, D, A", ["E", "B", "D", "A", "
 
 wrong("order_of_the_lines", "C stands between D and A")("EBDCA")
 wrong("order_of_the_lines", "A comes before D")("CEBAD")
+wrong("order_of_the_lines", "one round late")("ACEBD")
 wrong("order_of_the_lines", "B comes before E")("CBEDA")
 wrong("order_of_the_lines", "D comes before B")("CEDBA")
 wrong("order_of_the_lines", "yours are CEBD.")("CEBD")
