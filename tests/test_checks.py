@@ -13,6 +13,7 @@ from tests.wrong_answers import (  # noqa: F401
     backward,
     beyond_one_device,
     dataloader,
+    debugging_clinic,
     forward,
     full_loop,
     ipo_case_study,

@@ -1,0 +1,425 @@
+"""Answers to the exercises of lesson 09: loops with some of their bugs left in, or new ones."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from . import gallery
+
+wrong, right = gallery("debugging_clinic")
+
+# Exercise 1
+
+
+@right("epoch")
+def zero_grad_last(model, optimizer, loader):
+    model.train()
+    losses, rows = [], []
+    for xb, yb in loader:
+        loss = F.cross_entropy(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        rows.append(len(xb))
+    return sum(a * b for a, b in zip(losses, rows, strict=True)) / sum(rows)
+
+
+@right("epoch")
+def cleared_by_hand(model, optimizer, loader):
+    model.train()
+    total = n = 0
+    for xb, yb in loader:
+        for p in model.parameters():
+            p.grad = None
+        loss = nn.CrossEntropyLoss(reduction="sum")(model(xb), yb)
+        (loss / len(xb)).backward()
+        optimizer.step()
+        total, n = total + loss.item(), n + len(xb)
+    return total / n
+
+
+def mean(total, loss, loader):
+    return total / len(loader.dataset)
+
+
+def epoch(softmax=False, clear="first", train=True, result=mean):
+    """The right epoch, to be spoilt in one place."""
+
+    def attempt(model, optimizer, loader):
+        if train:
+            model.train()
+        total = 0.0
+        for xb, yb in loader:
+            if clear == "first":
+                optimizer.zero_grad()
+            logits = model(xb)
+            loss = F.cross_entropy(logits.softmax(dim=1) if softmax else logits, yb)
+            loss.backward()
+            if clear == "before step":
+                optimizer.zero_grad()
+            optimizer.step()
+            total += loss.item() * len(xb)
+        return result(total, loss.item(), loader)
+
+    return attempt
+
+
+wrong("epoch", "softmax-before-cross-entropy")(epoch(softmax=True))
+wrong("epoch", "grads-cleared-before-step")(epoch(clear="before step"))
+wrong("epoch", "no-zero-grad")(epoch(clear="never"))
+wrong("epoch", "training-in-eval-mode")(epoch(train=False))
+wrong("epoch", "returned None")(epoch(result=lambda total, loss, loader: None))
+wrong("epoch", "by the number of batches")(
+    epoch(result=lambda total, loss, loader: total / len(loader))
+)
+wrong("epoch", "size of another data set")(epoch(result=lambda total, loss, loader: total / 800))
+wrong("epoch", "still has to be divided")(epoch(result=lambda total, loss, loader: total))
+wrong("epoch", "last batch alone")(epoch(result=lambda total, loss, loader: loss))
+
+
+@wrong("epoch", "3 steps instead of 15")
+def returned_inside_the_loop(model, optimizer, loader):
+    model.train()
+    for xb, yb in loader:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+
+@wrong("epoch", "mean of the batch means")
+def batch_means(model, optimizer, loader):
+    model.train()
+    losses = []
+    for xb, yb in loader:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses) / len(losses)
+
+
+@wrong("epoch", "take its value with .item()".capitalize())
+def tensor_returned(model, optimizer, loader):
+    return torch.tensor(zero_grad_last(model, optimizer, loader))
+
+
+@wrong("epoch", "weights at the end")
+def other_loss(model, optimizer, loader):
+    model.train()
+    for xb, yb in loader:
+        optimizer.zero_grad()
+        loss = F.multi_margin_loss(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+# Exercise 2
+
+
+def tuner(
+    head="first", clip="after", schedule="epoch", only_head=False, result=lambda m: m, length=None
+):
+    """The right fine-tuning, to be spoilt in one place."""
+
+    def attempt(model, loader, epochs):
+        if head == "first":
+            model[-1] = nn.Linear(16, 3)
+        trained = model[-1] if only_head else model
+        optimizer = torch.optim.SGD(trained.parameters(), lr=0.1, momentum=0.9)
+        scheduler = CosineAnnealingLR(optimizer, T_max=length or epochs)
+        if head == "late":
+            model[-1] = nn.Linear(16, 3)
+        model.train()
+        for _ in range(epochs):
+            for xb, yb in loader:
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(xb), yb)
+                if clip == "before":
+                    clip_grad_norm_(model.parameters(), 1.0)
+                loss.backward()
+                if clip == "after":
+                    clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                if schedule == "batch":
+                    scheduler.step()
+            if schedule == "epoch":
+                scheduler.step()
+        return result(model)
+
+    return attempt
+
+
+wrong("finetune", "clip-misplaced")(tuner("late", "before", "batch"))
+wrong("finetune", "optimizer-holds-other-params")(tuner(head="late"))
+wrong("finetune", "2 of 6 parameters of SGD are in no model")(tuner(head="late", schedule="batch"))
+wrong("finetune", "scheduler-per-batch")(tuner(schedule="batch"))
+wrong("finetune", "not clipped at all")(tuner(clip="never"))
+wrong("finetune", "stays at 0.1")(tuner(schedule="never"))
+wrong("finetune", "one step an epoch")(tuner(schedule="batch", length=55))
+wrong("finetune", "params-not-optimized")(tuner(only_head=True))
+wrong("finetune", "Return the model")(tuner(result=lambda m: m.state_dict()))
+wrong("finetune", "out of bounds")(tuner(head="never"))
+
+
+@right("finetune")
+def two_groups(model, loader, epochs):
+    model[-1] = nn.Linear(16, 3)
+    groups = [{"params": model[:-1].parameters()}, {"params": model[-1].parameters()}]
+    opt = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    schedule = CosineAnnealingLR(opt, epochs)
+    for _ in range(epochs):
+        for xb, yb in loader:
+            F.cross_entropy(model(xb), yb).backward()
+            clip_grad_norm_(list(model.parameters()), max_norm=1)
+            opt.step()
+            opt.zero_grad()
+        schedule.step()
+    return model
+
+
+@right("finetune")
+def head_replaced_by_name(model, loader, epochs):
+    model.add_module("4", nn.Linear(16, 3))
+    return tuner(head="kept")(model, loader, epochs)
+
+
+# Exercise 3
+
+
+def fitter(
+    evaluate=True, back=True, graph=False, metric=lambda hits, n, means: hits / n, dim=1, last=False
+):
+    """The right fit, to be spoilt in one place."""
+
+    def attempt(model, optimizer, train_loader, val_loader, epochs):
+        accuracies = []
+        model.train()
+        for _ in range(epochs):
+            if back:
+                model.train()
+            for xb, yb in train_loader:
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(xb), yb)
+                loss.backward()
+                optimizer.step()
+            if evaluate:
+                model.eval()
+            hits, means = 0, []
+            with torch.set_grad_enabled(graph):
+                for xb, yb in val_loader:
+                    right_rows = model(xb).argmax(dim=1) == yb
+                    hits += right_rows.sum().item()
+                    means.append(right_rows.sum().item() / len(xb))
+            accuracies.append(metric(hits, len(val_loader.dataset), means))
+        return accuracies[-1] if last else accuracies
+
+    return attempt
+
+
+wrong("fit", "eval-builds-graph")(fitter(graph=True))
+wrong("fit", "eval-in-train-mode")(fitter(evaluate=False))
+wrong("fit", "training-in-eval-mode")(fitter(back=False))
+wrong("fit", "averaged the accuracies")(fitter(metric=lambda hits, n, means: sum(means) / 3))
+wrong("fit", "percentage")(fitter(metric=lambda hits, n, means: 100 * hits / n))
+wrong("fit", "number of correct rows; divide")(fitter(metric=lambda hits, n, means: hits))
+wrong("fit", "number of batches")(fitter(metric=lambda hits, n, means: hits / len(means)))
+wrong("fit", "another data set")(fitter(metric=lambda hits, n, means: hits / 200))
+wrong("fit", "share of wrong answers")(fitter(metric=lambda hits, n, means: 1 - hits / n))
+wrong("fit", "Return a list")(fitter(last=True))
+
+
+@wrong("fit", "metric-not-normalised")
+def added_means(model, optimizer, train_loader, val_loader, epochs):
+    accuracies = []
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(xb), yb).backward()
+            optimizer.step()
+        model.eval()
+        accuracy = 0.0
+        with torch.no_grad():
+            for xb, yb in val_loader:
+                accuracy += (model(xb).argmax(dim=1) == yb).float().mean().item()
+        accuracies.append(accuracy / len(val_loader))
+    return accuracies
+
+
+@wrong("fit", "argmax-wrong-dim")
+def argmax_over_the_batch(model, optimizer, train_loader, val_loader, epochs):
+    accuracies = []
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(xb), yb).backward()
+            optimizer.step()
+        model.eval()
+        hits = 0
+        with torch.no_grad():
+            for xb, yb in val_loader:
+                best = model(xb).argmax(dim=0)
+                hits += (best == yb[:2]).sum().item()
+        accuracies.append(hits / len(val_loader.dataset))
+    return accuracies
+
+
+@wrong("fit", "There are 1 accuracies in your list")
+def only_one_epoch(model, optimizer, train_loader, val_loader, epochs):
+    return fitter()(model, optimizer, train_loader, val_loader, epochs)[-1:]
+
+
+@right("fit")
+def with_inference_mode(model, optimizer, train_loader, val_loader, epochs):
+    def accuracy():
+        model.eval()
+        with torch.inference_mode():
+            logits = torch.cat([model(xb) for xb, _ in val_loader])
+            y = torch.cat([yb for _, yb in val_loader])
+        return (logits.argmax(1) == y).float().mean()
+
+    accuracies = []
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            loss = F.cross_entropy(model(xb), yb)
+            model.zero_grad()
+            loss.backward()
+            optimizer.step()
+        accuracies.append(accuracy().item())
+    return tuple(accuracies)
+
+
+@right("fit")
+def as_one_tensor(model, optimizer, train_loader, val_loader, epochs):
+    return torch.tensor(fitter()(model, optimizer, train_loader, val_loader, epochs))
+
+
+# Exercise 4
+
+
+def regression(squeeze=True, number=True, keep=copy.deepcopy, better=float.__lt__, restore=True):
+    """The right regression, to be spoilt in one place."""
+
+    def attempt(model, optimizer, train_loader, val_loader, epochs):
+        losses, best, best_weights = [], None, None
+        for _ in range(epochs):
+            model.train()
+            for xb, yb in train_loader:
+                optimizer.zero_grad()
+                pred = model(xb)
+                loss = (((pred.squeeze(1) if squeeze else pred) - yb) ** 2).mean()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item() if number else loss)
+            model.eval()
+            with torch.no_grad():
+                errors = [(model(xb).squeeze(1) - yb) ** 2 for xb, yb in val_loader]
+            val_loss = torch.cat(errors).mean().item()
+            if best is None or better(val_loss, best):
+                best, best_weights = val_loss, keep(model.state_dict())
+        if restore:
+            model.load_state_dict(best_weights)
+        return losses
+
+    return attempt
+
+
+wrong("regression", "broadcast-loss")(regression(squeeze=False))
+wrong("regression", "graph-kept")(regression(number=False))
+wrong("regression", "best-state-alias")(regression(keep=lambda state: state))
+wrong("regression", "share memory")(regression(keep=dict))
+wrong("regression", "weights of the last epoch")(regression(restore=False))
+wrong("regression", "highest validation loss")(regression(better=float.__gt__))
+
+
+@wrong("regression", "There are 12 losses in your list")
+def a_loss_for_each_epoch(*args):
+    losses = regression()(*args)
+    return [sum(losses[i : i + 4]) / 4 for i in range(0, 48, 4)]
+
+
+@wrong("regression", "The list of losses should be")
+def squared_twice(*args):
+    return [loss**2 for loss in regression()(*args)]
+
+
+@wrong("regression", "plain Python number")
+def detached_tensors(*args):
+    return [torch.tensor(loss) for loss in regression()(*args)]
+
+
+@right("regression")
+def labels_as_a_column(model, optimizer, train_loader, val_loader, epochs):
+    losses, lowest = [], float("inf")
+    for _ in range(epochs):
+        for xb, yb in train_loader:
+            loss = F.mse_loss(model(xb), yb.unsqueeze(1))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        with torch.no_grad():
+            errors = [F.mse_loss(model(xb)[:, 0], yb, reduction="sum") for xb, yb in val_loader]
+        if sum(errors) < lowest:
+            lowest = sum(errors)
+            kept = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(kept)
+    return losses
+
+
+@right("regression")
+def kept_as_a_model(model, optimizer, train_loader, val_loader, epochs):
+    best = None
+    losses = []
+    for _ in range(epochs):
+        for xb, yb in train_loader:
+            optimizer.zero_grad()
+            loss = (model(xb).view(-1) - yb).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        with torch.no_grad():
+            val = sum((model(xb).view(-1) - yb).pow(2).sum() for xb, yb in val_loader).item()
+        if best is None or val < best[0]:
+            best = val, copy.deepcopy(model)
+    model.load_state_dict(best[1].state_dict())
+    return losses
+
+
+# Exercise 5
+
+DIAGNOSES = {
+    1: "scheduler-per-batch",
+    2: "healthy",
+    3: "no-zero-grad",
+    4: "sigmoid-before-bce-with-logits",
+    5: "optimizer-holds-other-params",
+    6: "healthy",
+    7: "sorted-batches",
+    8: "eval-in-train-mode",
+    9: "broadcast-loss",
+    10: "layers-cut-off",
+}
+right("exam")(DIAGNOSES)
+right("exam")([name.replace("-", "_").upper() for name in DIAGNOSES.values()])
+wrong("exam", "9 of 10.\nLoop 1: the rate is too low indeed")({**DIAGNOSES, 1: "lr-too-low"})
+wrong("exam", "Loop 2: not accumulation-not-averaged; work out what is in .grad")(
+    {**DIAGNOSES, 2: "accumulation-not-averaged"}
+)
+wrong("exam", "Loop 8: not healthy; its accuracy jumps")({**DIAGNOSES, 8: "healthy"})
+wrong("exam", "2 of 10.")(dict.fromkeys(DIAGNOSES, "healthy"))
+wrong("exam", "1 of 10. Not answered yet: 2, 3,")({1: "scheduler-per-batch", 2: ...})
+wrong("exam", "Did you mean 'no-zero-grad'")({**DIAGNOSES, 3: "no-zero-grads"})
+wrong("exam", "no loop 11")({**DIAGNOSES, 11: "healthy"})
+wrong("exam", "Pass a dict")("healthy")
