@@ -1,10 +1,14 @@
 """The simulations without a front end: their logic, their settings, their first picture."""
 
+import gc
 import math
+import threading
 
+import matplotlib.pyplot as plt
 import pytest
 
 from course_utils import widgets
+from course_utils.widgets.base import Simulation
 from course_utils.widgets.controls import Choice, LogSlider, Slider, Switch
 
 each = pytest.mark.parametrize("name", widgets.__all__)
@@ -139,16 +143,42 @@ def test_the_race_agrees_with_lesson_04():
     assert "SGD has run away" in race.frame()[1]
 
 
-def test_displaying_again_in_the_same_cell_leaves_nothing_behind():
+class Plain(Simulation):
+    """The least that is a simulation, with each kind of control."""
+
+    name = "plain"
+    size = (2, 1)
+    controls = {  # noqa: RUF012
+        "slider": Slider("slider", 0, 9, 0),
+        "log": LogSlider("log", 0.1, 10, 1),
+        "choice": Choice("choice", ("one", "two"), "one"),
+        "switch": Switch("switch"),
+    }
+
+    def step(self):
+        pass
+
+    def draw(self, figure):
+        ax = figure.subplots()
+        ax.axis("off")
+        return ax.plot([0, 1])
+
+    def paint(self):
+        return "Nothing to see."
+
+
+def test_a_hundred_runs_of_the_same_cell_leave_nothing_behind():
     from ipywidgets.widgets import widget
 
     # The registry of ipywidgets 8, or that of 7
     living = widget._instances if hasattr(widget, "_instances") else widget.Widget.widgets
-    for round_ in range(12):
-        make("training_dashboard")._repr_mimebundle_()
-        if round_ == 1:
-            expected = len(living)
-    assert len(living) == expected
+    left = []
+    for _ in range(100):
+        Plain(present=True)._repr_mimebundle_()
+        left.append((len(living), threading.active_count(), len(plt.get_fignums())))
+    assert left[99] == left[1]
+    gc.collect()
+    assert sum(type(thing) is Plain for thing in gc.get_objects()) == 1
 
 
 def test_a_simulation_leaves_the_notebooks_random_numbers_alone():
@@ -385,3 +415,74 @@ def test_the_run_gone_wrong_falls_breaks_and_the_weights_tell_where():
 def test_a_run_that_went_to_nan_can_be_drawn():
     run = make("run_gone_wrong", seed=12, at=149)
     assert "loss nan" in run.frame()[1] and run.error is None
+
+
+def diagnosed(run):
+    """The bug, from nothing but the numbers that the clinic shows."""
+    layer_1 = run.gradients[:, 0]
+    last = run.losses[-20:].mean()
+    if not run.gradients.any():
+        return "grads-cleared-before-step"
+    if not run.changes.any():
+        return "optimizer-holds-other-params"
+    if not layer_1.any():
+        return "layers-cut-off" if last < 0.5 else "dead-relu"
+    if run.changes[0, 0] > 1:
+        return "lr-too-high"
+    if run.changes.max() < 1e-3:
+        return "lr-too-low"
+    if layer_1.max() > 5:
+        return "no-zero-grad"
+    if last > 0.6:
+        return "labels-misaligned"
+    if run.losses.min() > 0.313:
+        return "softmax-before-cross-entropy"
+    if (run.losses[1:20] - run.losses[:19]).max() > 0.7:
+        return "sorted-batches"
+    return "healthy" if run.accuracies[-1] > 0.9 else "val-scaled-differently"
+
+
+def test_every_patient_of_the_clinic_can_be_diagnosed_from_what_is_shown():
+    from course_utils.widgets.bug_clinic import BUGS, healthy_run
+
+    clinic, seen = make("bug_clinic"), set()
+    for patient in range(int(clinic.controls["patient"].high) + 1):
+        clinic.set(patient=patient)
+        assert diagnosed(clinic.run) == clinic.bug, patient
+        seen.add(clinic.bug)
+    assert seen == set(BUGS) and diagnosed(healthy_run()) == "healthy"
+
+
+def test_the_loop_doctor_gives_the_clinics_bugs_the_same_names():
+    from course_utils import LoopDoctor
+    from course_utils.widgets.bug_clinic import BUGS, train
+
+    for seed, bug in enumerate(BUGS):
+        with LoopDoctor(verbose=False) as doctor:
+            train(bug, seed)
+        expected = [] if bug == "healthy" else [bug]
+        assert [finding.bug for finding in doctor.findings] == expected
+
+
+def test_the_clinic_counts_first_diagnoses_and_keeps_its_secret():
+    clinic = make("bug_clinic")
+    diagnoses = {text.partition(":")[0]: text for text in clinic.controls["diagnosis"].options[1:]}
+    clinic.press("Check")
+    assert "Choose a diagnosis first. First diagnoses right: 0 of 0." in clinic.frame()[1]
+    for patient in range(4):
+        shown = clinic.frame()[1].replace("a healthy run in brackets", "") + clinic.settings
+        assert not any(name in shown for name in diagnoses)
+        wrong = "no-zero-grad" if clinic.bug != "no-zero-grad" else "healthy"
+        if patient < 3:
+            clinic.set(diagnosis=diagnoses[wrong])
+            assert "press Check" in clinic.frame()[1]
+            clinic.press("Check")
+            assert f"Not {wrong}." in clinic.frame()[1]
+        clinic.set(diagnosis=diagnoses[clinic.bug])
+        clinic.press("Check")
+        verdict = clinic.frame()[1]
+        assert f"Right: {clinic.bug}." in verdict and "In a healthy run:" in verdict
+        assert f"right: {patient // 3} of {patient + 1}." in verdict
+        clinic.press("Next patient")
+    clinic.restart()
+    assert "0 of 0" in clinic.frame()[1]

@@ -1,6 +1,7 @@
 """The simulations: each one line in a notebook, as in `widgets.training_dashboard()`."""
 
 from .batch_size_explorer import BatchSizeExplorer as batch_size_explorer
+from .bug_clinic import BugClinic as bug_clinic
 from .gradient_explorer import GradientExplorer as gradient_explorer
 from .loss_explorer import LossExplorer as loss_explorer
 from .optimizer_race import OptimizerRace as optimizer_race
@@ -16,6 +17,7 @@ from .zero_grad_comparison import ZeroGradComparison as zero_grad_comparison
 
 __all__ = [
     "batch_size_explorer",
+    "bug_clinic",
     "gradient_explorer",
     "loss_explorer",
     "optimizer_race",

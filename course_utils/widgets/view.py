@@ -9,6 +9,12 @@ from IPython import get_ipython
 from .controls import Choice, LogSlider, Switch
 
 _BEAT = 40  # milliseconds between two ticks of the browser's clock
+_PRESENT_SCALE = 1.5
+# The variables from which JupyterLab, Colab and the others take the sizes of all their widgets
+_PRESENT_STYLE = """<style>.course-present {
+    --jp-widgets-font-size: 22px; --jp-ui-font-size1: 22px; --jp-widgets-inline-height: 44px;
+}
+.course-present [class*=Collapse-header] { font-size: 22px; }</style>"""
 
 
 def this_cell():
@@ -30,7 +36,7 @@ class View:
     def __init__(self, simulation):
         self.simulation = simulation
         self._filling = False
-        width = f"{simulation.size[0] * 100 * (1.5 if simulation.present else 1):.0f}px"
+        width = self._pixels(simulation.size[0] * 100)
         self._frame = _Frame(format="png", layout={"max_width": "100%", "width": width})
         self._status = ipywidgets.HTML()
         self._alert = ipywidgets.HTML()
@@ -54,6 +60,9 @@ class View:
         self._root = ipywidgets.VBox(
             [ipywidgets.HBox(self._make_buttons()), self._frame, self._status, self._alert, rows]
         )
+        if simulation.present:
+            self._root.add_class("course-present")
+            self._root.children += (ipywidgets.HTML(_PRESENT_STYLE),)
         self.update()
 
     @property
@@ -61,6 +70,9 @@ class View:
         return {"version_major": 2, "version_minor": 0, "model_id": self._root.model_id}
 
     # Building
+
+    def _pixels(self, n):
+        return f"{n * (_PRESENT_SCALE if self.simulation.present else 1):.0f}px"
 
     def _make_buttons(self):
         simulation, made = self.simulation, []
@@ -81,19 +93,21 @@ class View:
 
     def _field(self, name, control):
         """(what to show, the widget that holds the value)"""
-        style = {"description_width": "230px"}
+        style = {"description_width": self._pixels(230)}
         label = {"description": control.label, "style": style}
         if isinstance(control, Choice):
-            widget = ipywidgets.Dropdown(
-                options=control.options, layout={"width": "420px"}, **label
-            )
+            wide = {"width": "fit-content", "min_width": self._pixels(420), "max_width": "100%"}
+            widget = ipywidgets.Dropdown(options=control.options, layout=wide, **label)
         elif isinstance(control, Switch):
-            widget = ipywidgets.Checkbox(layout={"width": "600px"}, **label)
+            widget = ipywidgets.Checkbox(layout={"width": self._pixels(600)}, **label)
         else:
             # The slider is quick, but has no name for a screen reader; the number beside it has.
             limits = {"min": control.low, "max": control.high, "value": control.default}
             number = ipywidgets.BoundedFloatText(
-                step=getattr(control, "step", None), layout={"width": "320px"}, **label, **limits
+                step=getattr(control, "step", None),
+                layout={"width": self._pixels(320)},
+                **label,
+                **limits,
             )
             if isinstance(control, LogSlider):
                 low, high = control.exponents
@@ -124,7 +138,8 @@ class View:
             self.play(False)
 
     def _on_step(self):
-        self.play(False)
+        if self.simulation.running:
+            self.play(False)
         self.simulation.advance()
 
     def _on_control(self, name, value):
