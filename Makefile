@@ -1,4 +1,5 @@
 # make lab   open the lessons in JupyterLab        make test   run everything that CI runs
+# make site  write the lessons as web pages        make slides write them as slides
 # make setup build the environment alone           make stamp  put the shared setup cell into every lesson
 #
 # Each command works on a machine that has Python 3.11 or newer and nothing else.
@@ -6,7 +7,7 @@
 PYTHON ?= python3
 LAB_ARGS ?=
 PY := .venv/bin/python
-.PHONY: lab test setup browser stamp
+.PHONY: lab test site slides setup browser stamp
 
 lab: setup
 	@$(PY) -m tools.lab $(LAB_ARGS)
@@ -15,6 +16,12 @@ test: setup browser
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m pytest -n 2 --dist worksteal
+
+site: setup
+	@$(PY) -m tools.site
+
+slides: setup
+	@$(PY) -m tools.slides
 
 stamp: setup
 	@$(PY) -m tools.stamp

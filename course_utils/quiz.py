@@ -25,7 +25,7 @@ def quiz(lesson):
 
 
 class Quiz:
-    """Questions that mark themselves. Without a live front end they show as plain text."""
+    """Questions that mark themselves. Without a live front end they show as a list."""
 
     def __init__(self, questions):
         self.questions = questions
@@ -74,7 +74,27 @@ class Quiz:
         if self._box is None:
             self._box = self._widget()
         view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-        return {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(self)}
+        return {
+            "application/vnd.jupyter.widget-view+json": view,
+            "text/html": self._page(),
+            "text/plain": repr(self),
+        }
+
+    def _page(self):
+        """The questions for readers without a live notebook, the explanations folded away."""
+        questions = ""
+        for question in self.questions:
+            texts = "".join(f"<li>{_html(answer['text'])}</li>" for answer in question["answers"])
+            verdicts = "".join(
+                f"<li>{'<b>Right.</b>' if answer.get('right') else 'Not this one.'} "
+                f"{_html(answer['why'])}</li>"
+                for answer in question["answers"]
+            )
+            questions += (
+                f"<li><p>{_html(question['text'])}</p><ol type='A'>{texts}</ol>"
+                f"<details><summary>Answers</summary><ol type='A'>{verdicts}</ol></details></li>"
+            )
+        return f"<ol class='quiz'>{questions}</ol>"
 
     def __repr__(self):
         lines = []

@@ -1,4 +1,4 @@
-"""JupyterLab in a real headless Chromium, for tests that look at lessons as a learner does."""
+"""A real headless Chromium, and JupyterLab in it, for tests that look at lessons as a learner does."""
 
 import os
 import re
@@ -13,9 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import pytest
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("CI"),
+    reason="no chromium found; install it to run the browser tests",
+)
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -77,12 +82,19 @@ def _address(server, log, seconds=60):
 
 
 @contextmanager
+def chromium():
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield started
+        started.close()
+
+
+@contextmanager
 def opened(notebook, folder, width=1280, height=900):
     """(the page, errors of its console) with the notebook open and every cell executed."""
     nbformat.write(notebook, Path(folder) / "lesson.ipynb")
-    with lab(folder) as address, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        page = chromium.new_page(viewport={"width": width, "height": height})
+    with lab(folder) as address, chromium() as started:
+        page = started.new_page(viewport={"width": width, "height": height})
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{address}/doc/tree/lesson.ipynb?reset&token=test")
@@ -98,4 +110,3 @@ def opened(notebook, folder, width=1280, height=900):
         page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         page.wait_for_function(_ALL_EXECUTED, timeout=240_000)
         yield page, errors
-        chromium.close()

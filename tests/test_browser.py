@@ -1,18 +1,13 @@
 """Simulations as a learner meets them: JupyterLab in a real headless Chromium."""
 
-import os
 import re
 
 import nbformat
-import pytest
 from playwright.sync_api import expect
 
 from tests import browser
 
-pytestmark = pytest.mark.skipif(
-    browser.CHROMIUM is None and not os.environ.get("CI"),
-    reason="no chromium found; install it to run the browser tests",
-)
+pytestmark = browser.needs_chromium
 _STATUS = "[role=status], [aria-live=off]"
 
 

@@ -20,7 +20,10 @@ REQUIREMENTS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
 def test_environment_yml_has_the_packages_and_bounds_of_pyproject():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     names = {"pytorch": "torch", "playwright-python": "playwright"}
-    conda = {re.sub(r"^[\w-]+", lambda m: names.get(m[0], m[0]), line) for line in conda} - {"pip"}
+    (from_pypi,) = [line["pip"] for line in conda if isinstance(line, dict)]
+    conda = [line for line in conda if isinstance(line, str) and line != "pip"]
+    conda = {re.sub(r"^[\w-]+", lambda m: names.get(m[0], m[0]), line) for line in conda}
+    conda.update(from_pypi)
     assert conda == {*REQUIREMENTS, f"python{PROJECT['requires-python']}"}
 
 

@@ -35,7 +35,11 @@ def test_choosing_an_answer_shows_the_verdict_beside_it():
 
 def test_without_a_front_end_the_questions_are_readable_text():
     assert repr(Quiz(QUESTIONS)) == "1. Is `a < b`?\n   A) no\n   B) yes"
-    assert Quiz(QUESTIONS)._repr_mimebundle_()["text/plain"] == repr(Quiz(QUESTIONS))
+    bundle = Quiz(QUESTIONS)._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(Quiz(QUESTIONS))
+    asked, folded_away = bundle["text/html"].split("<details>")
+    assert "<code>a &lt; b</code>" in asked and "<li>yes</li>" in asked and "Right" not in asked
+    assert "<b>Right.</b> It is." in folded_away and "Not this one. Look again." in folded_away
 
 
 def test_an_unknown_lesson_names_those_that_have_a_quiz():

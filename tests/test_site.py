@@ -1,0 +1,195 @@
+"""The web pages that `make site` makes: complete, quiet, and open to everybody."""
+
+import re
+from itertools import pairwise
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+
+from tests import browser, lessons, pages
+from tools import executed, rendering, site
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A site of the lessons as they are stored, and of the sample, which has outputs."""
+    notebooks = {lesson: lessons.read(lesson) for lesson in lessons.LESSONS}
+    notebooks |= {"98_sample": pages.sample(), "99_other": pages.other()}
+    folder = tmp_path_factory.mktemp("site")
+    site.build(notebooks, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def soups(folder):
+    return {
+        path.name: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        for path in sorted(folder.glob("*.html"))
+    }
+
+
+# What a page holds
+
+
+def test_code_formulas_tables_and_folded_answers_are_in_the_page(soups):
+    text = soups["98_sample.html"].select_one("main")
+    assert [code.get_text() for code in text.select(".highlight")][1] == pages.CODE
+    assert {formula["display"] for formula in text.select("math")} == {"inline", "block"}
+    assert [head.get_text() for head in text.select("th[scope=col]")][:2] == [
+        "line",
+        "what it does",
+    ]
+    folded = {details.summary.get_text(): details.get_text() for details in text.select("details")}
+    assert "return 2 * x" in folded["Solution"] and "Right." in folded["Answers"]
+    assert "course_utils 1" in folded["Setup"]
+    assert "def train_step(" in text.get_text() and "Not attempted yet" in text.get_text()
+
+
+def test_a_simulation_shows_its_first_picture_and_says_that_it_runs_in_jupyter(soups):
+    figure = soups["98_sample.html"].select_one("main figure")
+    assert figure.img["alt"].startswith("Prediction 7, target 5")
+    assert "Jupyter" in figure.figcaption.get_text()
+
+
+def test_no_formula_is_left_as_tex(folder):
+    formulas = 0
+    for path in folder.glob("*.html"):
+        html = path.read_text(encoding="utf-8")
+        text = re.sub(r"<(pre|code|script)\b.*?</\1>", "", html, flags=re.DOTALL)
+        assert not re.search(r"\$[^$\n]+\$|\\frac", text), path.name
+        formulas += text.count("<math ")
+    assert formulas > 50
+
+
+def test_a_function_in_a_formula_stands_apart_and_a_sign_is_no_subtraction():
+    formula = rendering.mathml(r"L = -y \log p", "inline")
+    assert '<mo form="prefix">&#x02212;</mo>' in formula
+    assert re.search(r"<mi>y</mi><mspace[^>]*><mi>log</mi><mspace[^>]*><mi>p</mi>", formula)
+
+
+def test_links_and_pictures_lead_somewhere(soups, folder):
+    for name, soup in soups.items():
+        for tag in soup.select("[href], [src]"):
+            target = tag.get("href") or tag.get("src")
+            if target == "data:,":  # the icon: none
+                continue
+            file, _, place = target.partition("#")
+            assert (folder / file).is_file() if file else place, f"{target} in {name}"
+            if place:
+                assert soups[file or name].find(id=place), f"{target} in {name}"
+    assert soups["98_sample.html"].select_one('main a[href="99_other.html#second-section"]')
+
+
+def test_pages_lead_to_the_lesson_before_and_the_next_and_the_front_page_to_all(soups):
+    names = [name for name in soups if name != "index.html"]
+    for before, after in pairwise(names):
+        assert soups[before].select_one("a[rel=next]")["href"] == after
+        assert soups[after].select_one("a[rel=prev]")["href"] == before
+    front = soups["index.html"]
+    assert [link["href"] for link in front.select(".lessons a")] == names
+    assert len(front.select(".loop a")) == 7
+    assert "5 minutes" in front.select(".lessons li")[-1].get_text()
+
+
+def test_headings_nest_and_pictures_and_columns_are_named(soups):
+    for name, soup in soups.items():
+        levels = [int(heading.name[1]) for heading in soup.select("h1, h2, h3, h4, h5, h6")]
+        assert levels.count(1) == 1 and levels[0] == 1, name
+        assert all(b <= a + 1 for a, b in pairwise(levels)), name
+        assert all(len(image.get("alt", "")) > 20 for image in soup.select("img")), name
+        assert all(table.select("th[scope=col]") for table in soup.select("table")), name
+    assert len(soups["98_sample.html"].select("img")) == 2
+
+
+# How a page behaves
+
+
+@browser.needs_chromium
+def test_pages_ask_nothing_of_the_network_and_never_scroll_sideways(folder):
+    with browser.chromium() as chromium:
+        page = chromium.new_page()
+        asked, errors = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        for name in ("index", "98_sample", "01_forward", "03_backward"):
+            page.goto((folder / f"{name}.html").as_uri())
+            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            for width in (390, 1280, 1920):
+                page.set_viewport_size({"width": width, "height": 900})
+                too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                assert too_wide <= 0, f"{name} at {width}"
+    assert len(asked) > 8 and all(url.startswith(("file:", "data:")) for url in asked)
+    assert not errors
+
+
+def serious(page, address, **options):
+    """What axe finds on a page with everything unfolded, and thinks serious."""
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    page.wait_for_timeout(100)  # until the page has noticed
+    found = Axe().run(page, options={"resultTypes": ["violations"], **options})
+    violations = found.response["violations"]
+    return [
+        (violation["id"], node["html"])
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+@browser.needs_chromium
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_nothing_serious(folder, scheme, width):
+    with browser.chromium() as chromium:
+        page = chromium.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+        for name in ("index", "98_sample"):
+            assert not serious(page, (folder / f"{name}.html").as_uri())
+
+
+@browser.needs_chromium
+def test_axe_finds_nothing_serious_in_a_lesson_as_it_ran(tmp_path):
+    notebook = executed.execute(lessons.read("03_backward"), "03_backward")
+    site.build({"03_backward": notebook}, tmp_path)
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 390, "height": 900})
+        # Contrast takes long on a whole lesson; the sample has every colour that a lesson has.
+        rules = {"color-contrast": {"enabled": False}}
+        assert not serious(page, (tmp_path / "03_backward.html").as_uri(), rules=rules)
+        assert page.locator("main img").count() == 5
+
+
+@browser.needs_chromium
+def test_axe_would_find_grey_on_white_and_a_picture_without_words(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text('<p style="color: #bbb">pale</p><img src="data:,">')
+    with browser.chromium() as chromium:
+        found = serious(chromium.new_page(), path.as_uri())
+    assert {"color-contrast", "image-alt", "html-has-lang"} <= {rule for rule, _ in found}
+
+
+# Execution
+
+
+def test_a_lesson_is_executed_again_only_when_it_or_the_package_has_changed(tmp_path, monkeypatch):
+    runs = []
+    monkeypatch.setattr(executed, "ROOT", tmp_path)
+    monkeypatch.setattr(executed, "execute", lambda notebook, name: runs.append(name) or notebook)
+    for folder in ("notebooks", "course_utils", "data"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "constraints.txt").touch()
+    nbformat.write(pages.other(), tmp_path / "notebooks" / "99_other.ipynb")
+
+    assert list(executed.lessons()) == ["99_other"] and runs == ["99_other"]
+    executed.lessons()
+    assert len(runs) == 1
+    (tmp_path / "course_utils" / "training.py").write_text("changed")
+    executed.lessons()
+    assert len(runs) == 2 and len(list((tmp_path / ".executed").iterdir())) == 1
+
+
+def test_a_cell_that_fails_ends_the_program_with_its_error():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    with pytest.raises(SystemExit, match=r"99_other did not run[\s\S]*ZeroDivisionError"):
+        executed.execute(notebook, "99_other")

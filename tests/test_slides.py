@@ -1,0 +1,103 @@
+"""The decks that `make slides` makes."""
+
+import pytest
+from bs4 import BeautifulSoup
+from nbformat import v4
+
+from tests import browser, pages
+from tools import slides
+
+
+@pytest.fixture(scope="module")
+def deck():
+    return slides.deck(pages.sample())
+
+
+def _text(html):
+    return BeautifulSoup(html, "html.parser").get_text()
+
+
+def test_a_section_begins_at_each_heading_and_goes_downwards(deck):
+    assert [section["title"] for section in deck] == [
+        "98 · A sample", "First section", "Quiz", "Recap",
+    ]  # fmt: skip
+    first = [_text(slide) for slide in deck[1]["slides"]]
+    assert first[0].startswith("First section") and "Exercise 1" in first[-3]
+
+
+def test_setup_checks_hints_and_solutions_are_left_out_and_the_stub_stays(deck):
+    text = "".join(_text(slide) for section in deck for slide in section["slides"])
+    assert "return ..." in text
+    for absent in ("course_utils 1", "Not attempted", "Times two", "2 * x", "check.sample"):
+        assert absent not in text
+
+
+def test_predictions_output_and_answers_come_with_the_next_key(deck):
+    shown_later = [
+        _text(str(fragment))
+        for section in deck
+        for slide in section["slides"]
+        for fragment in BeautifulSoup(slide, "html.parser").select(".fragment")
+    ]
+    assert "What comes out?" in shown_later[0]
+    assert "too long for a phone" in shown_later[1]
+    answers = [text for text in shown_later if "Right." in text]
+    assert len(answers) == len(deck[2]["slides"]) - 1 and answers[0].strip()[:2] in (
+        "A.",
+        "B.",
+        "C.",
+        "D.",
+    )
+
+
+def test_metadata_of_a_cell_goes_before_the_rule():
+    def cell(source, kind=None):
+        metadata = {"slideshow": {"slide_type": kind}} if kind else {}
+        return v4.new_markdown_cell(source, metadata=metadata)
+
+    notebook = v4.new_notebook(
+        cells=[
+            cell("# Title"),
+            cell("not shown", "skip"),
+            cell("more of the title", "-"),
+            cell("a section without a heading", "slide"),
+            cell("for the speaker", "notes"),
+            cell("later", "fragment"),
+        ]
+    )
+    title, section = slides.deck(notebook)
+    assert [_text(slide).split() for slide in title["slides"]] == [
+        ["Title", "more", "of", "the", "title"]
+    ]
+    (slide,) = section["slides"]
+    assert "not shown" not in slide
+    assert 'class="notes"' in slide and '<div class="fragment"><p>later' in slide
+
+
+@browser.needs_chromium
+def test_a_deck_is_one_quiet_file_whose_slides_fit_the_screen(tmp_path):
+    slides.write(pages.sample(), tmp_path / "98_sample.html")
+    assert len(list(tmp_path.iterdir())) == 1
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1920, "height": 1080})
+        asked, errors = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((tmp_path / "98_sample.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        for _ in range(page.evaluate("Reveal.getTotalSlides()")):
+            left = page.evaluate(
+                """() => {
+                    const box = Reveal.getCurrentSlide().querySelector('.fit');
+                    return [box.scrollHeight - box.clientHeight, box.scrollWidth - box.clientWidth];
+                }"""
+            )
+            assert max(left) <= 0
+            slide = page.evaluate("JSON.stringify(Reveal.getIndices())")
+            while page.evaluate("JSON.stringify(Reveal.getIndices())")[:14] == slide[:14]:
+                if page.evaluate("Reveal.isLastSlide() && !Reveal.availableFragments().next"):
+                    break
+                page.keyboard.press("Space")
+        assert page.evaluate("Reveal.isLastSlide()")
+    assert not errors
+    assert all(url.startswith(("file:", "data:")) for url in asked)

@@ -1,0 +1,108 @@
+"""The lessons as web pages that need no kernel and no network: `make site` writes them to site/."""
+
+import re
+import shutil
+import tomllib
+from base64 import b64decode
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+from tools import executed, rendering
+
+ROOT = Path(__file__).parents[1]
+
+
+def build(notebooks, folder):
+    """Write index.html, a page for each of the notebooks (name -> executed) and their pictures."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "images").mkdir(parents=True)
+    for sheet in ("colors.css", "style.css"):
+        shutil.copy(rendering.TEMPLATES / sheet, folder)
+    lessons = [summary(name, notebook) for name, notebook in notebooks.items()]
+    for number, (name, notebook) in enumerate(notebooks.items()):
+        soup = BeautifulSoup(body(notebook.cells[1:]), "html.parser")
+        sections = name_sections(soup)
+        move_pictures(soup, folder, name)
+        page = rendering.fill(
+            "lesson.html",
+            lesson=lessons[number],
+            before=lessons[number - 1] if number > 0 else None,
+            after=lessons[number + 1] if number + 1 < len(lessons) else None,
+            opening=body(notebook.cells[:1]),
+            sections=sections,
+            text=str(soup),
+        )
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    index = rendering.fill(
+        "index.html",
+        intro=rendering.markdown((ROOT / "README.md").read_text(encoding="utf-8").split("\n\n")[1]),
+        lessons=lessons,
+        repository=project.get("urls", {}).get("Repository"),
+    )
+    (folder / "index.html").write_text(index, encoding="utf-8")
+
+
+def summary(name, notebook):
+    """What the first cell of a lesson says about it."""
+    opening = notebook.cells[0].source
+    promise = re.search(r"^\*\*(.+)\*\*$", opening, flags=re.MULTILINE)[1]
+    number, title = re.match(r"# (\d+) · (.+)", opening).groups()
+    return {
+        "name": name,
+        "number": number,
+        "title": title,
+        "promise": rendering.markdown(promise),
+        "minutes": re.search(r"About (\d+) minutes", opening)[1],
+    }
+
+
+def body(cells):
+    """Executed cells as HTML."""
+    parts = []
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            parts.append(rendering.markdown(cell.source))
+        elif cell.cell_type == "code":
+            tags = cell.metadata.get("tags", [])
+            outputs = "".join(map(rendering.output, cell.outputs))
+            html = rendering.code(cell.source)
+            html += f'<div class="output">{outputs}</div>' if outputs else ""
+            if "setup" in tags:
+                html = f"<details><summary>Setup</summary>{html}</details>"
+            kind = "cell exercise" if "exercise" in tags else "cell"
+            parts.append(f'<div class="{kind}">{html}</div>')
+    return "\n".join(parts)
+
+
+def name_sections(soup):
+    """Give every heading an address; returns (address, text) of the sections."""
+    seen = set()
+    for heading in soup.select("h2, h3, h4"):
+        name = re.sub(r"\W+", "-", heading.get_text().lower()).strip("-")
+        while name in seen:
+            name += "-again"
+        seen.add(name)
+        heading["id"] = name
+    return [(heading["id"], heading.decode_contents()) for heading in soup.select("h2")]
+
+
+def move_pictures(soup, folder, name):
+    """Pictures out of the page into files, which are fetched only when they come into sight."""
+    for number, image in enumerate(soup.select("img[src^='data:image/webp']"), 1):
+        file = f"images/{name}-{number}.webp"
+        (folder / file).write_bytes(b64decode(image["src"].partition(",")[2]))
+        image["src"] = file
+        image["loading"] = "lazy"
+
+
+def main():
+    folder = ROOT / "site"
+    build(executed.lessons(), folder)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"{folder / 'index.html'}  ({size / 1e6:.1f} MB in all)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The lessons as slides, one file each that needs nothing else: `make slides` fills slides/.
+
+The slides follow from the shape of a lesson. A `##` heading begins a section, which goes downwards:
+headings, predictions, code, and what is read aloud, each on a slide; what the code prints comes
+with the next press of a key. Setup, checks, hints and solutions are left out. A cell that has
+`slideshow` metadata of its own is shown as that says.
+"""
+
+import re
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+from tools import executed, rendering
+
+ROOT = Path(__file__).parents[1]
+LINES = 22  # of code and output that can be read from the back of a room, on one slide
+_CUTS = re.compile(r"^(?=#{2,3} |> \*\*Predict|When you are done)", flags=re.MULTILINE)
+
+
+def deck(notebook):
+    """Sections: each a title, which its slides go on showing, and its slides as HTML."""
+    sections = []
+    for kind, html in pieces(notebook):
+        if kind == "slide" or not sections:
+            heading = BeautifulSoup(html, "html.parser").find(["h1", "h2", "h3"])
+            title = heading.decode_contents() if heading else ""
+            sections.append({"title": title, "slides": [html]})
+            continue
+        slides = sections[-1]["slides"]
+        if kind == "subslide":
+            slides.append(html)
+        elif kind == "fragment":
+            slides[-1] += f'<div class="fragment">{html}</div>'
+        elif kind == "notes":
+            slides[-1] += f'<aside class="notes">{html}</aside>'
+        elif kind == "-":
+            slides[-1] += html
+    return sections
+
+
+def write(notebook, path):
+    """The deck of an executed notebook, as one file."""
+    title = re.match(r"# (.+)", notebook.cells[0].source)[1]
+    html = rendering.fill(
+        "slides.html",
+        title=title,
+        sections=deck(notebook),
+        style="".join(map(_file, ("reveal/reveal.css", "colors.css", "slides.css"))),
+        reveal=_file("reveal/reveal.js"),
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def _file(name):
+    return (rendering.TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def pieces(notebook):
+    """(slide type, HTML) of everything that is shown, in order."""
+    previous, begun = [], False
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        wanted = cell.metadata.get("slideshow", {}).get("slide_type")
+        begun = begun or bool(wanted) or re.search(r"^## ", cell.source, flags=re.MULTILINE)
+        if cell.cell_type == "markdown":
+            shown = list(_text(cell.source))
+        elif "exercise" in tags:
+            shown = [("-", rendering.code(cell.source))]
+        elif "exercise" in previous or not begun:  # a check; the setup and the imports
+            shown = []
+        else:
+            shown = list(_code(cell))
+        yield from [(wanted, "".join(html for _, html in shown))] if wanted else shown
+        previous = tags
+
+
+def _text(source):
+    """A Markdown cell, cut where something new begins, without what is folded away."""
+    source = re.sub(r"[ \t]*<details>.*?</details>\n*", "", source, flags=re.DOTALL)
+    before = ""
+    for text in filter(str.strip, _CUTS.split(source)):
+        kind = "slide" if re.match(r"##? ", text) else "subslide"
+        if before and text.startswith(">"):  # a prediction, with its question still in sight
+            kind = "fragment"
+        elif re.fullmatch(r"## .*\s*", before):  # nothing but a heading
+            kind = "-"
+        yield kind, rendering.markdown(text)
+        before = text
+
+
+def _code(cell):
+    """A code cell: code, then output, together where both fit."""
+    outputs = "".join(map(rendering.output, cell.outputs))
+    printed = [output.get("text") or _as_text(output.data) for output in cell.outputs]
+    lines = f"{cell.source}\n{''.join(printed)}".count("\n") + 2
+    if 'class="quiz"' in outputs:
+        yield from _quiz(outputs)
+    elif "<figure>" in outputs:  # a simulation, whose picture says more than its line of code
+        yield "subslide", outputs
+    else:
+        yield "subslide", rendering.code(cell.source)
+        if outputs:
+            yield "fragment" if lines <= LINES and "<img" not in outputs else "subslide", outputs
+
+
+def _as_text(data):
+    return data.get("text/markdown", data["text/plain"])
+
+
+def _quiz(html):
+    """A slide for each question; the next key shows the right answer and why."""
+    questions = BeautifulSoup(html, "html.parser").select(".quiz > li")
+    for number, question in enumerate(questions, 1):
+        answers = question.details.extract().select("li")
+        yield "subslide", f"<p>Question {number}</p>{question.decode_contents()}"
+        for letter, answer in zip("ABCDEFGH", answers, strict=False):
+            if answer.b:
+                yield (
+                    "fragment",
+                    f"<blockquote><p>{letter}. {answer.decode_contents()}</p></blockquote>",
+                )
+
+
+def main():
+    folder = ROOT / "slides"
+    folder.mkdir(exist_ok=True)
+    for name, notebook in executed.lessons().items():
+        write(notebook, folder / f"{name}.html")
+        print(folder / f"{name}.html")
+
+
+if __name__ == "__main__":
+    main()
