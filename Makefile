@@ -1,13 +1,16 @@
 # make lab   open the lessons in JupyterLab        make test   run everything that CI runs
 # make site  write the lessons as web pages        make slides write them as slides
-# make setup build the environment alone           make stamp  put the shared setup cell into every lesson
+# make setup build the environment alone           make stamp  write what all lessons share into them
+# make publish REPO=owner/name   put the repository's address everywhere; commit and push after it
+# make verified   run all tests and note torch's version and today's date in every lesson
 #
 # Each command works on a machine that has Python 3.11 or newer and nothing else.
 
 PYTHON ?= python3
 LAB_ARGS ?=
+CONSTRAINTS ?= constraints.txt
 PY := .venv/bin/python
-.PHONY: lab test site slides setup browser stamp
+.PHONY: lab test site slides setup browser stamp publish verified
 
 lab: setup
 	@$(PY) -m tools.lab $(LAB_ARGS)
@@ -26,9 +29,16 @@ slides: setup
 stamp: setup
 	@$(PY) -m tools.stamp
 
+publish: setup
+	@$(PY) -m tools.stamp --repository "$(REPO)"
+
+verified: test
+	@$(PY) -m tools.stamp --verified
+
 # The browser tests need a Chromium; without one they are skipped, except in CI, where they fail.
 browser:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	command -v google-chrome >/dev/null || { \
 	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		echo "Installing chromium for the browser tests ..." && \
 		apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || \
@@ -37,12 +47,12 @@ browser:
 # .venv/complete is written last and holds what was installed, so an interrupted
 # or outdated environment is never taken for a finished one.
 setup:
-	@cat pyproject.toml constraints.txt | cmp -s - .venv/complete || { \
+	@cat pyproject.toml $(CONSTRAINTS) | cmp -s - .venv/complete || { \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "This course needs Python 3.11 or newer. Install it, then run: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }; \
 	echo "Setting up .venv (once; a few minutes) ..."; \
 	rm -f .venv/complete; \
 	$(PYTHON) -m venv .venv && \
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' && \
-	cat pyproject.toml constraints.txt > .venv/complete || { \
+	$(PY) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]' && \
+	cat pyproject.toml $(CONSTRAINTS) > .venv/complete || { \
 		echo "The set-up did not finish. Look at the message above (is there a network connection?), then run the same command again."; exit 1; }; }

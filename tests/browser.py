@@ -16,7 +16,9 @@ import nbformat
 import pytest
 from playwright.sync_api import sync_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None and not os.environ.get("CI"),
     reason="no chromium found; install it to run the browser tests",
@@ -36,8 +38,13 @@ _ALL_EXECUTED = """() => {
 
 
 @contextmanager
-def lab(folder):
-    """The address of a JupyterLab that serves `folder` and shares nothing with the user's own."""
+def lab(folder, command=None):
+    """The address of a JupyterLab that serves `folder` and shares nothing with the user's own.
+
+    `command` starts it; arguments for JupyterLab are added.
+    """
+    if command is None:
+        command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
     home = Path(folder) / ".jupyter-home"
     environment = os.environ | {name: str(home / name) for name in _JUPYTER_FOLDERS}
     # Every cell in the page at once, or those out of sight would not be there to look at.
@@ -50,9 +57,8 @@ def lab(folder):
     log = open(home / "log", "w+")  # noqa: SIM115
     server = subprocess.Popen(
         [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0",
-            "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder}",
-            "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+            *command, "--no-browser", "--allow-root", "--port=0",
+            "--IdentityProvider.token=test", "--LabApp.expose_app_in_browser=True",
         ],
         env=environment, stdout=log, stderr=log, start_new_session=True,
     )  # fmt: skip
@@ -90,13 +96,20 @@ def chromium():
 
 
 @contextmanager
-def opened(notebook, folder, width=1280, height=900):
-    """(the page, errors of its console) with the notebook open and every cell executed."""
-    nbformat.write(notebook, Path(folder) / "lesson.ipynb")
-    with lab(folder) as address, chromium() as started:
+def chromium_page(width=1280, height=900):
+    """(a page of a headless Chromium, the list of its errors)."""
+    with chromium() as started:
         page = started.new_page(viewport={"width": width, "height": height})
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page, errors
+
+
+@contextmanager
+def opened(notebook, folder, width=1280, height=900):
+    """(the page, errors of its console) with the notebook open and every cell executed."""
+    nbformat.write(notebook, Path(folder) / "lesson.ipynb")
+    with lab(folder) as address, chromium_page(width, height) as (page, errors):
         page.goto(f"{address}/doc/tree/lesson.ipynb?reset&token=test")
         page.wait_for_function(
             "n => window.jupyterapp && document.querySelectorAll('.jp-Cell').length >= n",

@@ -1,11 +1,13 @@
 """Simulations as a learner meets them: JupyterLab in a real headless Chromium."""
 
 import re
+import sys
+import time
 
 import nbformat
 from playwright.sync_api import expect
 
-from tests import browser
+from tests import browser, lessons
 
 pytestmark = browser.needs_chromium
 _STATUS = "[role=status], [aria-live=off]"
@@ -55,4 +57,51 @@ def test_simulations_play_pause_step_reset_and_follow_their_sliders(tmp_path):
         field.press("Enter")
         expect(status).to_contain_text("loss 0. Gradient of w 0")
         assert page.locator("[role=alert]:not(:empty)").count() == 0
+        assert not errors
+
+
+@pytest.mark.parametrize("lesson", ["03_backward", "05_full_loop"])
+def test_a_lesson_runs_in_jupyterlab_from_top_to_bottom(lesson, tmp_path):
+    notebook = lessons.read(lesson)
+    if lesson == "05_full_loop":  # two seeds show as much of JupyterLab as twenty
+        for cell in lessons.code_cells(notebook):
+            cell.source = re.sub(r"for seed in range\(\d+\)", "for seed in range(2)", cell.source)
+    with browser.opened(notebook, tmp_path) as (page, errors):
+        outputs = page.locator(".jp-OutputArea-output")
+        problems = page.locator(
+            "[data-mime-type='application/vnd.jupyter.error'], "
+            "[data-mime-type='application/vnd.jupyter.stderr'], [role=alert]:not(:empty)"
+        )
+        assert problems.all_inner_texts() == []
+        unsolved = outputs.filter(has_text="Not attempted yet.")
+        assert unsolved.count() == len(lessons.exercises(notebook))
+        pictures = page.locator(".jp-OutputArea-output img")
+        assert pictures.count() > 0
+        assert pictures.evaluate_all("all => all.every(img => img.complete && img.naturalWidth)")
+        assert not errors
+
+
+def test_make_lab_opens_on_a_start_page_that_counts_what_is_solved(tmp_path):
+    work = tmp_path / "my_work"
+    serve = "import pathlib, sys; from tools.lab import serve; "
+    serve += "serve(pathlib.Path(sys.argv[1]), sys.argv[2:])"
+    command = [sys.executable, "-c", serve, str(work)]
+    with browser.lab(tmp_path, command) as address, browser.chromium_page() as (page, errors):
+        page.goto(f"{address}/lab/tree/START.md?token=test")
+        start = page.locator(".jp-MarkdownViewer")
+        row = start.get_by_role("row").filter(has_text="05 · The full loop")
+        expect(row).to_contain_text("0 of 5 exercises", timeout=60_000)
+        expect(start).to_contain_text("Begin with 00")
+
+        (work / ".course" / "passed" / "full_loop.one_step").touch()
+        deadline = time.monotonic() + 20
+        while "1 of 5" not in (work / "START.md").read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        page.get_by_role("menuitem", name="File").click()
+        page.get_by_role("menuitem", name="Reload Markdown File from Disk").click()
+        expect(row).to_contain_text("1 of 5 exercises", timeout=20_000)
+        expect(start).to_contain_text("Continue with 00")
+
+        row.get_by_role("link").click()
+        expect(page.get_by_role("heading", name="05 · The full loop")).to_be_visible(timeout=60_000)
         assert not errors

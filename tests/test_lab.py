@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -8,34 +9,138 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import nbformat
+import pytest
+
+from course_utils import checks, progress
+from course_utils.checks.feedback import PASSED, WRONG, Mistake, check
+from tests import lessons
 from tests.lessons import LESSONS, ROOT
-from tools.lab import copy_lessons, lab_command
+from tools.lab import Desk, lab_command
+from tools.start_page import read_lesson
 
 
-def test_lessons_are_copied_once_and_a_learners_work_is_never_overwritten(tmp_path):
+def lesson(title, *checks, setup="import course_utils"):
+    """A lesson with a header, a setup cell and the cells that check its exercises."""
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# {title}\n\n*About 50 minutes*"),
+        nbformat.v4.new_code_cell(setup, metadata={"tags": ["setup"]}),
+        *(nbformat.v4.new_code_cell(f"check.{check}(attempt)") for check in checks),
+    ]
+    return nbformat.writes(nbformat.v4.new_notebook(cells=cells))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """The folder of the shipped lessons, with two of them, and the learner's, still missing."""
     lessons, work = tmp_path / "notebooks", tmp_path / "my_work"
     lessons.mkdir()
-    (lessons / "05.ipynb").write_text("shipped")
-    assert copy_lessons(lessons, work) == ["05.ipynb"]
-
-    (work / "05.ipynb").write_text("my answers")
-    (lessons / "05.ipynb").write_text("shipped, improved")
-    (lessons / "06.ipynb").write_text("new")
-    assert copy_lessons(lessons, work) == ["06.ipynb"]
-    assert (work / "05.ipynb").read_text() == "my answers"
-    assert (work / "06.ipynb").read_text() == "new"
-    assert copy_lessons(lessons, work) == []
-    assert sorted(path.name for path in work.iterdir()) == ["05.ipynb", "06.ipynb"]
+    (lessons / "04_step.ipynb").write_text(lesson("04 · The step", "step.sgd", "step.adam"))
+    (lessons / "05_loop.ipynb").write_text(lesson("05 · The loop", "full_loop.one_step"))
+    return lessons, work
 
 
-def test_a_copy_that_was_broken_off_is_made_again(tmp_path):
-    lessons, work = tmp_path / "notebooks", tmp_path / "my_work"
-    lessons.mkdir()
+def test_lessons_are_copied_once_and_a_learners_work_is_never_overwritten(folders):
+    lessons, work = folders
+    assert Desk(lessons, work).tidy() == ["04_step.ipynb", "05_loop.ipynb"]
+    (work / "05_loop.ipynb").write_text("my answers")
+    (lessons / "05_loop.ipynb").write_text(lesson("05 · The loop", "full_loop.improved"))
+    (lessons / "06_new.ipynb").write_text(lesson("06 · New"))
+    assert Desk(lessons, work).tidy() == ["06_new.ipynb"]
+    assert (work / "05_loop.ipynb").read_text() == "my answers"
+    assert Desk(lessons, work).tidy() == []
+    names = ["04_step.ipynb", "05_loop.ipynb", "06_new.ipynb"]
+    assert sorted(path.name for path in work.iterdir()) == [".course", *names, "START.md"]
+
+
+def test_a_copy_that_was_broken_off_is_made_again(folders):
+    lessons, work = folders
     work.mkdir()
-    (lessons / "05.ipynb").write_text("shipped")
-    (work / ".05.ipynb.part").write_text("shi")
-    copy_lessons(lessons, work)
-    assert (work / "05.ipynb").read_text() == "shipped"
+    (work / ".05_loop.ipynb.part").write_text("shi")
+    Desk(lessons, work).tidy()
+    assert (work / "05_loop.ipynb").read_text() == (lessons / "05_loop.ipynb").read_text()
+
+
+def test_the_start_page_counts_passed_checks_and_leads_to_the_first_unfinished_lesson(
+    folders, monkeypatch
+):
+    desk = Desk(*folders)
+    page = desk.work / "START.md"
+    desk.tidy()
+    assert "**Begin with [04 · The step](04_step.ipynb)**" in page.read_text()
+
+    monkeypatch.setenv("COURSE_PROGRESS", str(desk.passed))
+    progress.record("step", "sgd")
+    progress.record("step", "sgd")
+    desk.tidy()
+    assert "**Continue with [04 · The step](04_step.ipynb)**" in page.read_text()
+    assert "| [04 · The step](04_step.ipynb) | 1 of 2 exercises |" in page.read_text()
+
+    progress.record("step", "adam")
+    desk.tidy()
+    assert "**Continue with [05 · The loop](05_loop.ipynb)**" in page.read_text()
+    assert "2 of 2 exercises ✓" in page.read_text()
+
+    progress.record("full_loop", "one_step")
+    desk.tidy()
+    assert "You have solved every exercise" in page.read_text()
+
+
+def test_a_lesson_that_was_renewed_is_announced_until_its_copy_is_renamed(folders):
+    lessons, work = folders
+    Desk(lessons, work).tidy()
+    page = work / "START.md"
+    (lessons / "04_step.ipynb").write_text(lesson("04 · The step", "step.sgd", setup="stamped"))
+    Desk(lessons, work).tidy()
+    assert "newer version of [04 · The step](04_step.ipynb)." in page.read_text()
+
+    (work / "04_step.ipynb").rename(work / "my_04_step.ipynb")
+    Desk(lessons, work).tidy()
+    assert "newer version" not in page.read_text()
+
+    (lessons / "05_loop.ipynb").write_text(
+        lesson("05 · The loop", "full_loop.one_step", setup="another address").replace(
+            "*About 50 minutes*",
+            "*About 50 minutes*\\n\\n*Last verified with torch 3 on 1 May 2030*",
+        )
+    )
+    Desk(lessons, work).tidy()
+    assert "newer version" not in page.read_text(), "`make stamp` alone is no new version"
+
+
+def test_passed_checks_are_noted_only_where_make_lab_asks_for_it(tmp_path, monkeypatch):
+    @check
+    def passes(attempt):
+        return "Well done."
+
+    @check
+    def fails(attempt):
+        raise Mistake("Not so.")
+
+    monkeypatch.chdir(tmp_path)
+    assert passes(1).status == PASSED
+    assert list(tmp_path.iterdir()) == []
+
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "passed"))
+    assert passes(1).status == PASSED and fails(1).status == WRONG
+    assert [path.name for path in (tmp_path / "passed").iterdir()] == ["test_lab.passes"]
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "file" / "passed"))
+    assert passes(1).status == PASSED, "a folder that can't be written must not disturb"
+
+
+def test_the_start_page_names_exercises_as_the_checks_record_them():
+    for name in LESSONS:
+        exercises = read_lesson(ROOT / "notebooks" / f"{name}.ipynb").exercises
+        assert len(exercises) == len(lessons.exercises(lessons.read(name)))
+        for exercise in exercises:
+            module, function = exercise.split(".")
+            recorded = getattr(getattr(checks, module), function)
+            assert (recorded.__module__, recorded.__name__) == (
+                f"course_utils.checks.{module}",
+                function,
+            )
 
 
 def test_arguments_reach_jupyterlab_and_the_token_stays_on():
@@ -64,7 +169,7 @@ def _get(address, seconds=30):
 
 
 def test_lab_serves_the_lessons_and_prints_an_address_with_a_token(tmp_path):
-    copy_lessons(ROOT / "notebooks", tmp_path / "my_work")
+    Desk(ROOT / "notebooks", tmp_path / "my_work").tidy()
     command = lab_command(tmp_path / "my_work", ["--no-browser", "--ServerApp.port_retries=50"])
     own = {"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"}
     environment = os.environ | {name: str(tmp_path / name) for name in own}
@@ -75,7 +180,7 @@ def test_lab_serves_the_lessons_and_prints_an_address_with_a_token(tmp_path):
         address = None
         for line in server.stderr:
             if found := re.search(
-                r"http://(?:127\.0\.0\.1|localhost):(\d+)/lab\?token=(\w+)", line
+                r"http://(?:127\.0\.0\.1|localhost):(\d+)/lab/tree/START\.md\?token=(\w+)", line
             ):
                 address = found
                 break
@@ -83,6 +188,10 @@ def test_lab_serves_the_lessons_and_prints_an_address_with_a_token(tmp_path):
         port, token = address.groups()
         page = _get(f"http://127.0.0.1:{port}/api/contents?token={token}")
         assert all(f"{lesson}.ipynb" in page for lesson in LESSONS)
+        extension = "@jupyterlab/apputils-extension:notification"
+        settings = _get(f"http://127.0.0.1:{port}/lab/api/settings/{extension}?token={token}")
+        defaults = json.loads(settings)["schema"]["properties"]
+        assert defaults["fetchNews"]["default"] == "false", "JupyterLab would ask about news"
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()

@@ -9,7 +9,7 @@ import pytest
 
 from course_utils import checks, quiz
 from tests import lessons
-from tools.stamp import setup_cell
+from tools.stamp import repository, setup_cell
 
 SECONDS = {"08_ipo_case_study": 120}  # of CPU time; every other lesson has 60
 
@@ -42,7 +42,7 @@ def test_notebook_is_stored_clean(lesson):
 @each_lesson
 def test_setup_cell_is_the_shared_one(lesson):
     first, *others = lessons.code_cells(lessons.read(lesson))
-    assert lessons.tags(first) == ["setup"] and first.source == setup_cell()
+    assert lessons.tags(first) == ["setup"] and first.source == setup_cell(repository(lessons.ROOT))
     assert not any("setup" in lessons.tags(cell) for cell in others)
 
 

@@ -1,13 +1,19 @@
-"""Write the shared setup cell into every lesson: `make stamp`.
+"""Write what all lessons share into the lessons and the README: `make stamp`.
 
-The address of the published repository stands in pyproject.toml, as `Repository` under
-`[project.urls]`; without it the cell says how to get the package.
+Two facts stand in one place each: the address of the published repository, as `Repository` under
+`[project.urls]` in pyproject.toml, which `make publish REPO=owner/name` sets; and the torch and
+the day of the last green run of all tests, in tools/verified.toml, which `make verified` sets.
 """
 
+import argparse
+import datetime
+import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
+import tomlkit
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,23 +35,116 @@ _EXPLAIN = """\
 """
 _LAST = 'print("course_utils", course_utils.__version__)'
 
+_GITHUB = "https://github.com/"
+_MINUTES = re.compile(r"^\*About \d+ minutes.*\*$", flags=re.MULTILINE)
+VERIFIED_LINE = re.compile(r"\n\n\*Last verified with torch .*\*$", flags=re.MULTILINE)
+_README_BLOCK = re.compile(r"<!-- published -->\n.*?<!-- /published -->", flags=re.DOTALL)
 
-def setup_cell():
+
+# The two facts
+
+
+def repository(root):
+    """The address of the published repository, or None."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project.get("urls", {}).get("Repository")
+
+
+def set_repository(root, name):
+    """Publish under `name`, the owner and name of a repository on GitHub."""
+    if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", name):
+        raise SystemExit(
+            "REPO is the owner and the name of your repository on GitHub, as in "
+            f"`make publish REPO=ada/training-loop`; got {name!r}."
+        )
+    path = root / "pyproject.toml"
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    project = document["project"]
+    if "urls" not in project:
+        project["urls"] = tomlkit.table().add("Repository", "").add(tomlkit.nl())
+    project["urls"]["Repository"] = _GITHUB + name
+    path.write_text(tomlkit.dumps(document), encoding="utf-8", newline="\n")
+
+
+def set_verified(root, torch, day):
+    """Note that all tests passed with this torch on this day."""
+    text = f'# Written by `make verified`: all tests passed.\ntorch = "{torch}"\ndate = {day}\n'
+    (root / "tools" / "verified.toml").write_text(text, encoding="utf-8", newline="\n")
+
+
+# What is made of them
+
+
+def setup_cell(repository):
     """The source of the setup cell."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    repository = project.get("urls", {}).get("Repository")
     then = _INSTALL.format(repository=repository) if repository else _EXPLAIN
     return _TRY + then + _LAST
 
 
-def main():
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+def colab_link(repository, lesson):
+    """The address that opens a lesson in Colab."""
+    name = repository.removeprefix(_GITHUB)
+    return f"https://colab.research.google.com/github/{name}/blob/main/notebooks/{lesson}.ipynb"
+
+
+def header_cell(source, root, lesson):
+    """The first cell of a lesson, with the line below its minutes that says what it ran with."""
+    fact = tomllib.loads((root / "tools" / "verified.toml").read_text(encoding="utf-8"))
+    day = f"{fact['date'].day} {fact['date']:%B %Y}"
+    line = f"Last verified with torch {fact['torch']} on {day}"
+    if address := repository(root):
+        line += f" · [Open in Colab]({colab_link(address, lesson)})"
+    bare = VERIFIED_LINE.sub("", source)
+    if not _MINUTES.search(bare):
+        raise SystemExit(f"The first cell of {lesson} has no line like *About 50 minutes · …*")
+    return _MINUTES.sub(lambda minutes: f"{minutes[0]}\n\n*{line}*", bare, count=1)
+
+
+def readme(source, address, titles):
+    """The README, with the addresses of the published course; `titles` are those of the lessons."""
+    lines = ["<!-- published -->"]
+    if address:
+        folder = address.rpartition("/")[2]
+        lessons = (f"[{title}]({colab_link(address, name)})" for name, title in titles.items())
+        lines += [
+            "", f"    git clone {address} && cd {folder}",
+            "", "Or open a lesson in Colab, without installing anything: " + " · ".join(lessons),
+            "",
+        ]  # fmt: skip
+    block = "\n".join([*lines, "<!-- /published -->"])
+    return _README_BLOCK.sub(lambda _: block, source)
+
+
+def stamp(root):
+    """Stamp every lesson and the README; a second time changes nothing."""
+    titles = {}
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
+        header = notebook.cells[0]
+        titles[path.stem] = header.source.splitlines()[0].removeprefix("# ")
+        header.source = header_cell(header.source, root, path.stem)
         for cell in notebook.cells:
             if "setup" in cell.metadata.get("tags", []):
-                cell.source = setup_cell()
+                cell.source = setup_cell(repository(root))
         nbformat.write(notebook, path)
-        print(f"stamped {path.name}")
+    path = root / "README.md"
+    source = readme(path.read_text(encoding="utf-8"), repository(root), titles)
+    path.write_text(source, encoding="utf-8", newline="\n")
+
+
+def main():
+    options = argparse.ArgumentParser(prog="python -m tools.stamp", description=__doc__)
+    options.add_argument("--repository", metavar="OWNER/NAME", help="publish under this name")
+    options.add_argument("--verified", action="store_true", help="all tests just passed")
+    chosen = options.parse_args()
+    if chosen.repository is not None:
+        set_repository(ROOT, chosen.repository)
+    if chosen.verified:
+        torch = metadata.version("torch").partition("+")[0]
+        set_verified(ROOT, torch, datetime.date.today())
+    stamp(ROOT)
+    where = repository(ROOT) or "no address: not published yet"
+    print(f"Stamped the lessons and the README ({where}). Look at `git diff`, then commit.")
 
 
 if __name__ == "__main__":

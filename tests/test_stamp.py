@@ -1,0 +1,114 @@
+"""What all lessons share is stamped into them from one place, and every link leads somewhere."""
+
+import datetime
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.lessons import LESSONS, ROOT, read
+from tests.links import broken_links, external_links
+from tools import stamp
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A copy of all files that are stamped or linked."""
+    ignored = shutil.ignore_patterns(".*", "my_work", "site", "__pycache__")
+    shutil.copytree(ROOT, tmp_path / "course", ignore=ignored)
+    return tmp_path / "course"
+
+
+def contents(course):
+    return {
+        path: path.read_bytes()
+        for path in (course / "README.md", course / "pyproject.toml", *course.glob("notebooks/*"))
+    }
+
+
+def test_the_repository_is_stamped(course):
+    before = contents(course)
+    stamp.stamp(course)
+    changed = [path.name for path, content in contents(course).items() if content != before[path]]
+    assert not changed, "run `make stamp`"
+
+
+def test_publishing_puts_the_address_everywhere_once_and_every_link_resolves(course):
+    stamp.set_repository(course, "ada/first")
+    stamp.stamp(course)
+    stamp.set_repository(course, "bob/training.loop-2")
+    stamp.stamp(course)
+    once = contents(course)
+    stamp.set_repository(course, "bob/training.loop-2")
+    stamp.stamp(course)
+    assert contents(course) == once
+
+    everything = b"".join(once.values()).decode()
+    address = "https://github.com/bob/training.loop-2"
+    assert "ada/first" not in everything
+    assert f"git clone {address} && cd training.loop-2\n" in everything
+    assert everything.count(f"%pip install --quiet --no-deps git+{address}\\n") == len(LESSONS)
+    for lesson in LESSONS:
+        link = f"https://colab.research.google.com/github/bob/training.loop-2/blob/main/notebooks/{lesson}.ipynb"
+        assert everything.count(link) == 2  # in the lesson and in the README
+    assert broken_links(course) == []
+
+
+def test_an_unpublished_course_has_no_badge_and_its_setup_cell_says_what_to_do(course):
+    (course / "pyproject.toml").write_text("[project]\n")
+    stamp.stamp(course)
+    assert b"colab.research.google.com" not in b"".join(contents(course).values())
+    assert "make lab" in stamp.setup_cell(None) and "%pip" not in stamp.setup_cell(None)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "ada", "ada/", "a/b/c", "https://github.com/ada/x", "ada/x y"]
+)
+def test_a_wrong_name_gets_one_sentence_and_changes_nothing(course, name):
+    before = contents(course)
+    with pytest.raises(SystemExit, match="REPO is the owner and the name of your repository"):
+        stamp.set_repository(course, name)
+    assert contents(course) == before
+
+
+def test_every_lesson_says_what_it_was_last_verified_with(course):
+    stamp.set_verified(course, "9.8.7", datetime.date(2031, 5, 4))
+    stamp.stamp(course)
+    for lesson in LESSONS:
+        text = (course / "notebooks" / f"{lesson}.ipynb").read_text()
+        assert re.findall(r"\*Last verified with .*?\*", text) == [
+            "*Last verified with torch 9.8.7 on 4 May 2031*"
+        ]
+
+
+def test_every_relative_link_and_anchor_leads_somewhere():
+    assert broken_links(ROOT) == []
+
+
+def test_every_external_link_is_on_the_list():
+    listed = (Path(__file__).parent / "external_links.txt").read_text().split()
+    assert listed == sorted(set(listed))
+    assert external_links(ROOT) == set(listed)
+
+
+def test_a_broken_link_is_noticed(course):
+    (course / "docs" / "page.md").write_text(
+        "# A page\n\n## Some `code`, twice\n\n[a](../README.md) [b](#some-code-twice) [c](gone.md)\n"
+        "[d](#gone) ![e](gone.png) [f](../README.md#start) [g](../README.md#gone)\n\n"
+        "`[no](link)`\n\n<img src='gone.svg' alt='gone'>\n"
+    )
+    broken = broken_links(course)
+    assert [text.partition(": ")[2] for text in broken] == [
+        "gone.md",
+        "#gone",
+        "gone.png",
+        "../README.md#gone",
+        "gone.svg",
+    ]
+
+
+def test_a_lesson_without_the_line_of_minutes_is_refused():
+    source = read(LESSONS[0]).cells[0].source.replace("*About", "*Roughly")
+    with pytest.raises(SystemExit, match="no line like"):
+        stamp.header_cell(source, ROOT, LESSONS[0])
