@@ -3,14 +3,18 @@
 # make setup build the environment alone           make stamp  write what all lessons share into them
 # make publish REPO=owner/name   put the repository's address everywhere; commit and push after it
 # make verified   run all tests and note torch's version and today's date in every lesson
+# make bench measure, and write benchmarks/README.md; ONLY=loader measures one section
+# make bench-check   measure again, and fail if something of the course became slower
 #
 # Each command works on a machine that has Python 3.11 or newer and nothing else.
 
 PYTHON ?= python3
 LAB_ARGS ?=
 CONSTRAINTS ?= constraints.txt
+ONLY ?=
 PY := .venv/bin/python
-.PHONY: lab test site slides setup browser stamp publish verified
+BENCH_PY := .venv-bench/bin/python
+.PHONY: lab test site slides setup browser stamp publish verified bench bench-check bench-setup
 
 lab: setup
 	@$(PY) -m tools.lab $(LAB_ARGS)
@@ -56,3 +60,27 @@ setup:
 	$(PY) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]' && \
 	cat pyproject.toml $(CONSTRAINTS) > .venv/complete || { \
 		echo "The set-up did not finish. Look at the message above (is there a network connection?), then run the same command again."; exit 1; }; }
+
+bench: bench-setup
+	@$(BENCH_PY) -m benchmarks $(ONLY)
+
+bench-check: bench-setup
+	@$(BENCH_PY) -m benchmarks --check $(ONLY)
+
+# The libraries that the course is compared with have an environment of their own: no test sees them.
+# torch comes first, in the version that constraints.txt pins, and the others take what is there.
+# torchvision comes with fastai; where it doesn't fit this torch, it is better away than broken.
+bench-setup:
+	@cat pyproject.toml constraints.txt benchmarks/requirements.txt | cmp -s - .venv-bench/complete || { \
+	echo "Setting up .venv-bench (once; several minutes) ..."; \
+	rm -f .venv-bench/complete; \
+	$(PYTHON) -m venv .venv-bench && \
+	$(BENCH_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' && \
+	for peer in $$(grep -v '^#' benchmarks/requirements.txt); do \
+		$(BENCH_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt $$peer || \
+			echo "$$peer could not be installed; the tables will say so."; \
+	done && \
+	{ $(BENCH_PY) -c 'import torchvision' 2>/dev/null || \
+		$(BENCH_PY) -m pip uninstall --quiet --yes torchvision; } && \
+	cat pyproject.toml constraints.txt benchmarks/requirements.txt > .venv-bench/complete || { \
+		echo "The set-up did not finish. Look at the message above, then run the same command again."; exit 1; }; }

@@ -1,6 +1,4 @@
-"""How long a learner waits for a simulation, in JupyterLab in a real headless Chromium.
-
-    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.widgets_in_browser
+"""How long a learner waits for a simulation, in JupyterLab in a headless Chromium
 
 1. From a key press on a slider to new pixels. One picture, drawn twice in the same notebook: by the
    simulations' base, and by `interact` with `plt.show()`. Both are moved in turn, each time from
@@ -11,9 +9,7 @@
 """
 
 import os
-import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import ipywidgets
@@ -22,13 +18,18 @@ import nbformat
 import numpy as np
 import torch
 
+from benchmarks import Row, Table, ratios
 from course_utils import mlp, moons
 from course_utils.plotting import BLUE, CONFIDENCE, VERMILLION
 from course_utils.widgets.base import Simulation
 from course_utils.widgets.controls import Slider
 
-MOVES, WARM_UP = 100, 5
+ROUNDS, MOVES, WARM_UP = 5, 20, 5  # a ratio compares the medians of a round
 SECONDS, PAUSES = 10, 20
+
+READING = """\
+READING-TO-WRITE
+"""
 NOTEBOOK = [
     "from benchmarks.widgets_in_browser import ReferencePicture, with_interact",
     "ReferencePicture()",
@@ -165,13 +166,8 @@ def paused(page, cell):
     return cell.evaluate("cell => Math.max(0, cell.seen.frames.at(-1) - cell.seen.down)")
 
 
-def row(name, times):
-    median, p95 = np.percentile(times, [50, 95])
-    print(f"| {name} | {median:.0f} ms | {p95:.0f} ms | {max(times):.0f} ms |")
-    return p95
-
-
-def main():
+def in_the_browser():
+    """(our moves, those of `interact`, the pauses, all in milliseconds; frames per second)"""
     from tests import browser  # here, since the notebook's kernel imports this module, too
 
     root = str(Path(__file__).parents[1])
@@ -187,25 +183,40 @@ def main():
         for cell in (ours, interact, dashboard):
             cell.locator(".jp-OutputArea img").first.wait_for()
             cell.evaluate(WATCH)
-        moves = [(moved(page, ours), moved(page, interact)) for _ in range(WARM_UP + MOVES)]
+        moves = [
+            (moved(page, ours), moved(page, interact)) for _ in range(WARM_UP + ROUNDS * MOVES)
+        ]
         rate = frames_per_second(page, dashboard)
         pauses = [paused(page, dashboard) for _ in range(PAUSES)]
-        chromium = page.context.browser.version
         assert not errors, errors
-
     mine, theirs = zip(*moves[WARM_UP:], strict=True)
-    print("| | median | 95th percentile | longest |\n|---|---|---|---|")
-    p95 = row(f"slider to pixels, a simulation ({MOVES} moves)", mine)
-    other = row("the same picture by `interact` and `plt.show()`", theirs)
-    row(f"Pause to the last new picture ({PAUSES} times)", pauses)
-    print(f"\n95th percentiles of the first two: {other / p95:.1f}x")
-    print(f"training dashboard: {rate:.1f} frames a second, over {SECONDS} s")
-    packages = ", ".join(
-        f"{name} {version(name)}" for name in ("torch", "jupyterlab", "ipywidgets", "matplotlib")
+    return mine, theirs, pauses, rate
+
+
+def spread(times):
+    return tuple(f"{time:.0f} ms" for time in (*np.percentile(times, [50, 95]), max(times)))
+
+
+def measure():
+    mine, theirs, pauses, rate = in_the_browser()
+    columns = ("median", "95th percentile", "longest")
+    medians = [[np.median(times[i::ROUNDS]) for i in range(ROUNDS)] for times in (mine, theirs)]
+    yield Table(
+        f"From a key press on a slider to new pixels, {ROUNDS * MOVES} times each",
+        [
+            Row("`interact` and `plt.show()`", ratios(medians[1], medians[1]), spread(theirs)),
+            Row("a simulation", ratios(*medians), spread(mine), ours=True),
+        ],
+        columns,
+        "`interact` and `plt.show()`",
     )
-    print(f"{packages}, Python {sys.version.split()[0]}, Chromium {chromium}")
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[1]:.1f} (2 or less on an idle machine)")
-
-
-if __name__ == "__main__":
-    main()
+    yield Table(
+        f"From a click on Pause to the last new picture, {PAUSES} times",
+        [Row("training dashboard", cells=spread(pauses))],
+        columns,
+    )
+    yield Table(
+        f"While it trains, over {SECONDS} seconds",
+        [Row("training dashboard", cells=(f"{rate:.1f}",))],
+        ("frames a second",),
+    )

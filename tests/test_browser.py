@@ -5,6 +5,7 @@ import sys
 import time
 
 import nbformat
+import pytest
 from playwright.sync_api import expect
 
 from tests import browser, lessons
