@@ -91,7 +91,7 @@ def test_make_lab_opens_on_a_start_page_that_counts_what_is_solved(tmp_path):
         page.goto(f"{address}/lab/tree/START.md?token=test")
         start = page.locator(".jp-MarkdownViewer")
         row = start.get_by_role("row").filter(has_text="05 · The full loop")
-        expect(row).to_contain_text("0 of 5 exercises", timeout=60_000)
+        expect(row).to_contain_text("0 of 6 exercises", timeout=60_000)
         expect(start).to_contain_text("Begin with 00")
 
         (work / ".course" / "passed" / "full_loop.one_step").touch()
@@ -100,7 +100,7 @@ def test_make_lab_opens_on_a_start_page_that_counts_what_is_solved(tmp_path):
             time.sleep(0.1)
         page.get_by_role("menuitem", name="File").click()
         page.get_by_role("menuitem", name="Reload Markdown File from Disk").click()
-        expect(row).to_contain_text("1 of 5 exercises", timeout=20_000)
+        expect(row).to_contain_text("1 of 6 exercises", timeout=20_000)
         expect(start).to_contain_text("Continue with 00")
 
         row.get_by_role("link").click()
