@@ -32,7 +32,9 @@ def _loaders(X, y, n, batch_size):
 def epoch(attempt):
     """`healthy_epoch(model, optimizer, loader)` trains and returns the mean loss per example."""
     X, y = moons(300, noise=0.2, seed=1)
-    loader = tensor_loader(X, y, batch_size=64)  # the last batch has 44 rows
+    # The last batch has 44 rows. With a generator of its own, reading the loader once more, to
+    # count, leaves dropout's random numbers alone.
+    loader = tensor_loader(X, y, batch_size=64, generator=torch.Generator())
     batch_losses = []
 
     def right(model, optimizer, loader):
@@ -67,6 +69,10 @@ def epoch(attempt):
         "len(loader.dataset).": expected[-1] * 300 / 800,
         "That is the mean of the batch means. The last batch is smaller: weight each loss with "
         "len(xb).": sum(last) / len(last),
+        "You divided the sum of batch means by the number of rows. Multiply each loss by len(xb) "
+        "before adding.": sum(last) / 300,
+        "You weighted each loss with the loader's batch size. The last batch is smaller: use "
+        "len(xb).": (expected[-1] * 300 + last[-1] * (64 - 44)) / 300,
         "That is the loss of the last batch alone.": last[-1],
     }
     compare(loss, expected[-1], mistakes, "The weights are right. The mean loss")
@@ -79,11 +85,20 @@ def finetune(attempt):
     X = 3 * torch.randn(384, 2)
     y = (X[:, 0] > 0).long() + (X[:, 1] > 1).long()
     loader, _ = _loaders(X, y, 352, 32)
+    shapes = [p.shape for p in mlp(2, 16, 16, 3).parameters()]
 
-    def loop(clip=True, cosine=True, per_batch=False, train=lambda model: model):
+    def at_once(model):
+        clip_grad_norm_(model.parameters(), 1.0)
+
+    def one_by_one(model):
+        for parameter in model.parameters():
+            clip_grad_norm_(parameter, 1.0)
+
+    def loop(clip=at_once, momentum=0.9, cosine=True, per_batch=False, frozen=False):
         def tuned(model, loader, epochs):
+            model[:-1].requires_grad_(not frozen)
             model[-1] = nn.Linear(16, 3)
-            optimizer = torch.optim.SGD(train(model).parameters(), lr=0.1, momentum=0.9)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum)
             length = epochs * len(loader) if per_batch else epochs
             scheduler = CosineAnnealingLR(optimizer, T_max=length)
             model.train()
@@ -91,8 +106,7 @@ def finetune(attempt):
                 for xb, yb in loader:
                     optimizer.zero_grad()
                     cross_entropy(model(xb), yb).backward()
-                    if clip:
-                        clip_grad_norm_(model.parameters(), 1.0)
+                    clip(model)
                     optimizer.step()
                     if cosine and per_batch:
                         scheduler.step()
@@ -104,21 +118,32 @@ def finetune(attempt):
 
     def run(function):
         loader.generator.manual_seed(0)
-        model = mlp(2, 16, 16, 2)
-        result = function(model, loader, 5)
+        result = function(mlp(2, 16, 16, 2), loader, 5)
         if not isinstance(result, nn.Module):
             raise Mistake(f"Return the model; yours returned a {type(result).__name__}.")
-        return result, model
+        if [p.shape for p in result.parameters()] != shapes:
+            raise Mistake(
+                "Your model has other layers than planned. Put the new one in the place of the "
+                "last, model[-1] = nn.Linear(16, 3), and keep all others."
+            )
+        return result, result
 
     mistakes = {
-        "The gradients are not clipped at all. Clip them to length 1 between backward() and "
-        "step().": loop(clip=False),
+        "The gradients are not clipped at all. Clip their length to 1 with clip_grad_norm_ between "
+        "backward() and step(). (clip_grad_value_ limits single numbers, and none is so large.)": (
+            loop(clip=lambda model: None)
+        ),
+        "You clipped the gradient of each weight by itself. One call with model.parameters() "
+        "clips the length of all of them together.": loop(clip=one_by_one),
+        "SGD runs without momentum. The plan was momentum=0.9.": loop(momentum=0),
         "The learning rate stays at 0.1. Step the schedule at the end of each epoch.": loop(
             cosine=False
         ),
         "You stretched the schedule over all batches and step it after each. That is a good "
         "schedule as well, but the task asks for one step an epoch.": loop(per_batch=True),
-        "Only the new layer is trained. Train all of the model.": loop(train=lambda m: m[-1]),
+        "The old layers are frozen, and only the new one is trained. Train all of the model.": loop(
+            frozen=True
+        ),
     }
     _, _, how = trained_like(attempt, loop(), run, mistakes)
     return f"All layers learn, clipped and on schedule: {how} the healthy loop's weights."
@@ -145,6 +170,9 @@ def fit(attempt):
             accuracies.append(torch.cat(hits).float().mean().item())
         return accuracies
 
+    def on_training_rows(model, optimizer, train_loader, val_loader, epochs):
+        return right(model, optimizer, train_loader, train_loader, epochs)
+
     def run(function):
         loaders[0].generator.manual_seed(0)
         model = nn.Sequential(
@@ -153,11 +181,24 @@ def fit(attempt):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
         return function(model, optimizer, *loaders, 4), model
 
-    accuracies, expected, how = trained_like(attempt, right, run, {})
+    elsewhere = {"You measured on train_loader. Validate on val_loader.": on_training_rows}
+    accuracies, expected, how = trained_like(attempt, right, run, elsewhere)
+    means = batch_means[:4]
     accuracies = _numbers(accuracies, "accuracies", "four epochs", 4)
     mistakes = {
         "You averaged the accuracies of the batches. The last one has 12 rows, the others 34: "
-        "count the correct rows, and divide once.": batch_means[-4:],
+        "count the correct rows, and divide once.": means,
+        "You added up the accuracies of the batches and divided by the number of rows. Count the "
+        "correct rows, with .sum().": [3 * mean / 80 for mean in means],
+        "The count goes on from one epoch to the next: set it to 0 before each validation.": (
+            torch.tensor(expected).cumsum(dim=0)
+        ),
+        "You validate before the epoch's training. Each number belongs after it.": [
+            accuracies[0],
+            *expected[:-1],
+        ],
+        "Not one row matched. Compare the position of each row's largest logit with yb: "
+        "argmax(dim=1), not max.": [0] * 4,
         "That is a percentage; return a share between 0 and 1.": [100 * a for a in expected],
         "That is the number of correct rows; divide it by len(val_loader.dataset).": [
             80 * a for a in expected
@@ -178,12 +219,17 @@ def fit(attempt):
 def regression(attempt):
     """`regression(model, optimizer, train_loader, val_loader, epochs)` keeps the best epoch."""
     X = torch.randn(160, 3)
-    y = 2 * X[:, 0] - X[:, 1] + 1 + 0.5 * torch.randn(160)
-    loaders = _loaders(X, y, 128, 32)
+    y = 2 * X[:, 0] - X[:, 1] + 1 + 2 * torch.randn(160)  # so much noise that it soon overfits
+    loaders = _loaders(X, y, 128, 12)
 
-    def loop(best=min, restore=True):
+    def val_loss(pairs, losses):
+        return sum(((pred.squeeze(1) - yb) ** 2).sum().item() for pred, yb in pairs)
+
+    def loop(score=val_loss, each=False):
+        """Restores the epoch with the lowest score, at the end or after each epoch."""
+
         def trained(model, optimizer, train_loader, val_loader, epochs):
-            losses, val_losses, states = [], [], []
+            losses, scores, states = [], [], []
             for _ in range(epochs):
                 model.train()
                 for xb, yb in train_loader:
@@ -193,11 +239,11 @@ def regression(attempt):
                     optimizer.step()
                     losses.append(loss.item())
                 with torch.no_grad():
-                    errors = [(model(xb).squeeze(1) - yb) ** 2 for xb, yb in val_loader]
-                val_losses.append(torch.cat(errors).mean().item())
+                    scores.append(score([(model(xb), yb) for xb, yb in val_loader], losses))
                 states.append(copy.deepcopy(model.state_dict()))
-            if restore:
-                model.load_state_dict(states[val_losses.index(best(val_losses))])
+                if each:
+                    model.load_state_dict(states[scores.index(min(scores))])
+            model.load_state_dict(states[scores.index(min(scores))])
             return losses
 
         return trained
@@ -205,18 +251,38 @@ def regression(attempt):
     def run(function):
         loaders[0].generator.manual_seed(0)
         model = mlp(3, 16, 1)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.04)
         return function(model, optimizer, *loaders, 12), model
 
     mistakes = {
-        "Those are the weights of the last epoch. Put the best ones back after the loop.": loop(
-            restore=False
+        "Those are the weights of the last epoch. Put copies of the best ones back into the model "
+        "after the loop, with model.load_state_dict.": loop(lambda pairs, losses: -len(losses)),
+        "Those are the weights of the epoch with the highest validation loss.": loop(
+            lambda *args: -val_loss(*args)
         ),
-        "Those are the weights of the epoch with the highest validation loss.": loop(best=max),
+        "You chose the epoch by a training loss. What counts is the validation loss.": loop(
+            lambda pairs, losses: losses[-1]
+        ),
+        "The validation loss has the shapes wrong: [N, 1] against [N]. Training is right, but the "
+        "best epoch is not.": loop(
+            lambda pairs, losses: sum(((pred - yb) ** 2).sum().item() for pred, yb in pairs)
+        ),
+        "You chose by something that is nearly the validation loss. If it is the mean of the batch "
+        "means: the last batch has 8 rows, the others 12, so add up the squares of all rows.": loop(
+            lambda pairs, losses: sum(
+                ((pred.squeeze(1) - yb) ** 2).mean().item() for pred, yb in pairs
+            )
+        ),
+        "You put the best weights back after each epoch, so training starts from them again. Do "
+        "it once, after the loop.": loop(each=True),
     }
     losses, expected, how = trained_like(attempt, loop(), run, mistakes)
     losses = _numbers(losses, "losses", "twelve epochs of four steps", 48)
-    compare(losses, expected, {}, "The weights are right. The list of losses")
+    sums = {
+        "Each of your losses is the sum over a batch; the task takes the mean. (The weights don't "
+        "show it: to Adam a factor makes no difference.)": [32 * loss for loss in expected]
+    }
+    compare(losses, expected, sums, "The weights are right. The list of losses")
     return f"Shapes, copies and numbers are in order: the best epoch's weights, {how}."
 
 
@@ -249,12 +315,21 @@ CASES = {
         "scheduler-per-batch",
         "its loss stops after two epochs, as if the steps had ended; print the learning rate "
         "after every epoch",
-        {"lr-too-low": "the rate is too low indeed, but was it from the start? What changed it?"},
+        {
+            "lr-too-low": "the rate is too low indeed, but was it from the start? What changed it?",
+            "scheduler-per-epoch": "the schedule it is, but look at where it is stepped",
+        },
     ),
     2: _Case(
         HEALTHY,
         "work out what is in .grad when step() runs, and compare it with the gradient of one "
         "large batch",
+        {
+            "accumulation-not-averaged": "it does add up gradients; but what is backward() called "
+            "on?",
+            "no-zero-grad": "the gradients are cleared; how often, and what do they hold until "
+            "then?",
+        },
     ),
     3: _Case(
         "no-zero-grad",
@@ -277,14 +352,16 @@ CASES = {
         HEALTHY,
         "list which parameters should change, and whether they do; then ask whether the mode "
         "makes a difference for this model",
+        {"params-not-optimized": "one layer stays as it is; is that an accident or a decision?"},
     ),
     7: _Case(
         "sorted-batches",
-        "its printed loss is low and its accuracy is not; print the labels of a few batches",
+        "after the first epoch its loss is low and its accuracy near chance; print the labels of "
+        "a few batches",
     ),
     8: _Case(
         "eval-in-train-mode",
-        "its accuracy jumps from epoch to epoch; compute it twice for the same weights",
+        "its chart gives nothing away; compute its accuracy twice for the same weights",
         {"training-in-eval-mode": "a mode is wrong indeed; in which half of the epoch?"},
     ),
     9: _Case(
@@ -324,13 +401,14 @@ def exam(attempt):
     marks = f"{len(given) - len(wrong)} of {len(CASES)}."
     if open_:
         marks += f" Not answered yet: {', '.join(open_)}."
-    hints = [f"\nLoop {n}: {_hint(CASES[n], given[n])}." for n in wrong[:3]]
+    hints = [f"\nLoop {n}: {_hint(CASES[n], given[n])}" for n in wrong[:3]]
     more = f"\nAnd {len(wrong) - 3} more." if len(wrong) > 3 else ""
     raise Mistake(marks + "".join(hints) + more)
 
 
 def _hint(case, said):
-    return case.near.get(said) or f"not {said}; {case.look}"
+    hint = case.near.get(said) or f"not {said}; {case.look}"
+    return hint if hint.endswith("?") else f"{hint}."
 
 
 def _known_id(number, said):

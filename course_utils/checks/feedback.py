@@ -251,5 +251,7 @@ def _explain(error):
     ]
     where = f" in your line `{own[-1].line}`" if own else ""
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-    hint = "".join(f" ({hint})" for words, hint in _HINTS.items() if words in first_line)
+    hints = [hint for words, hint in _HINTS.items() if words in first_line]
+    hints += getattr(error, "__notes__", [])  # what the loop doctor adds
+    hint = "".join(f" ({hint.strip()})" for hint in hints)
     return f"Your code stopped{where} with {type(error).__name__}: {first_line}{hint}"

@@ -225,18 +225,27 @@ def train_and_validate(attempt):
     X, y = moons(200, noise=0.2, seed=4)
     loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
 
+    train_losses, scores, batch_means = [], [], []
+
     def right(model, train_loader, val_loader, loss_fn, optimizer, epochs):
         losses = []
         for _ in range(epochs):
             model.train()
             for xb, yb in train_loader:
                 optimizer.zero_grad()
-                loss_fn(model(xb), yb).backward()
+                loss = loss_fn(model(xb), yb)
+                loss.backward()
                 optimizer.step()
+                train_losses.append(loss.item())
             losses.append(reference_evaluate(model, val_loader, loss_fn)[0])
         return losses
 
-    scores = []
+    def on_training_rows(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+        return right(model, train_loader, train_loader, loss_fn, optimizer, epochs)
+
+    def another_loss(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+        loss_fn = nn.CrossEntropyLoss()
+        return right(model, train_loader, val_loader, loss_fn, optimizer, epochs)
 
     def run(function):
         model = mlp(2, 16, 2, dropout=0.2).eval()  # the mode after somebody has looked at it
@@ -245,16 +254,30 @@ def train_and_validate(attempt):
         train_loader = tensor_loader(
             X[:160], y[:160], batch_size=32, shuffle=True, generator=shuffled
         )
-        val_loader = tensor_loader(X[160:], y[160:], batch_size=32)
+        # With a generator of its own, how often it is read leaves dropout's numbers alone.
+        val_loader = tensor_loader(X[160:], y[160:], batch_size=32, generator=torch.Generator())
         result = function(model, train_loader, val_loader, loss_fn, optimizer, 4)
+        batches = [reference_evaluate(model, [batch], loss_fn)[0] for batch in val_loader]
+        batch_means.append(sum(batches) / len(batches))
         scores.append(reference_evaluate(model, val_loader, loss_fn)[1])
         return result, model
 
-    losses, expected, how = trained_like(attempt, right, run, {})
-    if isinstance(losses, dict) or not hasattr(losses, "__len__"):
+    others = {
+        "You measure on train_loader. The validation loss is that of val_loader.": on_training_rows,
+        "You trained with another loss than the loss_fn that your function was given.": (
+            another_loss
+        ),
+    }
+    losses, expected, how = trained_like(attempt, right, run, others)
+    if isinstance(losses, dict | nn.Module) or not hasattr(losses, "__len__"):
         raise Mistake(
             f"The weights are right. Return a list with the validation loss of each epoch; yours "
             f"is a {type(losses).__name__}."
+        )
+    if isinstance(losses, tuple) and any(isinstance(part, list) for part in losses):
+        raise Mistake(
+            "The weights are right. Return the list of validation losses alone; yours returned "
+            f"{len(losses)} things."
         )
     if any(isinstance(loss, tuple | list) for loss in losses):
         raise Mistake(
@@ -272,6 +295,17 @@ def train_and_validate(attempt):
         expected[-1],
         {
             "That is the accuracy. evaluate() returns the mean loss first.": scores[0],
+            "You averaged the batch means. The batches have 32 and 8 rows: evaluate() counts every "
+            "row once.": batch_means[0],
+            "That is the loss of the epoch before. Measure after the batches of the epoch.": (
+                expected[-2]
+            ),
+            "That is the training loss of the last batch. Measure on val_loader.": (
+                train_losses[19]
+            ),
+            "That is the mean training loss of the epoch. Measure on val_loader.": (
+                sum(train_losses[15:20]) / 5
+            ),
         },
         "The weights are right. The last validation loss",
     )

@@ -31,20 +31,29 @@ def trained_like(attempt, reference, run, mistakes):
     """
     with LoopDoctor(verbose=False) as doctor:
         result, weights, steps = outcome(run, lambda *args: call(attempt, *args))
-    for finding in doctor.findings:
-        if finding.severity != "note":
-            where = f" ({finding.where})" if finding.where else ""
-            raise Mistake(
-                f"The doctor names {finding.bug}{where}: {finding.evidence}. This leads to: "
-                f"{finding.symptom}. To repair it: {finding.fix}"
-            )
     expected, right_weights, right_steps = outcome(run, reference)
+    _raise_first(finding for finding in doctor.findings if finding.severity == "error")
     if steps != right_steps:
-        raise Mistake(
-            f"The doctor sees no bug, but the optimizer made {steps} steps instead of "
-            f"{right_steps}: one for each batch of each epoch. Does a `return` or a `break` stand "
+        ask = (
+            "Do you go over another loader, or for more epochs, than your function was given?"
+            if steps > right_steps
+            else "Does step() stand outside the loop over batches, or a `return` or a `break` "
             "inside a loop?"
         )
+        raise Mistake(
+            f"The optimizer made {steps} steps instead of {right_steps}: one for each batch of "
+            f"each epoch. {ask}"
+        )
+    _raise_first(finding for finding in doctor.findings if finding.severity == "warning")
     others = {words: outcome(run, loop)[1] for words, loop in mistakes.items()}
     compare(weights, right_weights, others, "The doctor sees no bug, but the weights at the end")
     return result, expected, "bit for bit" if weights.equal(right_weights) else "up to rounding"
+
+
+def _raise_first(findings):
+    for finding in findings:
+        where = f" ({finding.where})" if finding.where else ""
+        raise Mistake(
+            f"The doctor names {finding.bug}{where}: {finding.evidence}. This leads to: "
+            f"{finding.symptom}. To repair it: {finding.fix}"
+        )

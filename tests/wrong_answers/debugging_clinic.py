@@ -1,12 +1,17 @@
 """Answers to the exercises of lesson 09: loops with some of their bugs left in, or new ones."""
 
 import copy
+import io
+import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from course_utils import evaluate
 
 from . import gallery
 
@@ -43,11 +48,40 @@ def cleared_by_hand(model, optimizer, loader):
     return total / n
 
 
+@right("epoch")
+def rows_counted_by_reading_again(model, optimizer, loader):
+    model.train()
+    total = 0.0
+    for xb, yb in loader:
+        optimizer.zero_grad()
+        loss = -model(xb).log_softmax(dim=1)[torch.arange(len(yb)), yb].mean()
+        loss.backward()
+        optimizer.step()
+        total += loss.item() * len(xb)
+    return total / sum(len(xb) for xb, _ in loader)
+
+
+@right("epoch")
+def with_a_closure(model, optimizer, loader):
+    model.train()
+    total = 0.0
+    for xb, yb in loader:
+
+        def closure():
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(xb), yb)  # noqa: B023
+            loss.backward()
+            return loss
+
+        total += optimizer.step(closure).item() * len(xb)
+    return total / len(loader.dataset)
+
+
 def mean(total, loss, loader):
     return total / len(loader.dataset)
 
 
-def epoch(softmax=False, clear="first", train=True, result=mean):
+def epoch(softmax=False, clear="first", train=True, weight=len, result=mean):
     """The right epoch, to be spoilt in one place."""
 
     def attempt(model, optimizer, loader):
@@ -63,7 +97,7 @@ def epoch(softmax=False, clear="first", train=True, result=mean):
             if clear == "before step":
                 optimizer.zero_grad()
             optimizer.step()
-            total += loss.item() * len(xb)
+            total += loss.item() * weight(xb)
         return result(total, loss.item(), loader)
 
     return attempt
@@ -79,6 +113,8 @@ wrong("epoch", "by the number of batches")(
 )
 wrong("epoch", "size of another data set")(epoch(result=lambda total, loss, loader: total / 800))
 wrong("epoch", "still has to be divided")(epoch(result=lambda total, loss, loader: total))
+wrong("epoch", "Multiply each loss by len(xb)")(epoch(weight=lambda xb: 1))
+wrong("epoch", "the loader's batch size")(epoch(weight=lambda xb: 64))
 wrong("epoch", "last batch alone")(epoch(result=lambda total, loss, loader: loss))
 
 
@@ -126,15 +162,26 @@ def other_loss(model, optimizer, loader):
 
 
 def tuner(
-    head="first", clip="after", schedule="epoch", only_head=False, result=lambda m: m, length=None
+    head="first",
+    clip="after",
+    schedule="epoch",
+    only_head=False,
+    frozen=False,
+    momentum=0.9,
+    result=lambda m: m,
+    length=None,
 ):
     """The right fine-tuning, to be spoilt in one place."""
 
     def attempt(model, loader, epochs):
+        if frozen:
+            model.requires_grad_(False)
         if head == "first":
             model[-1] = nn.Linear(16, 3)
+        if head == "appended":
+            model.append(nn.Linear(2, 3))
         trained = model[-1] if only_head else model
-        optimizer = torch.optim.SGD(trained.parameters(), lr=0.1, momentum=0.9)
+        optimizer = torch.optim.SGD(trained.parameters(), lr=0.1, momentum=momentum)
         scheduler = CosineAnnealingLR(optimizer, T_max=length or epochs)
         if head == "late":
             model[-1] = nn.Linear(16, 3)
@@ -148,6 +195,11 @@ def tuner(
                 loss.backward()
                 if clip == "after":
                     clip_grad_norm_(model.parameters(), 1.0)
+                if clip == "by value":
+                    clip_grad_value_(model.parameters(), 1.0)
+                if clip == "one by one":
+                    for p in model.parameters():
+                        clip_grad_norm_(p, 1.0)
                 optimizer.step()
                 if schedule == "batch":
                     scheduler.step()
@@ -168,6 +220,11 @@ wrong("finetune", "one step an epoch")(tuner(schedule="batch", length=55))
 wrong("finetune", "params-not-optimized")(tuner(only_head=True))
 wrong("finetune", "Return the model")(tuner(result=lambda m: m.state_dict()))
 wrong("finetune", "out of bounds")(tuner(head="never"))
+wrong("finetune", "other layers than planned")(tuner(head="appended"))
+wrong("finetune", "clip_grad_value_ limits single numbers")(tuner(clip="by value"))
+wrong("finetune", "each weight by itself")(tuner(clip="one by one"))
+wrong("finetune", "without momentum")(tuner(momentum=0))
+wrong("finetune", "old layers are frozen")(tuner(frozen=True))
 
 
 @right("finetune")
@@ -184,6 +241,27 @@ def two_groups(model, loader, epochs):
             opt.zero_grad()
         schedule.step()
     return model
+
+
+@right("finetune")
+def head_as_a_late_group_and_rate_by_hand(model, loader, epochs):
+    opt = torch.optim.SGD(model[:-1].parameters(), lr=0.1, momentum=0.9)
+    model[-1] = nn.Linear(16, 3)
+    opt.add_param_group({"params": model[-1].parameters()})
+    for epoch in range(epochs):
+        for group in opt.param_groups:
+            group["lr"] = 0.05 * (1 + math.cos(math.pi * epoch / epochs))
+        for xb, yb in loader:
+            opt.zero_grad()
+            F.cross_entropy(model(xb), yb).backward()
+            clip_grad_norm_(model.parameters(), 1.0)
+            opt.step()
+    return model
+
+
+@right("finetune")
+def old_layers_in_a_new_model(model, loader, epochs):
+    return tuner(head="kept")(nn.Sequential(*model[:-1], nn.Linear(16, 3)), loader, epochs)
 
 
 @right("finetune")
@@ -234,7 +312,51 @@ wrong("fit", "number of correct rows; divide")(fitter(metric=lambda hits, n, mea
 wrong("fit", "number of batches")(fitter(metric=lambda hits, n, means: hits / len(means)))
 wrong("fit", "another data set")(fitter(metric=lambda hits, n, means: hits / 200))
 wrong("fit", "share of wrong answers")(fitter(metric=lambda hits, n, means: 1 - hits / n))
+wrong("fit", "with .sum()")(fitter(metric=lambda hits, n, means: sum(means) / n))
 wrong("fit", "Return a list")(fitter(last=True))
+
+
+@wrong("fit", "measured on train_loader")
+def on_the_training_rows(model, optimizer, train_loader, val_loader, epochs):
+    return fitter()(model, optimizer, train_loader, train_loader, epochs)
+
+
+@wrong("fit", "set it to 0")
+def count_never_reset(*args):
+    accuracies = fitter()(*args)
+    return [sum(accuracies[:n]) for n in range(1, 5)]
+
+
+@wrong("fit", "before the epoch's training")
+def validation_first(model, optimizer, train_loader, val_loader, epochs):
+    accuracies = []
+    for _ in range(epochs):
+        model.eval()
+        with torch.no_grad():
+            hits = sum((model(xb).argmax(dim=1) == yb).sum().item() for xb, yb in val_loader)
+        accuracies.append(hits / len(val_loader.dataset))
+        model.train()
+        for xb, yb in train_loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(xb), yb).backward()
+            optimizer.step()
+    return accuracies
+
+
+@wrong("fit", "Not one row matched")
+def values_not_positions(model, optimizer, train_loader, val_loader, epochs):
+    accuracies = []
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(xb), yb).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            hits = sum((model(xb).max(dim=1).values == yb).sum().item() for xb, yb in val_loader)
+        accuracies.append(hits / len(val_loader.dataset))
+    return accuracies
 
 
 @wrong("fit", "metric-not-normalised")
@@ -301,6 +423,18 @@ def with_inference_mode(model, optimizer, train_loader, val_loader, epochs):
 
 
 @right("fit")
+def with_the_package_and_numpy(model, optimizer, train_loader, val_loader, epochs):
+    accuracies = np.zeros(epochs)
+    for epoch in range(epochs):
+        for xb, yb in train_loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(xb), yb).backward()
+            optimizer.step()
+        _, accuracies[epoch] = evaluate(model, val_loader, F.cross_entropy)
+    return accuracies
+
+
+@right("fit")
 def as_one_tensor(model, optimizer, train_loader, val_loader, epochs):
     return torch.tensor(fitter()(model, optimizer, train_loader, val_loader, epochs))
 
@@ -308,7 +442,18 @@ def as_one_tensor(model, optimizer, train_loader, val_loader, epochs):
 # Exercise 4
 
 
-def regression(squeeze=True, number=True, keep=copy.deepcopy, better=float.__lt__, restore=True):
+def over_all_rows(pairs, losses):
+    return torch.cat([(pred.squeeze(1) - yb) ** 2 for pred, yb in pairs]).mean().item()
+
+
+def regression(
+    squeeze=True,
+    number=True,
+    keep=copy.deepcopy,
+    better=float.__lt__,
+    score=over_all_rows,
+    restore="at the end",
+):
     """The right regression, to be spoilt in one place."""
 
     def attempt(model, optimizer, train_loader, val_loader, epochs):
@@ -324,10 +469,11 @@ def regression(squeeze=True, number=True, keep=copy.deepcopy, better=float.__lt_
                 losses.append(loss.item() if number else loss)
             model.eval()
             with torch.no_grad():
-                errors = [(model(xb).squeeze(1) - yb) ** 2 for xb, yb in val_loader]
-            val_loss = torch.cat(errors).mean().item()
+                val_loss = score([(model(xb), yb) for xb, yb in val_loader], losses)
             if best is None or better(val_loss, best):
                 best, best_weights = val_loss, keep(model.state_dict())
+            if restore == "each epoch":
+                model.load_state_dict(best_weights)
         if restore:
             model.load_state_dict(best_weights)
         return losses
@@ -341,6 +487,32 @@ wrong("regression", "best-state-alias")(regression(keep=lambda state: state))
 wrong("regression", "share memory")(regression(keep=dict))
 wrong("regression", "weights of the last epoch")(regression(restore=False))
 wrong("regression", "highest validation loss")(regression(better=float.__gt__))
+wrong("regression", "after each epoch")(regression(restore="each epoch"))
+wrong("regression", "by a training loss")(regression(score=lambda pairs, losses: losses[-1]))
+wrong("regression", "shapes wrong: [N, 1] against [N]")(
+    regression(score=lambda pairs, losses: sum(((p - y) ** 2).sum().item() for p, y in pairs))
+)
+wrong("regression", "mean of the batch means")(
+    regression(score=lambda pairs, losses: sum(F.mse_loss(p[:, 0], y).item() for p, y in pairs))
+)
+
+
+@wrong("regression", "sum over a batch")
+def sums_over_a_batch(model, optimizer, train_loader, val_loader, epochs):
+    losses, lowest = [], float("inf")
+    for _ in range(epochs):
+        for xb, yb in train_loader:
+            optimizer.zero_grad()
+            loss = ((model(xb).squeeze(1) - yb) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        with torch.no_grad():
+            val = sum(((model(xb).squeeze(1) - yb) ** 2).sum().item() for xb, yb in val_loader)
+        if val < lowest:
+            lowest, best = val, copy.deepcopy(model.state_dict())
+    model.load_state_dict(best)
+    return losses
 
 
 @wrong("regression", "There are 12 losses in your list")
@@ -379,6 +551,22 @@ def labels_as_a_column(model, optimizer, train_loader, val_loader, epochs):
 
 
 @right("regression")
+def saved_to_a_file(model, optimizer, train_loader, val_loader, epochs):
+    file = io.BytesIO()
+
+    def keep(state):
+        file.seek(0)
+        torch.save(state, file)
+
+    losses = regression(keep=keep, restore=False)(
+        model, optimizer, train_loader, val_loader, epochs
+    )
+    file.seek(0)
+    model.load_state_dict(torch.load(file))
+    return np.array(losses)
+
+
+@right("regression")
 def kept_as_a_model(model, optimizer, train_loader, val_loader, epochs):
     best = None
     losses = []
@@ -414,10 +602,13 @@ DIAGNOSES = {
 right("exam")(DIAGNOSES)
 right("exam")([name.replace("-", "_").upper() for name in DIAGNOSES.values()])
 wrong("exam", "9 of 10.\nLoop 1: the rate is too low indeed")({**DIAGNOSES, 1: "lr-too-low"})
-wrong("exam", "Loop 2: not accumulation-not-averaged; work out what is in .grad")(
+wrong("exam", "Loop 1: the schedule it is")({**DIAGNOSES, 1: "scheduler-per-epoch"})
+wrong("exam", "Loop 2: not lr-too-high; work out what is in .grad")({**DIAGNOSES, 2: "lr-too-high"})
+wrong("exam", "Loop 2: it does add up gradients; but what is backward() called on?")(
     {**DIAGNOSES, 2: "accumulation-not-averaged"}
 )
-wrong("exam", "Loop 8: not healthy; its accuracy jumps")({**DIAGNOSES, 8: "healthy"})
+wrong("exam", "Loop 6: one layer stays as it is")({**DIAGNOSES, 6: "params-not-optimized"})
+wrong("exam", "Loop 8: not healthy; its chart gives nothing away")({**DIAGNOSES, 8: "healthy"})
 wrong("exam", "2 of 10.")(dict.fromkeys(DIAGNOSES, "healthy"))
 wrong("exam", "1 of 10. Not answered yet: 2, 3,")({1: "scheduler-per-batch", 2: ...})
 wrong("exam", "Did you mean 'no-zero-grad'")({**DIAGNOSES, 3: "no-zero-grads"})
