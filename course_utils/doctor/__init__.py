@@ -1,6 +1,6 @@
 """A doctor for training loops: it watches a loop of any style and names the bug in it."""
 
-from . import data, gradients, health, loss, metrics, modes, schedules
+from . import data, gradients, health, loss, metrics, modes, schedules, sources, validation
 from .detector import Detector
 from .errors import explanation
 from .findings import Finding, as_html, as_text, in_order
@@ -9,7 +9,7 @@ from .watch import Watch
 __all__ = ["Finding", "LoopDoctor"]
 
 # The order in which detectors are asked: causes before what they lead to.
-_MODULES = (gradients, loss, modes, schedules, data, metrics, health)
+_MODULES = (gradients, loss, modes, schedules, sources, data, validation, metrics, health)
 
 
 class LoopDoctor:

@@ -1,108 +1,17 @@
 """What the batches hold, and in which order they come."""
 
+import statistics
 import weakref
-from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch.utils.data import DistributedSampler, RandomSampler
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import saved
+from .graph import kind, saved
 from .run import tensors_in
-
-_ROWS = 50_000  # of a first pass are remembered at most
-_COLUMNS = 64  # evenly spaced, are enough to know a row again
-_SOURCES = 12  # loaders; one that is made anew in each epoch counts each time
-
-
-@dataclass
-class _Source:
-    """The first pass over a loader: its rows as numbers, its statistics, its labels."""
-
-    one_pass: object
-    dataset: int  # its id
-    rows: list = field(default_factory=list)  # a fingerprint of each row
-    count: int = 0
-    total: torch.Tensor | None = None  # sums over the rows, for each feature
-    squares: torch.Tensor | None = None
-    labels: list = field(default_factory=list)
-    models: weakref.WeakSet = field(default_factory=weakref.WeakSet)
-
-    def add(self, batch):
-        parts = [t for t in tensors_in(batch) if t.ndim and len(t)]
-        if not parts or self.count > _ROWS:
-            return
-        x = parts[0].detach()
-        if not x.is_floating_point() or x.ndim < 2 or x.device.type != "cpu" or not x[0].numel():
-            return
-        flat = x.reshape(len(x), -1)
-        flat = flat[:, :: -(-flat.shape[1] // _COLUMNS)].double()
-        self.count += len(flat)
-        self.rows.append(flat @ _weights(flat.shape[1]))
-        total, squares = flat.sum(0), (flat * flat).sum(0)
-        if self.total is None or self.total.shape != total.shape:
-            self.total, self.squares, self.count = total, squares, len(flat)
-        else:
-            self.total, self.squares = self.total + total, self.squares + squares
-        if len(parts) > 1 and len(parts[1]) == len(x) and parts[1].numel() == len(x):
-            self.labels.append(parts[1].detach().reshape(-1))
-
-    def statistics(self):
-        mean = self.total / self.count
-        return mean, (self.squares / self.count - mean * mean).clamp(min=0).sqrt()
-
-
-_known_weights = {}
-
-
-def _weights(n):
-    """Fixed irrational-looking weights, so that different rows get different sums."""
-    if n not in _known_weights:
-        _known_weights.clear()
-        _known_weights[n] = torch.sin(torch.arange(1, n + 1, dtype=torch.float64) * 12.9898)
-    return _known_weights[n]
-
-
-class FirstPasses(Detector):
-    """Remembers the first pass over each loader, for the detectors below."""
-
-    records = True
-
-    def batch(self, one_pass, batch):
-        if one_pass.number > 1:
-            return
-        sources, key = self.run.sources, id(one_pass)
-        if key not in sources and len(sources) < _SOURCES:
-            sources[key] = _Source(one_pass, id(one_pass.held.dataset))
-        if key in sources:
-            sources[key].add(batch)
-
-    def forward(self, call):
-        if call.one_pass is not None and call.one_pass.number == 1:
-            source = self.run.sources.get(id(call.one_pass))
-            if source is not None:
-                source.models.add(call.module)
-
-
-class _Pairs(Detector):
-    """A detector that compares what a model was trained on with what it was evaluated on."""
-
-    def __init__(self, run):
-        super().__init__(run)
-        self.compared = set()
-
-    def pairs(self, run):
-        """New pairs of sources of the same model, both gone through once."""
-        sources = [s for s in run.sources.values() if s.count and s.one_pass.over]
-        evaluated = [s for s in sources if s.one_pass.evaluates]
-        for training in sources:
-            if training.one_pass.trains:
-                for source in evaluated:
-                    key = id(training), id(source)
-                    if key not in self.compared and not training.models.isdisjoint(source.models):
-                        self.compared.add(key)
-                        yield training, source
+from .sources import columns, weights
 
 
 class NaNInput(Detector):
@@ -122,6 +31,8 @@ class NaNInput(Detector):
         if self.said or backward.value is None or backward.value == backward.value:
             return
         inputs = [*tensors_in(self.run.batch), self.x() if self.x else None]
+        if backward.graph is not None:
+            inputs += [saved(node, "target") for node in backward.graph.losses]
         for tensor in inputs:
             if tensor is not None and tensor.is_floating_point():
                 bad = int((~torch.isfinite(tensor.detach())).sum())
@@ -180,50 +91,6 @@ class InputScale(Detector):
             )
 
 
-class ValScaledDifferently(_Pairs):
-    bug, severity = "val-scaled-differently", ERROR
-    symptom = "validation is much worse than training, from the first epoch on"
-    fix = "use the training data's numbers for both: X_val = (X_val - X_train.mean(0)) / X_train.std(0)"
-
-    def judge(self, run):
-        for training, source in self.pairs(run):
-            mean, std = training.statistics()
-            other_mean, other_std = source.statistics()
-            if mean.shape != other_mean.shape or training.count < 20 or source.count < 20:
-                continue
-            varies = (std > 1e-6) & (other_std > 1e-6)
-            same = torch.allclose(mean, other_mean) and torch.allclose(std, other_std)
-            if same or not varies.any():
-                continue
-            mean, std = mean[varies], std[varies]
-            other_mean, other_std = other_mean[varies], other_std[varies]
-            shift = ((other_mean - mean).abs() / std).median().item()
-            ratio = (other_std / std).median().item()
-            numbers = (
-                f"training inputs have mean {mean.mean():.3g} and standard deviation "
-                f"{std.mean():.3g}, validation inputs {other_mean.mean():.3g} and "
-                f"{other_std.mean():.3g}"
-            )
-            if shift > 2 or ratio > 3 or ratio < 1 / 3:
-                return self.found(numbers, "")
-            if all(_standardised(s) for s in (training, source)):
-                return self.found(
-                    "both are exactly standardised (mean 0, standard deviation 1), so each with "
-                    f"its own statistics: {numbers}",
-                    "",
-                )
-
-
-def _standardised(source):
-    mean, std = source.statistics()
-    varies = std > 1e-6
-    n = source.count
-    std = std[varies]
-    unbiased = std * (n / (n - 1)) ** 0.5
-    near = min((std - 1).abs().max().item(), (unbiased - 1).abs().max().item())
-    return mean[varies].abs().max().item() < 1e-5 and near < 1e-4
-
-
 class SortedBatches(Detector):
     bug, severity = "sorted-batches", ERROR
     symptom = "the loss jumps whenever the class changes; accuracy is poor for early classes"
@@ -238,8 +105,14 @@ class SortedBatches(Detector):
         if len(self.pure) > 50:
             return
         for node in backward.graph.losses:
-            target = saved(node, "target") if "Nll" in node.name() else None
-            if target is not None and target.ndim == 1 and len(target) >= 8:
+            classes = kind(node) in (
+                "NllLoss",
+                "BinaryCrossEntropy",
+                "BinaryCrossEntropyWithLogits",
+            )
+            target = saved(node, "target") if classes else None
+            if target is not None and target.ndim and len(target) == target.numel() >= 8:
+                target = target.reshape(-1)
                 first = target[0]
                 self.pure.append(first.item() if bool((target == first).all()) else None)
 
@@ -264,43 +137,17 @@ class SortedBatches(Detector):
                 )
         seen = [c for c in self.pure if c is not None]
         mostly = len(self.pure) >= 5 and len(seen) >= 0.8 * len(self.pure)
-        if mostly and len(set(seen)) >= 2 and self.pure[:4] == self.pure[:1] * 4:
+        if (
+            mostly
+            and len(set(seen)) >= 2
+            and len(run.stepped_optimizers()) == 1
+            and self.pure[:4] == self.pure[:1] * 4
+        ):
             return self.found(
                 f"{len(seen)} of {len(self.pure)} batches that were looked at hold a single class",
                 run.lines.get("backward"),
                 fix="shuffle in every epoch: order = torch.randperm(len(X))",
             )
-
-
-class ValOverlapsTrain(_Pairs):
-    bug, severity = "val-overlaps-train", ERROR
-    symptom = "validation is as good as training, and worse on new data"
-    fix = "split once, without overlap: random_split(dataset, [0.8, 0.2])"
-
-    def __init__(self, run):
-        super().__init__(run)
-        self.whole = None  # what will be said if no other data is evaluated
-        self.clean = False
-
-    def judge(self, run):
-        for training, source in self.pairs(run):
-            train, val = torch.cat(training.rows), torch.cat(source.rows)
-            share = torch.isin(val, train).double().mean().item()
-            self.clean |= share < 0.05
-            repeats = 1 - len(train.unique()) / len(train)
-            if len(val) < 10 or share < max(0.1, 5 * repeats):
-                continue
-            said = (
-                f"{round(share * len(val))} of the {len(val)} validation rows are also among the "
-                f"{len(train)} training rows"
-            )
-            # All of them may be there to measure the training data, beside a validation set.
-            if share < 0.98:
-                return self.found(said)
-            if training.dataset != source.dataset:
-                self.whole = said
-        if run.over and self.whole and not self.clean:
-            return self.found(self.whole)
 
 
 class NoSetEpoch(Detector):
@@ -341,6 +188,26 @@ class LabelsMisaligned(Detector):
         super().__init__(run)
         self.apart = 0
         self.before = None  # the loader and the batch that came just before
+        self.x = None  # the last input of a model
+        self.rows, self.labels = [], []  # of batches that were looked at
+        self.mixed = True  # whether each of them held more than one label
+
+    def forward(self, call):
+        x = call.x
+        usable = self.run.looking and call.grad_enabled and call.one_pass and x is not None
+        if usable and x.is_floating_point() and x.ndim in (2, 4) and x.device.type == "cpu":
+            self.x = None if x.requires_grad else x.detach()
+
+    def graph(self, backward):
+        x, self.x = self.x, None
+        if x is None or not x[0].numel() or len(backward.graph.losses) > 2 or len(self.rows) > 20:
+            return
+        for node in backward.graph.losses:
+            target = saved(node, "target")
+            if target is not None and target.numel() == len(x) > 1:
+                self.rows.append(columns(x)[:64].double().clone())
+                self.labels.append(target.detach().reshape(-1)[:64].double())
+                self.mixed &= bool((target != target.reshape(-1)[0]).any())
 
     def batch(self, one_pass, batch):
         if isinstance(batch, list | tuple) and len(batch) > 1:
@@ -348,15 +215,15 @@ class LabelsMisaligned(Detector):
             return
         loader = one_pass.held
         parts = list(tensors_in(batch))
-        kind = None
+        holds = None
         if len(parts) == 1 and isinstance(getattr(loader, "sampler", None), RandomSampler):
             values = parts[0]
-            kind = "y" if values.ndim == 1 and not values.is_floating_point() else "X"
+            holds = "y" if values.ndim == 1 and not values.is_floating_point() else "X"
         before, self.before = (
             self.before,
-            (weakref.ref(loader), kind, len(parts[0]) if parts else 0),
+            (weakref.ref(loader), holds, len(parts[0]) if parts else 0),
         )
-        if before and {before[1], kind} == {"X", "y"} and before[2] == self.before[2]:
+        if before and {before[1], holds} == {"X", "y"} and before[2] == self.before[2]:
             other = before[0]()
             generators = loader.sampler.generator, getattr(other.sampler, "generator", None)
             if generators == (None, None):
@@ -369,3 +236,56 @@ class LabelsMisaligned(Detector):
                 f"{self.apart} batches of labels belong to other inputs",
                 run.lines.get("backward"),
             )
+        if run.over and self.rows and self.mixed and len(run.losses) >= 20 and run.moves.plain():
+            said = unexplained(self.rows, self.labels, run.losses)
+            if said:
+                return self.found(
+                    said,
+                    run.lines.get("backward"),
+                    fix="index both with one permutation: X, y = X[order], y[order]",
+                    severity=WARNING,
+                )
+
+
+def unexplained(rows, labels, losses):
+    """Words for labels that have nothing to do with inputs which are no mere noise, or ""."""
+    rows_alike = len({part.shape[1] for part in rows}) == 1
+    labels = torch.cat(labels)
+    classes = labels.unique()
+    if not rows_alike or len(classes) > 20 or not bool((labels == labels.round()).all()):
+        return ""
+    shares = torch.stack([(labels == c).double().mean() for c in classes])
+    entropy = -(shares * shares.log()).sum().item()
+    late = statistics.fmean(losses[-max(5, len(losses) // 4) :])
+    if not 0.9 * entropy < late < 2 * entropy:
+        return ""  # something is learned
+    rows = torch.cat(rows)
+    rows = (rows - rows.mean(0)) / rows.std(0).clamp(min=1e-9)
+    _, first = np.unique((rows @ weights(rows.shape[1])).round(decimals=6), return_index=True)
+    rows, labels = rows[first], labels[first]
+    n = len(rows)
+    if n < 60 or not bool(torch.isfinite(rows).all()):
+        return ""
+    # A window of a time series may well say nothing about what comes next.
+    if rows.shape[1] > 4 and (rows[:, 1:] * rows[:, :-1]).mean() > 0.7:
+        return ""
+    nearest, order = _nearest(rows)
+    # Noise has no neighbourhoods: mixing each column by itself would change nothing.
+    generator = torch.Generator().manual_seed(0)
+    mixed = [column[torch.randperm(n, generator=generator)] for column in rows.T]
+    apart, _ = _nearest(torch.stack(mixed, 1))
+    same, chance = (labels == labels[order]).double().mean().item(), (shares**2).sum().item()
+    by_luck = same < chance + 2 * (chance * (1 - chance) / n) ** 0.5
+    if by_luck and nearest.median() < 0.8 * apart.median():
+        return (
+            f"the most similar of {n} inputs share their label in {same:.0%} of the cases, and by "
+            f"chance it would be {chance:.0%}: labels have nothing to do with the inputs, and the "
+            f"loss stays at {late:.3g} (by guessing: {entropy:.3g})"
+        )
+    return ""
+
+
+def _nearest(rows):
+    """Distance and number of each row's nearest other row."""
+    distances = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
+    return distances.min(1)

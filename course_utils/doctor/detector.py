@@ -27,8 +27,10 @@ class Detector:
         "stepped",  # (optimizer): after
         "schedule",  # (scheduler)
         "state_taken",  # (module, state): state_dict() was called
+        "saved",  # (thing): torch.save(thing, …)
         "state_loaded",  # (module, state): load_state_dict() will be
-        "dropout",  # (model): functional dropout without training= in its forward
+        "dropout",  # (model, explicit): functional dropout that drops, in its forward; whether
+        #             training=True was said
         "scaled",  # (scaler): GradScaler.scale
         "unscaled",  # (scaler, optimizer)
         "function",  # (call, function, args, kwargs, result): a torch function after the forward

@@ -14,7 +14,7 @@ _EXPLANATIONS = (
     ),
     (
         r"Expected all tensors to be on the same device|is not on the expected device|Expected object of device type",
-        "Some tensors are on the GPU and some on the CPU.",
+        "Tensors that meet in one operation must be on the same device: {devices}.",
         "move both: model.to(device) once, and xb, yb = xb.to(device), yb.to(device) in the loop",
     ),
     (
@@ -125,4 +125,14 @@ def explanation(error):
     message = str(error)
     for pattern, meaning, fix in _EXPLANATIONS:
         if re.search(pattern, message):
+            meaning = meaning.replace("{devices}", _devices(message))
             return f"\nLoop doctor: {meaning}\n  fix: {fix}"
+
+
+def _devices(message):
+    """The devices that the message names, as "one is on cuda:0, another on cpu"."""
+    names = re.findall(r"\b(?:cpu|meta|(?:cuda|mps|xpu)(?::\d+)?)\b", message)
+    first, *others = dict.fromkeys(names) or ["one"]
+    if not others:
+        return f"one of them is on {first}, another is not" if names else "these are not"
+    return f"one is on {first}, another on {' and '.join(others)}"

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from .detector import Detector
 from .findings import ERROR, WARNING
 from .graph import CROSS_ENTROPY, kind
-from .run import held_by, memory_of, tensors_in
+from .run import held_by, memory_of, sample, tensors_in
+from .where import learner_frame
 
 
 @dataclass(slots=True)
@@ -32,6 +34,22 @@ class NoZeroGrad(Detector):
         super().__init__(run)
         self.applied = weakref.WeakKeyDictionary()
         self.count = weakref.WeakKeyDictionary()
+        self.by_hand = None  # of a loop without optimizer: leaf, values, gradient at last backward
+        self.added = 0
+
+    def graph(self, backward):
+        if self.run.steps or not backward.graph.leaves:
+            return
+        leaf = backward.graph.leaves[0]
+        grad = leaf.grad
+        if grad is None or grad.layout is not torch.strided:
+            self.by_hand = None
+            return
+        now = weakref.ref(leaf), sample(leaf), grad.data_ptr(), grad._version
+        before, self.by_hand = self.by_hand, now
+        if before is not None and before[0]() is leaf and before[2] == now[2]:
+            # The weights were changed and the gradient was left as backward made it.
+            self.added += now[3] == before[3] + 1 and not torch.equal(before[1], now[1])
 
     def stepped(self, optimizer):
         for applied in self.applied.get(optimizer, ()):
@@ -71,6 +89,14 @@ class NoZeroGrad(Detector):
                     "applied, was still there and the new one was added to it",
                     run.lines.get("step"),
                 )
+        if not run.steps and self.added >= 2 and self.added >= 0.3 * min(run.backwards, 16):
+            return self.found(
+                f"in {self.added} of {run.backwards} backwards the gradient of earlier batches, "
+                "by which the weights had been changed already, was still there and the new one "
+                "was added to it",
+                run.lines.get("backward"),
+                fix="p.grad = None for every parameter p, after its update",
+            )
 
 
 class GradsClearedBeforeStep(Detector):
@@ -79,11 +105,26 @@ class GradsClearedBeforeStep(Detector):
     fix = "optimizer.zero_grad(), then loss.backward(), then optimizer.step()"
     count = 0
 
+    def __init__(self, run):
+        super().__init__(run)
+        self.versions = {}  # id of a leaf -> version that backward will give its gradient
+
+    def graph(self, backward):
+        nothing = not backward.value  # a loss of 0 has a gradient of 0 by itself
+        self.versions = {
+            id(leaf): 0 if leaf.grad is None else leaf.grad._version + 1
+            for leaf in backward.graph.leaves
+            if not nothing
+        }
+
     def step(self, step):
         run = self.run
         if step.complete and not step.pending and run.batch_number == run.batch_of_backward:
             mine = [p for p in step.held if id(p) in step.reached and p.requires_grad]
-            cleared = run.last_clear > run.last_backward or all(p.grad is None for p in mine)
+            cleared = run.last_clear > run.last_backward or all(
+                p.grad is None or p.grad._version > self.versions.get(id(p), p.grad._version)
+                for p in mine
+            )
             self.count += bool(mine) and cleared and step.without_gradient()
 
     def judge(self, run):
@@ -189,6 +230,9 @@ class UnregisteredLayers(Detector):
         super().__init__(run)
         self.inside = []  # layers that ran inside the model that runs now
         self.suspects = []
+        self.made_anew = weakref.WeakKeyDictionary()  # model -> forwards with a layer of their own
+        self.latest = weakref.WeakKeyDictionary()  # model -> last unregistered layer
+        self.times = WeakTensorKeyDictionary()  # leaf -> times that a loss depended on it
 
     def called(self, call):
         if call.depth:
@@ -201,13 +245,65 @@ class UnregisteredLayers(Detector):
             if registered is None:
                 registered = set(call.module.modules())
             if layer not in registered and len(self.suspects) < 50:
+                self.made_in_forward(call.module, layer)
                 pair = weakref.ref(layer), type(call.module).__name__
                 if pair not in self.suspects:
                     self.suspects.append(pair)
 
+    def made_in_forward(self, model, layer):
+        before = self.latest.get(model)
+        if before is not None and before() is None:  # gone with its forward
+            self.made_anew[model] = self.made_anew.get(model, 0) + 1
+            self.kind = type(layer).__name__
+        self.latest[model] = weakref.ref(layer)
+
+    def graph(self, backward):
+        for leaf in backward.graph.leaves:
+            self.times[leaf] = self.times.get(leaf, 0) + 1
+
     def judge(self, run):
         if not run.stepped_optimizers():
             return None
+        return self.new_layers(run) or self.lost_layers(run) or self.lost_tensors(run)
+
+    def new_layers(self, run):
+        """Layers that a forward makes for itself."""
+        for model, times in self.made_anew.items():
+            if times >= 3:
+                return self.found(
+                    f"in {times} forwards that were looked at, {type(model).__name__} made a new "
+                    f"{self.kind} layer for itself, with new random weights, and forgot it",
+                    run.lines.get("backward"),
+                    fix="make the layer once, in __init__: self.layer = nn.Linear(...)",
+                )
+
+    def lost_tensors(self, run):
+        """Trainable tensors in attributes of a model that are none of its parameters."""
+        held = run.stepped_ids()
+        for model in run.known_models():
+            registered = {id(p) for p in model.parameters()}
+            if not registered & held:
+                continue
+            for module in model.modules():
+                for name, value in vars(module).items():
+                    if name.startswith("_"):
+                        continue
+                    lost = [
+                        t for t in tensors_in(value)
+                        if t.requires_grad and id(t) not in registered | held
+                        and self.times.get(t, 0) >= 3 and run.unchanged(t)
+                    ]  # fmt: skip
+                    if lost:
+                        owner = type(module).__name__
+                        return self.found(
+                            f"self.{name} of {owner} holds {len(lost)} trainable tensors "
+                            f"({sum(t.numel() for t in lost)} weights) that {owner}.parameters() "
+                            "doesn't know, so the optimizer doesn't train them",
+                            run.lines.get("backward"),
+                            fix=f"self.{name} = nn.Parameter(...), or nn.ParameterList([...])",
+                        )
+
+    def lost_layers(self, run):
         held = run.stepped_ids()
         lost, owner = [], ""
         for ref, name in self.suspects:
@@ -248,10 +344,12 @@ class OptimizerHoldsOtherParams(Detector):
         if not missing:
             return None
         for optimizer, count in self.useless.items():
-            if count >= 2 and not any(p in run.reached for p in held_by(optimizer)):
+            used = any(p in run.reached for p in held_by(optimizer))
+            if count >= (3 if used else 2):
+                now = " any more" if used else ""
                 return self.found(
                     f"none of the {len(held_by(optimizer))} parameters of "
-                    f"{type(optimizer).__name__} has anything to do with the loss; the loss "
+                    f"{type(optimizer).__name__} has anything to do with the loss{now}; the loss "
                     f"depends on {len(missing)} others, such as {run.name_of(missing[0])}",
                     run.optimizer(optimizer).where,
                 )
@@ -335,13 +433,25 @@ class LayersCutOff(Detector):
         super().__init__(run)
         self.order = []  # (layer, its input carried a graph or came from outside) since last step
         self.outside = set()  # storage of what the learner hands to models
-        self.cut = {}  # name of a cut layer -> number of times
+        self.models = weakref.WeakSet()  # that ran in training mode since last step
+        self.cut = weakref.WeakKeyDictionary()  # layer before a cut -> number of times
+        self.silent = weakref.WeakKeyDictionary()  # model -> steps in which nothing reached it
+        self.inside = []  # layers that ran without a graph inside the model that runs now
+        self.unrecorded = weakref.WeakKeyDictionary()  # those of models that had one -> steps
 
     def called(self, call):
         if call.depth == 0:
+            if call.training and call.grad_enabled and self.inside:
+                for layer in self.inside:
+                    self.unrecorded[layer] = self.unrecorded.get(layer, 0) + 1
+            self.inside = []
             self.inputs_of_root(call)
+            if call.training:
+                self.models.add(call.module)
         if not call.module._parameters or not call.training or call.x is None:
             return
+        if call.depth and not call.grad_enabled:
+            self.inside.append(call.module)
         if len(self.order) < 2000:
             x = call.x
             self.order.append(
@@ -351,16 +461,20 @@ class LayersCutOff(Detector):
 
     def inputs_of_root(self, call):
         """A model's inputs need no graph, unless they come from another trained model."""
-        came_from_model = call.depth == 0 and len(self.outside) < 2000
-        if came_from_model:
+        if len(self.outside) < 2000:
             self.outside.update(memory_of(x) for x in tensors_in(call.args) if not x.requires_grad)
 
     def step(self, step):
         order, self.order = self.order, []
         outside, self.outside = self.outside, set()
+        models, self.models = list(self.models), weakref.WeakSet()
         if not step.complete or step.closure or not step.held:
             return
         held = {id(p) for p in step.held if p.requires_grad}
+        for model in models:
+            own = {id(p) for p in model.parameters() if p.requires_grad}
+            if own and own < held and not own & step.reached and held & step.reached:
+                self.silent[model] = self.silent.get(model, 0) + 1
         silent = None
         for ref, connected, home, grad_enabled, _ in order:
             layer = ref()
@@ -369,19 +483,47 @@ class LayersCutOff(Detector):
             own = [id(p) for p in layer.parameters(False)]
             if any(p in step.reached for p in own):
                 if silent is not None and grad_enabled and not connected and home not in outside:
-                    name = _name_in_models(self.run, silent)
-                    self.cut[name] = self.cut.get(name, 0) + 1
+                    self.cut[silent] = self.cut.get(silent, 0) + 1
                     return
             elif own and all(p in held for p in own):
                 silent = layer
 
     def judge(self, run):
-        for name, count in self.cut.items():
-            if count >= 2:
+        if run.over:  # a later phase may train them
+            return self.before_a_cut(run) or self.under_no_grad(run) or self.whole_model(run)
+
+    def before_a_cut(self, run):
+        for layer, count in self.cut.items():
+            if count >= 2 and not any(p in run.reached for p in layer.parameters(False)):
                 return self.found(
-                    f"{name} ran and the optimizer holds its weights, but in {count} of the steps "
-                    "looked at no gradient reached it: a later layer got its input without a graph",
+                    f"{_name_in_models(run, layer)} ran and the optimizer holds its weights, but "
+                    f"in {count} of the steps looked at no gradient reached it: a later layer got "
+                    "its input without a graph",
                     run.lines.get("backward"),
+                )
+
+    def under_no_grad(self, run):
+        held = run.stepped_ids()
+        for layer, count in self.unrecorded.items():
+            own = [p for p in layer.parameters(False) if p.requires_grad]
+            if count >= 2 and own and all(id(p) in held and p not in run.reached for p in own):
+                return self.found(
+                    f"{_name_in_models(run, layer)} ran {count} times under no_grad() in the "
+                    "forward of a model that is trained, so no gradient reached it, though the "
+                    "optimizer holds its weights",
+                    run.lines.get("backward"),
+                )
+
+    def whole_model(self, run):
+        for model, count in self.silent.items():
+            if count >= 2 and not any(p in run.reached for p in model.parameters()):
+                weights = sum(p.numel() for p in model.parameters())
+                return self.found(
+                    f"a {type(model).__name__} with {weights} weights ran in training mode and the "
+                    f"optimizer holds them, but in none of the {count} steps looked at did a "
+                    "gradient reach it: its output lost its graph on the way to the loss",
+                    run.lines.get("backward"),
+                    fix="take .detach(), .data, .numpy() or no_grad() away between the two models",
                 )
 
 
@@ -404,7 +546,7 @@ class LossCutOff(Detector):
 
     def graph(self, backward):
         # Leaves that no optimizer and no model knows: a graph that begins after the model.
-        if not self.run.last_forward:
+        if not self.run.forwards:
             return
         known = {id(p) for model in self.run.known_models() for p in model.parameters()}
         known |= {id(p) for optimizer in self.run.optimizers for p in held_by(optimizer)}
@@ -440,7 +582,12 @@ class ClipMisplaced(Detector):
         )
 
     def judge(self, run):
-        if run.steps >= 2 and self.useless >= 2 and self.useless >= self.clips - 1:
+        if (
+            run.backwards
+            and run.steps >= 2
+            and self.useless >= 2
+            and self.useless >= self.clips - 1
+        ):
             return self.found(
                 f"{self.useless} of {self.clips} times there was no gradient to clip: clipping ran "
                 "before backward() or after step()",
@@ -490,15 +637,12 @@ class AccumulationNotAveraged(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.plain = []  # (number of the batch, gradient versions) of mean losses since last step
+        self.plain = []  # of each mean loss since the last step: which batch, which line
         self.other = 0
         self.counts = []
 
     def graph(self, backward):
         graph = backward.graph
-        if backward.one_pass is None:
-            self.other += 1
-            return
         scaled = any(kind(node) in ("Div", "Mul") for node in graph.arithmetic)
         means = [
             node for node in graph.losses
@@ -506,17 +650,25 @@ class AccumulationNotAveraged(Detector):
                               "BinaryCrossEntropy", "SmoothL1Loss", "HuberLoss")
             and getattr(node, "_saved_reduction", 0) == 1
         ]  # fmt: skip
+        means = means or graph.top == "Mean"
         if scaled or not means:
             self.other += 1
-        else:
-            self.plain.append(self.run.batch_number)
+            return
+        frame = learner_frame()
+        line = frame and (frame.f_code, frame.f_lineno)
+        from_loader = backward.one_pass is not None
+        self.plain.append((self.run.batch_number if from_loader else -self.run.forwards, line))
 
     def stepped(self, optimizer):
         self.plain, self.other = [], 0
 
     def step(self, step):
         plain = self.plain
-        if step.complete and not self.other and len(plain) > 1 and len(set(plain)) == len(plain):
+        # Without a loader, a step may go through two losses; a loop over batches has one line.
+        in_loop = len({line for _, line in plain}) == 1 and len(plain) > 2
+        batches = {batch for batch, _ in plain}
+        enough = len(plain) > 1 and (in_loop or min(batches) > 0)
+        if step.complete and not self.other and enough and len(batches) == len(plain):
             one = next((p for p in step.held if p.grad is not None), None)
             # Each backward after the first changes the gradient once; more is the learner's hand.
             if one is not None and one.grad._version in (len(plain) - 1, len(plain)):

@@ -30,6 +30,11 @@ def shape(node):
     return tuple(node._input_metadata[0].shape)
 
 
+def signed(number):
+    """A saved dimension as it was given: nodes show -1 as 2**64 - 1."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
 def inputs(node):
     """The nodes that the node's inputs came from; inputs that need no gradient have none."""
     return [source for source, _ in node.next_functions if source is not None]
@@ -59,13 +64,14 @@ def saved(node, name):
 
 class Graph:
     """`leaves`: tensors that will get a gradient. `losses`: the loss nodes directly under the
-    result. `arithmetic`: the nodes between. `nodes`: all of them, kind by kind.
+    result, `top`: what the result comes from. `arithmetic`: the nodes between. `nodes`: all of them, kind by kind.
     """
 
     def __init__(self, result):
         start = result.grad_fn
         self.leaves, self.nodes = [], {}
         self.losses, self.arithmetic = [], []
+        self.top = "" if start is None else kind(start)
         if start is None:
             self.leaves.append(result)
             return

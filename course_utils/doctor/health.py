@@ -8,8 +8,8 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import VIEWS, inputs, kind, saved, shape
-from .run import held_by
+from .graph import VIEWS, below, inputs, kind, saved, shape
+from .run import held_by, tensors_in
 
 
 class SymmetricInit(Detector):
@@ -29,21 +29,39 @@ class SymmetricInit(Detector):
                 continue
             values = parameter.detach()
             if len(values) > 1 and values[0].numel() > 1:
-                if bool((values == values[0]).all()):
-                    found = self.copies.setdefault(id(parameter), [0, weakref.ref(parameter)])
+                which = "rows" if bool((values == values[0]).all()) else ""
+                if not which and values.ndim == 2 and _equal_columns(parameter):
+                    which = "columns"  # of x @ weight
+                if which:
+                    found = self.copies.setdefault(
+                        id(parameter), [0, weakref.ref(parameter), which]
+                    )
                     found[0] += 1
                 else:
                     self.copies.pop(id(parameter), None)
 
     def judge(self, run):
-        for times, ref in self.copies.values():
+        for times, ref, which in self.copies.values():
             parameter = ref()
             if times >= 2 and parameter is not None:
+                count = len(parameter) if which == "rows" else len(parameter[0])
                 return self.found(
-                    f"all {len(parameter)} rows of {run.name_of(parameter)} are equal, still after "
+                    f"all {count} {which} of {run.name_of(parameter)} are equal, still after "
                     f"{run.steps} steps",
                     run.lines.get("step"),
                 )
+
+
+def _equal_columns(parameter):
+    """Whether its columns are equal and learn the same; rounding differs from column to column."""
+    values, gradient = parameter.detach(), parameter.grad
+    return (
+        gradient.layout is torch.strided
+        and torch.allclose(values[0], values[0, :1], rtol=1e-4, atol=0)
+        and bool(gradient.any())
+        and torch.allclose(values, values[:, :1], rtol=1e-4, atol=0)
+        and torch.allclose(gradient, gradient[:, :1], rtol=1e-3, atol=0)
+    )
 
 
 class DeadRelu(Detector):
@@ -62,7 +80,7 @@ class DeadRelu(Detector):
             if len(size) < 2 or size[0] < 8 or size[1] < 4 or not _under_weights(node, backward):
                 continue
             result = saved(node, "result")
-            if result is not None:
+            if result is not None and bool(torch.isfinite(result).all()):
                 alive = (result.detach() > 0).flatten(1).any(0).float().mean().item()
                 share = 1 - alive
                 worst = max(worst or (0, 0), (share, math.prod(size[1:])))
@@ -71,6 +89,8 @@ class DeadRelu(Detector):
 
     def judge(self, run):
         late = self.dead[-3:]
+        if self.dead and self.dead[0][0] < 0.5 and max(run.moves.ratios, default=0) > 1:
+            return None  # steps killed them that were too long
         if len(self.dead) >= 4 and min(share for share, _ in late) >= 0.9:
             share, units = late[-1]
             return self.found(
@@ -114,7 +134,9 @@ class Steps(Detector):
         self.broken = None  # number of the first loss that is NaN or infinite
 
     def graph(self, backward):
-        self.ordinary = bool(backward.graph.losses)
+        graph, node = backward.graph, backward.loss.grad_fn
+        by_hand = graph.top == "Mean" and below(node) is not None
+        self.ordinary = bool(graph.losses) or (by_hand and kind(below(node)) in ("Pow", "Abs"))
 
     def backward(self, backward):
         if self.broken is None and backward.value is not None and not math.isfinite(backward.value):
@@ -169,13 +191,20 @@ class LrTooHigh(Detector):
             return None
         if len(losses) < 12:
             return None
-        first = statistics.fmean(losses[: min(3, len(losses) // 5)])
+        early = statistics.fmean(losses[: min(3, len(losses) // 5)])
         late = statistics.median(losses[-max(3, min(200, len(losses) // 4)) :])
-        ratio = statistics.median(moves.ratios) if moves.ratios else 0
-        if first > 0 and (late > 3 * first or (late > 0.9 * first and ratio > 0.5)):
+        ratio, most = (
+            (statistics.median(moves.ratios), max(moves.ratios)) if moves.ratios else (0, 0)
+        )
+        grew = 0 < 3 * early < late
+        # Only the very first loss was made before any step.
+        long = 0 < 0.9 * losses[0] < late and (most > 1 or (ratio > 0.5 and late > 0.9 * early))
+        # A leap to a multiple of the untrained model's loss, from which it did not recover.
+        leapt = most > 1 and 0 < 20 * losses[0] < sorted(losses)[-3] and late > 0.4 * losses[0]
+        if grew or long or leapt:
             return self.found(
-                f"the loss was {first:.4g} at first and {late:.4g} at the end; a step changed "
-                f"weights by {ratio:.0%} of their length (learning rate {rate:g})",
+                f"the loss was {losses[0]:.4g} at first, at most {max(losses):.4g} and {late:.4g} at "
+                f"the end; a step changed weights by up to {most:.0%} of their length (learning rate {rate:g})",
                 line,
             )
 
@@ -209,13 +238,25 @@ class BestStateAlias(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.taken = {}  # id -> (weak reference, steps made before)
+        self.kept = 0  # steps made while an earlier alias was kept
         self.said = ""
 
     def state_taken(self, module, state):
         self.taken = {key: v for key, v in self.taken.items() if v[0]() is not None}
+        for _, steps in self.taken.values():
+            self.kept = max(self.kept, self.run.steps - steps)
         for tensor in state.values():
             if isinstance(tensor, torch.Tensor):
                 self.taken[id(tensor)] = weakref.ref(tensor), self.run.steps
+
+    def saved(self, thing):
+        for tensor in tensors_in(thing):
+            ref, steps = self.taken.get(id(tensor), (None, None))
+            if ref is not None and ref() is tensor and steps < self.run.steps:
+                self.said = (
+                    "a state_dict that is saved is no copy: it shares memory with the weights, "
+                    f"and {self.run.steps - steps} steps were made since it was taken"
+                )
 
     def state_loaded(self, module, state):
         live = {}
@@ -226,16 +267,20 @@ class BestStateAlias(Detector):
         own = {p.data_ptr() for p in module.parameters()}
         shared = stale = 0
         for tensor in state.values():
-            if isinstance(tensor, torch.Tensor) and tensor.numel() and tensor.data_ptr() in live:
+            if not isinstance(tensor, torch.Tensor) or not tensor.numel():
+                continue
+            home = tensor.data_ptr()
+            if home in live:
                 ref, steps = self.taken.get(id(tensor), (None, None))
                 known = ref is not None and ref() is tensor
                 if known:
-                    stale += steps < self.run.steps
-                    self.since = self.run.steps - steps
+                    since = max(self.run.steps - steps, self.kept if home in own else 0)
+                    stale += since > 0
+                    self.since = since
                 else:
-                    shared += tensor.data_ptr() in own
+                    shared += home in own
         if stale or shared:
-            made = f"; {self.since} steps were made since it was taken" if stale else ""
+            made = f"; {self.since} steps were made while it was kept" if stale else ""
             self.said = (
                 f"{stale + shared} tensors of the loaded state_dict are not copies, they share "
                 f"memory with the weights that were trained on{made}"
@@ -243,4 +288,5 @@ class BestStateAlias(Detector):
 
     def judge(self, run):
         if self.said and run.steps:
-            return self.found(self.said, run.lines.get("load_state_dict"))
+            line = run.lines.get("load_state_dict") or run.lines.get("save")
+            return self.found(self.said, line)

@@ -4,7 +4,33 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR
-from .graph import below, inputs, kind, saved, shape
+from .graph import VIEWS, below, inputs, kind, saved, shape, signed
+
+
+def activation(node):
+    """ "softmax", "sigmoid" or "relu" if the node's input is the result of one, else "".
+
+    Those written by hand count too, and what only keeps numbers off 0 and 1 is looked through.
+    """
+    source = below(node)
+    while source is not None and kind(source) in ("Clamp", "ClampMin", "ClampMax"):
+        low, high = (getattr(source, name, None) for name in ("_saved_min", "_saved_max"))
+        if low == 0 and high is None and kind(source) != "ClampMax":
+            return "relu"
+        source = below(source)
+    if source is None:
+        return ""
+    name = kind(source)
+    if name == "Div":  # exp(x) / exp(x).sum()
+        kinds = {kind(part) for part in inputs(source)}
+        return "softmax" if kinds == {"Exp", "Sum"} else ""
+    if name == "Mul":  # 1 / (1 + exp(-x))
+        for expected in ("Reciprocal", "Add", "Exp"):
+            source = below(source)
+            if source is None or kind(source) != expected:
+                return ""
+        return "sigmoid"
+    return name.lower() if name in ("Softmax", "Sigmoid", "Relu") else ""
 
 
 class UnderTheLoss(Detector):
@@ -40,9 +66,8 @@ class SoftmaxBeforeCrossEntropy(UnderTheLoss):
 
     def wrong(self, node):
         if kind(node) == "LogSoftmax":
-            source = below(node)
-            if source is not None and kind(source) in ("Softmax", "Sigmoid"):
-                name = kind(source).lower()
+            name = activation(node)
+            if name in ("softmax", "sigmoid"):
                 return (
                     f"cross-entropy takes a softmax itself, and its input {list(shape(node))} is "
                     f"already the result of a {name}, all between 0 and 1"
@@ -56,11 +81,11 @@ class SigmoidBeforeBCEWithLogits(UnderTheLoss):
 
     def wrong(self, node):
         if kind(node) == "BinaryCrossEntropyWithLogits":
-            source = below(node)
-            if source is not None and kind(source) in ("Sigmoid", "Softmax"):
+            name = activation(node)
+            if name in ("softmax", "sigmoid"):
                 return (
-                    f"BCEWithLogitsLoss takes a sigmoid itself, and its input {list(shape(source))} "
-                    f"is already the result of a {kind(source).lower()}"
+                    f"BCEWithLogitsLoss takes a sigmoid itself, and its input {list(shape(below(node)))} "
+                    f"is already the result of a {name}"
                 )
 
 
@@ -70,15 +95,47 @@ class ReluOnLogits(UnderTheLoss):
     fix = "no activation after the last layer"
 
     def wrong(self, node):
-        if kind(node) in ("LogSoftmax", "BinaryCrossEntropyWithLogits"):
+        logits = kind(node) in ("LogSoftmax", "BinaryCrossEntropyWithLogits")
+        if logits and activation(node) == "relu":
             source = below(node)
-            if source is not None and kind(source) == "Relu":
-                result = saved(source, "result")
-                zeros = "" if result is None else f"; {(result == 0).float().mean():.0%} are zero"
-                return f"the logits {list(shape(source))} come straight out of a ReLU{zeros}"
+            result = saved(source, "result")
+            zeros = "" if result is None else f"; {(result == 0).float().mean():.0%} are zero"
+            return f"the logits {list(shape(source))} come straight out of a ReLU{zeros}"
+
+
+def is_linear(node):
+    """Whether the node adds the bias of a Linear layer, whose input had more than two dimensions."""
+    sources = inputs(node)
+    return (
+        kind(node) == "Add"
+        and {kind(source) for source in sources} == {"AccumulateGrad", "UnsafeView"}
+        and any(
+            kind(source) == "AccumulateGrad" and source.variable.ndim == 1 for source in sources
+        )
+    )
+
+
+def picked(result):
+    """What -x[rows, labels].mean() picks from: the node that computed x, or None."""
+    node, negative = result.grad_fn, False
+    while node is not None and kind(node) in ("Mean", "Sum", "Neg", "Div", *VIEWS - {"Select"}):
+        negative |= kind(node) == "Neg"
+        sources = inputs(node)
+        node = sources[0] if len(sources) == 1 else None
+    if node is None or not negative or kind(node) not in ("Index", "Gather"):
+        return None
+    return below(node)
 
 
 class _NLL(UnderTheLoss):
+    def graph(self, backward):
+        super().graph(backward)
+        source = None if backward.graph.losses else picked(backward.loss)
+        if source is not None and len(shape(source)) == 2 and kind(source) in self.by_hand:
+            self.count += 1
+            self.said = self.words_by_hand
+            self.line = self.run.lines.get("backward")
+
     def row_sums(self, node):
         """The loss's input with its sums over the classes, if it is no log-softmax."""
         source = below(node)
@@ -96,6 +153,11 @@ class _NLL(UnderTheLoss):
 class NLLOnProbabilities(_NLL):
     bug, severity = "nll-on-probabilities", ERROR
     symptom = "the loss is negative and falls to -1"
+    by_hand = ("Softmax",)
+    words_by_hand = (
+        "the loss is minus the probability of the label, with 0 logarithms in between: the "
+        "gradient nearly vanishes where the model is wrong"
+    )
     fix = "use log_softmax instead of softmax, or logits with nn.CrossEntropyLoss()"
 
     def wrong(self, node):
@@ -116,6 +178,10 @@ class NLLOnProbabilities(_NLL):
 class NLLOnLogits(_NLL):
     bug, severity = "nll-on-logits", ERROR
     symptom = "the loss falls below zero without end"
+    by_hand = ("Addmm", "Mm", "UnsafeView")
+    words_by_hand = (
+        "the loss is minus the logit of the label, with 0 softmaxes in between: it has no lower end"
+    )
     fix = "nn.CrossEntropyLoss() on the logits, or log_softmax in front of NLLLoss"
 
     def wrong(self, node):
@@ -127,7 +193,7 @@ class NLLOnLogits(_NLL):
                 values.max() > 0
                 and values.min() < 0
                 and not (0.99 < total.mean() < 1.01)
-                and source not in ("Sub", "Add", "Logsumexp")
+                and (source not in ("Sub", "Add", "Logsumexp") or is_linear(below(node)))
             ):
                 return (
                     "NLLLoss needs log-probabilities, whose exp sums to 1 in each row; here it "
@@ -142,14 +208,24 @@ class CrossEntropyOneClass(UnderTheLoss):
     fix = "nn.BCEWithLogitsLoss() for a single logit, or two outputs for two classes"
 
     def wrong(self, node):
-        if kind(node) == "LogSoftmax":
-            sizes = shape(node)
-            dim = node._saved_dim
-            dim = dim - (1 << 64) if dim >= 1 << 63 else dim
-            if len(sizes) > 1 and sizes[dim] == 1:
+        if kind(node) == "BinaryCrossEntropy" and activation(node) == "softmax":
+            node = below(node)
+        if kind(node) not in ("LogSoftmax", "Softmax"):
+            return None
+        sizes = shape(node)
+        dim = signed(node._saved_dim)
+        if len(sizes) > 1 and sizes[dim] == 1:
+            return (
+                f"the softmax in the loss runs over a single output ({list(sizes)}), which always "
+                "has probability 1"
+            )
+        before = inputs(node)
+        if len(sizes) == 1 and sizes[0] > 1 and before and shape(before[0]) == sizes:
+            column = inputs(before[0]) if kind(before[0]) in VIEWS else []
+            if column and shape(column[0]) == (*sizes, 1):
                 return (
-                    f"the softmax in cross-entropy runs over a single output (logits "
-                    f"{list(sizes)}), which always has probability 1"
+                    f"the logits {list(sizes)} were a column {list(shape(column[0]))}: cross-entropy "
+                    "takes the rows of the batch for classes, and each row has a single output"
                 )
 
 
@@ -180,8 +256,9 @@ class BroadcastLoss(Detector):
                 return
 
     def by_vector(self, node, n, source):
-        other = saved(node, "other")
-        return other is not None and tuple(other.shape) == ((n,) if len(source) == 2 else (n, 1))
+        vector = (n,) if len(source) == 2 else (n, 1)
+        both = saved(node, "self"), saved(node, "other")
+        return any(other is not None and tuple(other.shape) == vector for other in both)
 
     def judge(self, run):
         if self.said:

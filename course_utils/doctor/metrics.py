@@ -1,13 +1,26 @@
 """Metrics that are computed from the wrong thing; seen for the first batches of each model."""
 
+import weakref
+
 import torch
+from torch.utils.data import DistributedSampler
 
 from .detector import Detector
 from .findings import ERROR, WARNING
+from .graph import VIEWS, inputs, kind, shape, signed
 from .run import memory_of
-from .where import learner_line
+from .sums import division, mean_of_list, meeting, receiver
+from .where import describe, learner_frame, learner_line
 
 _COMPARE = {"eq", "__eq__", "ne", "__ne__"}
+_DIFFERENCE = {"sub", "__sub__", "rsub", "__rsub__", "subtract"}
+_LOSSES = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+_MEAN_LOSSES = _LOSSES | {
+    "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "kl_div", "poisson_nll_loss", "gaussian_nll_loss",
+}  # fmt: skip
+_MOVES = {"transpose", "permute", "movedim", "swapaxes", "swapdims", "__get__", "t", "moveaxis"}
+_PICKS = VIEWS | {"Index", "MaskedSelect", "Gather"}
 _ABOVE = {"gt", "__gt__", "ge", "__ge__", "lt", "__lt__", "le", "__le__"}
 
 
@@ -23,24 +36,56 @@ def _name(function):
     return getattr(function, "__name__", "")
 
 
+def compares(function, args):
+    """Whether two tensors are compared: outputs with labels."""
+    both = len(args) > 1 and all(isinstance(arg, torch.Tensor) for arg in args[:2])
+    return both and _name(function) in _COMPARE | _DIFFERENCE | _LOSSES | _MEAN_LOSSES
+
+
 class MetricBroadcast(Detector):
     bug, severity = "metric-broadcast", ERROR
     symptom = "an accuracy that is near chance, or above 100 %"
     fix = "give both the same shape before comparing: (pred.squeeze(1) == yb)"
     said = ""
+    column = None  # what the learner made a column of
 
     def function(self, call, function, args, kwargs, result):
-        if self.said or _name(function) not in _COMPARE or len(args) < 2:
+        name = _name(function)
+        if name in ("unsqueeze", "__getitem__", "view", "reshape") and args[0].ndim == 1:
+            self.column = result
+        if name == "numpy" and not self.said and not call.grad_enabled:
+            self.in_numpy(call, args[0])
+        if self.said or len(args) < 2 or name not in _COMPARE | _DIFFERENCE | _LOSSES:
             return
         a, b = args[:2]
-        if not isinstance(b, torch.Tensor) or _same_memory(a, b):
+        if not (isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)) or _same_memory(a, b):
             return
         short, long = sorted((a, b), key=lambda t: t.ndim)
         n = short.numel()
-        if short.ndim == 1 and n > 1 and tuple(long.shape) == (n, 1):
+        if short.ndim != 1 or n < 2 or tuple(long.shape) != (n, 1):
+            return
+        if name not in _COMPARE:
+            # In training it is the loss; and differences of all pairs may be meant, of outputs
+            # that were made a column for it.
+            outs = [t for t in (a, b) if _same_memory(t, call.out) and t is not self.column]
+            if call.grad_enabled or not outs or outs[0].shape != call.out.shape:
+                return
+        self.said = (
+            f"{list(a.shape)} met {list(b.shape)}, and broadcasting made {n} x {n} = {n * n} "
+            f"comparisons of {n}"
+        )
+        self.line = learner_line()
+
+    def in_numpy(self, call, values):
+        """A column that leaves for NumPy, where the same happens."""
+        n, frame = len(call.out), learner_frame()
+        if n < 2 or tuple(values.shape) != (n, 1) or frame is None:
+            return
+        text, shape = meeting(frame) or ("", None)
+        if shape == (n,):
             self.said = (
-                f"{list(a.shape)} was compared with {list(b.shape)}, and broadcasting made "
-                f"{n} x {n} = {n * n} comparisons of {n}"
+                f"in {text}, [{n}, 1] meets [{n}], and broadcasting makes {n} x {n} = {n * n} "
+                f"differences of {n}"
             )
             self.line = learner_line()
 
@@ -49,25 +94,79 @@ class MetricBroadcast(Detector):
             return self.found(self.said, self.line)
 
 
+def class_dimension(log_softmax, output):
+    """The dimension of a model's output over which the loss takes its softmax.
+
+    None if views that can't be followed lie between, or the output is not what the loss is given.
+    """
+    size = shape(log_softmax)
+    dim = signed(log_softmax._saved_dim) % max(len(size), 1)
+    node = next(iter(inputs(log_softmax)), None)
+    while node is not None and node is not output:
+        name, before = kind(node), next(iter(inputs(node)), None)
+        if before is None:
+            return None
+        size, below = shape(node), shape(before)
+        if name == "Permute":
+            dim = signed(node._saved_dims[dim]) % len(size)
+        elif name == "Transpose":
+            pair = [signed(d) % len(size) for d in (node._saved_dim0, node._saved_dim1)]
+            dim = pair[1 - pair.index(dim)] if dim in pair else dim
+        elif name in ("View", "UnsafeView", "Reshape", "ReshapeAlias"):
+            if dim != len(size) - 1 or not below or below[-1] != size[-1]:
+                return None
+            dim = len(below) - 1
+        elif name not in ("Clone", "ToCopy", "Alias", "Contiguous"):
+            return None
+        node = before
+    return None if node is None else dim
+
+
 class ArgmaxWrongDim(Detector):
     bug, severity = "argmax-wrong-dim", ERROR
     symptom = "an accuracy near chance although the loss falls"
-    fix = "pred = logits.argmax(dim=1), one answer for each row"
+    fix = "pred = logits.argmax(dim=1), one answer for each row; dim=-1 if the classes come last"
 
     def __init__(self, run):
         super().__init__(run)
         self.taken = []  # (call, result of argmax, what was wrong)
         self.said = ""
+        self.classes = weakref.WeakKeyDictionary()  # model -> (ndim, dimension) that holds classes
+        self.output = None  # model, graph node and number of dimensions of its last output
+        self.moved = None  # the call after which dimensions changed places
+        self.often = 0
+
+    def forward(self, call):
+        out = call.out
+        self.output = None
+        if self.run.looking and out is not None and out.grad_fn is not None:
+            self.output = weakref.ref(call.module), out.grad_fn, out.ndim
+
+    def graph(self, backward):
+        output, self.output = self.output, None
+        if output is None or output[0]() is None:
+            return
+        model, result, ndim = output
+        for node in backward.graph.losses:
+            dim = class_dimension(node, result) if kind(node) == "LogSoftmax" else None
+            if dim is not None:
+                self.classes[model()] = ndim, dim
 
     def function(self, call, function, args, kwargs, result):
         if self.said:
             return
         name = _name(function)
+        if name in _MOVES:
+            self.moved = call
         if name in ("argmax", "max") and args and isinstance(args[0], torch.Tensor):
             wrong = self.wrong(call, args, kwargs)
             index = result[1] if isinstance(result, tuple) else result
             if wrong and not index.is_floating_point():
                 self.taken = [*self.taken[-3:], (call, index, wrong)]
+                if call.module in self.classes and index.ndim and not call.grad_enabled:
+                    self.often += 1
+                    if self.often >= 2:  # though collected first and compared later
+                        self.said, self.line = wrong, learner_line()
         elif name in _COMPARE and len(args) >= 2:
             for taken_in, index, wrong in self.taken:
                 if taken_in is call and any(_same_memory(index, arg) for arg in args[:2]):
@@ -83,6 +182,15 @@ class ArgmaxWrongDim(Detector):
             return None
         if dim is None:
             return f"argmax without dim over {list(x.shape)} gives one number for the whole batch"
+        ndim, right = self.classes.get(call.module, (None, None))
+        if ndim == x.ndim and x.shape[dim] > 1 and self.moved is not call:
+            if dim % ndim == right:
+                return None
+            return (
+                f"argmax(dim={dim}) over {list(x.shape)} looks for the largest value among the "
+                f"{x.shape[dim]} entries of dimension {dim % ndim}, but the classes that the loss "
+                f"was trained on are in dimension {right}"
+            )
         if x.shape[dim] == 1:
             return f"argmax over a dimension of size 1 (shape {list(x.shape)}) is always 0"
         if dim % x.ndim == 0:
@@ -104,33 +212,52 @@ class ThresholdOnLogits(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.logits = False  # whether the model is trained on logits
-        self.said = ""
+        self.output = None  # model and graph node of its last output
+        self.on_logits = weakref.WeakSet()  # models whose output is the logit of a loss
+        self.said = weakref.WeakKeyDictionary()  # model -> evidence and line
+        self.cuts = set()
+
+    def forward(self, call):
+        self.output = None
+        if self.run.looking and call.out is not None and call.out.grad_fn is not None:
+            self.output = weakref.ref(call.module), call.out.grad_fn
 
     def graph(self, backward):
-        names = [node.name() for node in backward.graph.losses]
-        self.logits |= any("BinaryCrossEntropyWithLogits" in name for name in names)
+        output, self.output = self.output, None
+        if output is None or output[0]() is None:
+            return
+        model, result = output
+        for node in backward.graph.losses:
+            # One output of several may be no logit; so this one must be what the loss was given.
+            while node is not None and kind(node) in {"BinaryCrossEntropyWithLogits", *_PICKS}:
+                node = next(iter(inputs(node)), None)
+                if node is result:
+                    self.on_logits.add(model())
 
     def function(self, call, function, args, kwargs, result):
-        if self.said or not _same_memory(args[0] if args else None, call.out):
+        if not _same_memory(args[0] if args else None, call.out):
             return
         x, name = args[0], _name(function)
         cut = args[1] if len(args) > 1 else None
         cut = cut.item() if isinstance(cut, torch.Tensor) and cut.numel() == 1 else cut
-        above = name in _ABOVE and isinstance(cut, float) and 0 < cut < 1
-        if (above or name == "round") and x.is_floating_point():
+        above = name in _ABOVE and isinstance(cut, float)
+        if above:
+            self.cuts.add(cut)
+        # Another cut than 0.5 may well be the logit of a probability.
+        if ((above and cut == 0.5) or name == "round") and x.is_floating_point():
             low, high = x.min().item(), x.max().item()
-            if low < 0 or high > 1:
-                how = f"compared with {cut:g}" if above else "rounded"
-                self.said = (
+            if (low < 0 or high > 1) and call.module not in self.said:
+                how = "compared with 0.5" if above else "rounded"
+                self.said[call.module] = (
                     f"the model's outputs were {how}, but they are logits, here from {low:.2f} to "
-                    f"{high:.2f}, not probabilities"
+                    f"{high:.2f}, not probabilities",
+                    learner_line(),
                 )
-                self.line = learner_line()
 
     def judge(self, run):
-        if self.said and self.logits:
-            return self.found(self.said, self.line)
+        for model, (said, line) in self.said.items():
+            if model in self.on_logits and self.cuts <= {0.5}:
+                return self.found(said, line)
 
 
 class MetricNotNormalised(Detector):
@@ -142,22 +269,57 @@ class MetricNotNormalised(Detector):
         super().__init__(run)
         self.hits = []  # (call, tensors that came from a comparison)
         self.means = {}  # pass -> learner's line
+        self.sums = {}  # learner's line -> what is added up there, and the division of the sum
+
+    def added(self, call, what):
+        frame = learner_frame()
+        if call.one_pass is None or frame is None:
+            return
+        frame = receiver(frame)
+        key = frame.f_code, frame.f_lineno
+        if key not in self.sums:
+            divided = division(frame)
+            self.sums[key] = divided and (*divided, what, call.one_pass, call.one_pass.held)
 
     def function(self, call, function, args, kwargs, result):
         name = _name(function)
+        if name in _MEAN_LOSSES and kwargs.get("reduction", "mean") == "mean" and result.ndim == 0:
+            self.added(call, "means")
         if name in _COMPARE and isinstance(result, torch.Tensor):
             self.hits = [(call, result)]
         elif self.hits and self.hits[0][0] is call and args:
             if not any(args[0] is hit for _, hit in self.hits):
                 return
+            if name in ("sum", "mean", "count_nonzero") and result.ndim == 0:
+                self.added(call, "means" if name == "mean" else "counts")
             if name in ("float", "double", "to", "type", "type_as") and result.ndim:
                 self.hits.append((call, result))
             elif name == "mean" and result.ndim == 0 and call.one_pass is not None:
-                line = learner_line()
-                if "+=" in line and "*" not in line:  # added up without weights
-                    self.means[id(call.one_pass)] = call.one_pass, call.one_pass.held, line
+                self.mean(call.one_pass)
+
+    def mean(self, one_pass):
+        frame = learner_frame()
+        if frame is None:
+            return
+        frame = receiver(frame)
+        line = describe(frame.f_code.co_filename, frame.f_lineno)
+        if ("+=" in line and "*" not in line) or mean_of_list(frame):  # added without weights
+            self.means[id(one_pass)] = one_pass, one_pass.held, line
 
     def judge(self, run):
+        for text, divisor, what, one_pass, loader in filter(None, self.sums.values()):
+            sampler = getattr(loader, "sampler", None)
+            if not one_pass.over or not hasattr(sampler, "__len__"):
+                continue
+            rows, batches = len(sampler), one_pass.batches
+            if batches > 1 and self.wrong(what, divisor, loader, rows, batches):
+                of, right = ("batches", batches) if what == "means" else ("rows", rows)
+                return self.found(
+                    f"{text} divides by {divisor}, but the sum is one of {what} of {batches} "
+                    f"batches with {rows} rows: divide by the {right} {of}",
+                    fix="divide a sum of batch means by len(loader), a sum of counts by "
+                    "len(loader.dataset)",
+                )
         for one_pass, loader, line in self.means.values():
             size = getattr(loader, "batch_size", None)
             rows = len(loader.sampler) if size and hasattr(loader.sampler, "__len__") else 0
@@ -170,6 +332,17 @@ class MetricNotNormalised(Detector):
                     f"{size / last:.3g} times as much",
                     line,
                 )
+
+    def wrong(self, what, divisor, loader, rows, batches):
+        """Whether what was added up is divided by something else than its own number."""
+        if what == "means":
+            return divisor == rows and rows > 1.5 * batches
+        if divisor == batches and rows > 1.5 * batches:
+            return True
+        # All the data of which this loader goes through a part; in several processes each has one.
+        whole = getattr(loader.dataset, "dataset", loader.dataset)
+        several = isinstance(loader.sampler, DistributedSampler)
+        return hasattr(whole, "__len__") and divisor == len(whole) > rows and not several
 
 
 class OutputUnused(Detector):

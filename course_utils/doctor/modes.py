@@ -8,7 +8,8 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .run import tensors_in
+from .metrics import compares
+from .run import memory_of, tensors_in
 from .where import learner_line
 
 
@@ -22,6 +23,7 @@ class _Visit:
     active: list = field(default_factory=list)  # layers in training mode, at each forward
     graphs: int = 0
     trained: bool = False  # a backward followed
+    scored: bool = False  # outputs were compared with something
     where: str = ""
 
 
@@ -29,7 +31,7 @@ class Visits(Detector):
     """Remembers whole tensors handed to models, outside any DataLoader, again and again."""
 
     records = True
-    pending = False  # whether a graph carries a visit's mark
+    latest = None, None  # the last call that may be an evaluation in training mode, and its visit
 
     def forward(self, call):
         x, run = call.x, self.run
@@ -54,29 +56,53 @@ class Visits(Detector):
             visit = run.visits[key] = _Visit(weakref.ref(base), weakref.ref(call.module))
         if len(visit.steps) < 1000:
             visit.steps.append(run.steps)
+        again = 2 <= len(visit.steps) <= 3 and not _as_long_as_a_batch(run, call)
+        if graph and (again or not call.training) and not visit.trained and visit.graphs < 4:
+            run.looking = run.must_look = True  # to see whether a backward follows
         if graph and run.looking:
             visit.graphs += 1
-            self.pending = True
+            run.must_look = True
+            if call.training and len(visit.active) < 8:
+                visit.active.append(run.active_layers(call.module))
             for out in tensors_in(call.output):
                 if out.grad_fn is not None:
                     out.grad_fn.metadata["visit"] = visit
         elif not graph and call.training and len(visit.active) < 1000:
             visit.active.append(run.active_layers(call.module))
-        if not visit.where and (graph or call.training):
+        if call.training and not visit.trained and (again or (not graph and len(visit.steps) == 1)):
+            self.latest = call, visit
+            run.near = True
+        if not visit.where and (len(visit.steps) > 1 if graph else call.training):
             visit.where = learner_line()
 
+    def function(self, call, function, args, kwargs, result):
+        latest, visit = self.latest
+        if call is latest:
+            visit.scored |= compares(function, args)
+
+    def backward(self, backward):
+        self.latest = None, None
+
     def graph(self, backward):
-        if self.pending:
-            self.pending = False
+        if self.run.must_look:
+            self.run.must_look = False
             for node in (node for nodes in backward.graph.nodes.values() for node in nodes):
                 visit = node.metadata.get("visit")
                 if visit is not None:
                     visit.trained = True
 
 
+def _as_long_as_a_batch(run, call):
+    known = run.trained_tensors.get(call.module)
+    return known is not None and len(call.x) == known.length
+
+
 class TrainingInEvalMode(Detector):
     bug, severity = "training-in-eval-mode", ERROR
-    symptom = "dropout is off while training and BatchNorm uses old statistics: it overfits"
+    symptom = (
+        "dropout drops nothing and BatchNorm's statistics stand still: the training loss falls "
+        "as without them, while the validation loss rises earlier"
+    )
     fix = "model.train() at the start of every epoch, after the evaluation's model.eval()"
 
     def __init__(self, run):
@@ -150,16 +176,20 @@ class EvalInTrainMode(Detector):
                     )
         for visit in run.visits.values():
             model = visit.model()
-            if model is None or visit.graphs or not _is_trained(model, trained):
+            if model is None or visit.trained or not _is_trained(model, trained):
                 continue
-            if model not in run.trained_on_data and not _trained_on_tensors(run, model):
+            if visit.graphs and (run.gradients or not run.over):
+                continue  # a backward may follow
+            from_data = model in run.trained_on_data or _trained_on_tensors(run, model)
+            # Else it may refresh BatchNorm's statistics, or draw a GAN's samples.
+            if (visit.graphs or not from_data) and not visit.scored:
                 continue
             active = [names for names in visit.active if names]
             apart = len(set(visit.steps)) == len(visit.steps)
             after = run.over and visit.steps[0] == run.steps and len(visit.steps) == 1
             if active and apart and (len(visit.steps) >= 2 or after) and visit.steps[-1] > 0:
                 return self.found(
-                    f"{len(active)} evaluations without gradients ran while "
+                    f"{len(active)} forwards without a backward ran while "
                     f"{_in_words(active[0])} "
                     f"{'was' if len(active[0]) == 1 else 'were'} in training mode",
                     visit.where,
@@ -167,7 +197,8 @@ class EvalInTrainMode(Detector):
 
 
 def _trained_on_tensors(run, model):
-    return any(v.graphs >= 2 for v in run.visits.values() if v.model() is model)
+    visits = [visit for visit in run.visits.values() if visit.model() is model]
+    return any(visit.trained and visit.graphs >= 2 for visit in visits)
 
 
 def _is_trained(model, trained):
@@ -182,20 +213,35 @@ class DropoutAlwaysOn(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.calls = self.in_eval = 0
+        self.meant = False
         self.line = ""
+        self.last = None  # batch, model and memory of the input of the last forward
 
-    def dropout(self, model):
+    def dropout(self, model, explicit):
         self.calls += 1
         self.line = self.line or learner_line()
         self.in_eval += not model.training
+        self.meant |= explicit
+
+    def forward(self, call):
+        if call.training or call.x is None or self.sampled:
+            return
+        now = self.run.steps, call.batch_number, id(call.module), memory_of(call.x), call.x.shape
+        self.sampled = self.last == now
+        self.last = now
+
+    sampled = False  # whether a model saw one input several times in a row, as in MC dropout
 
     def judge(self, run):
-        if self.in_eval:
-            return self.found(
-                f"F.dropout without training= ran {self.calls} times, {self.in_eval} of them while "
-                "the model was in evaluation mode: it drops units there too",
-                self.line,
-            )
+        if not self.in_eval or (self.meant and (self.sampled or not run.over)):
+            return None
+        how = "with training=True" if self.meant else "without training="
+        return self.found(
+            f"F.dropout {how} ran {self.calls} times, {self.in_eval} of them while the model was "
+            "in evaluation mode: it drops units there too",
+            self.line,
+            severity=WARNING if self.meant else ERROR,
+        )
 
 
 class EvalBuildsGraph(Detector):

@@ -12,7 +12,10 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from .graph import Graph
 from .where import learner_line
 
-_CHANGE_WITH_MODE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+_CHANGE_WITH_MODE = (
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
+)  # fmt: skip
 
 
 def looked_at(n):
@@ -94,7 +97,6 @@ class Pass:
     steps_before: int = 0  # optimizer steps before it began
     unused: bool = False  # nothing was computed from the outputs of a model that were watched
     batches: int = 0
-    sizes: list = field(default_factory=list)
     forwards: int = 0
     backwards: int = 0
     gradients: int = 0  # calls of autograd.grad
@@ -173,13 +175,19 @@ class Run:
         self.recent = deque(maxlen=64)
         self.calls = []  # of layers since the last step, at steps that are looked at closely
         self.looking = True
+        self.must_look = False  # whether a graph carries a visit's mark, see modes.py
+        self.near = False  # whether torch functions after this forward are to be watched
         self.last_forward = self.last_backward = self.last_step = self.last_clear = 0
         self.batch_of_backward = 0
         self.functional_dropout = weakref.WeakSet()
         self.lines = {}
-        self.sources = {}  # first passes over loaders, see data.py
+        self.sources = {}  # first passes over loaders, see sources.py
+        self.trained_tensors = weakref.WeakKeyDictionary()  # model -> rows, see there
+        self.evaluated_tensors = weakref.WeakKeyDictionary()
         self.visits = {}  # tensors that models saw again and again, see modes.py
         self.trained_on_data = weakref.WeakSet()
+        self.made = deque(maxlen=8)  # optimizers, kept for the question whether they ever stepped
+        self.loose = deque(maxlen=32)  # parameters of no model that ran; kept likewise
         self._in_use = {}  # id -> (object, number of passes when it was last used)
 
     # What happened ---------------------------------------------------------------------------
@@ -208,9 +216,13 @@ class Run:
     def look(self):
         """Decide whether what comes until the next step is looked at closely."""
         waiting = self.backwards - self.recent_start
-        self.looking = looked_at(self.steps + 1) and (waiting < 16 or looked_at(waiting + 1))
+        self.looking = self.must_look or (
+            looked_at(self.steps + 1 - self.steps_at_new)
+            and (waiting < 16 or looked_at(waiting + 1))
+        )
 
     recent_start = 0  # the number of backwards at the last step
+    steps_at_new = 0  # steps when the last new model ran for the first time
 
     _latest = None, None  # the optimizer that was asked for last, and its record
 
@@ -225,6 +237,9 @@ class Run:
         known = self.models.get(module)
         if known is None:
             known = self.models[module] = next(module.parameters(), None) is not None
+            if known and len(self.models) < 64:
+                self.steps_at_new = self.steps
+                self.look()
         return known
 
     def start_pass(self, loader, iterator, updates_batch_norm):
@@ -279,9 +294,15 @@ class Run:
         ids = None
         if graph is not None:
             ids = {id(leaf) for leaf in graph.leaves}
-            for leaf in graph.leaves:
-                if leaf not in self.reached:
-                    self.reached[leaf] = sample(leaf)
+            fresh = [leaf for leaf in graph.leaves if leaf not in self.reached]
+            for leaf in fresh:
+                self.reached[leaf] = sample(leaf)
+            if fresh:
+                in_models = {id(p) for model in self.known_models() for p in model.parameters()}
+                self.loose.extend(
+                    leaf for leaf in fresh
+                    if isinstance(leaf, nn.Parameter) and id(leaf) not in in_models
+                )  # fmt: skip
         self.recent.append((now, ids))
         self.losses.append(math.nan if value is None else value)
         if self.current is not None:

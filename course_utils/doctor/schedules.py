@@ -108,7 +108,7 @@ class SchedulerPerBatch(_Schedules):
     def judge(self, run):
         batches = self.steps_per_pass(run)
         if batches < 2:
-            return None
+            return self.without_loader(run)
         for scheduler, known, optimizer in self.each():
             per_pass = [
                 known.per_pass.get(i, 0) for i, p in enumerate(run.passes) if p.over and p.steps
@@ -120,6 +120,22 @@ class SchedulerPerBatch(_Schedules):
                 return self.found(
                     f"{type(scheduler).__name__} was stepped {known.steps} times in "
                     f"{len(per_pass)} epochs, after every batch; {said}",
+                    run.lines.get("schedule"),
+                )
+
+    def without_loader(self, run):
+        """Where no DataLoader shows what an epoch is: by a rate that is next to nothing for long."""
+        for scheduler, known, optimizer in self.each():
+            highest = max(known.rates)
+            lost = sum(rate < 1e-4 * highest for rate in known.rates)
+            in_step = known.steps >= 0.9 * run.optimizer(optimizer).steps
+            falls = isinstance(scheduler, kinds.StepLR | kinds.ExponentialLR | kinds.MultiStepLR)
+            if falls and in_step and known.steps >= 20 and lost > 0.3 * known.steps:
+                now = float(optimizer.param_groups[0]["lr"])
+                return self.found(
+                    f"{type(scheduler).__name__} was stepped {known.steps} times, with every step "
+                    f"of the optimizer; {lost} of them were made below a ten-thousandth of the "
+                    f"first learning rate, which went from {known.rates[0]:.3g} to {now:.3g}",
                     run.lines.get("schedule"),
                 )
 

@@ -6,16 +6,15 @@ import weakref
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import nn, overrides
 from torch.nn.utils import clip_grad
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode
-from torch.utils.data import DataLoader
-from torch.utils.data.dataloader import _BaseDataLoaderIter
+from torch.overrides import TorchFunctionMode
+from torch.utils.data import DataLoader, dataloader
 
 from .findings import NOTE
 from .run import Call, Run
@@ -61,7 +60,7 @@ class Watch:
         self.depth = 0  # of modules calling modules
         self.root = None  # the outermost of them
         self.depth_of_state = 0
-        self.in_schedule = False
+        self.in_schedule = self.in_dropout = False
         self.undo = []
         self.mode = _Functions(self)
         self.looks = weakref.WeakKeyDictionary()
@@ -101,7 +100,7 @@ class Watch:
         for owner in (torch.optim.Optimizer, nn.Module):
             self._wrap(owner, "zero_grad", self._before(self.on_cleared))
         self._wrap(DataLoader, "__iter__", self._loader_iter)
-        self._wrap(_BaseDataLoaderIter, "__next__", self._loader_next)
+        self._wrap(getattr(dataloader, "_BaseDataLoaderIter", None), "__next__", self._loader_next)
         for scheduler in _all_kinds(LRScheduler):
             if "step" in vars(scheduler):
                 self._wrap(scheduler, "step", self._scheduler_step)
@@ -111,10 +110,15 @@ class Watch:
         self._wrap(torch.amp.GradScaler, "scale", self._before(self.on_scale))
         self._wrap(torch.amp.GradScaler, "unscale_", self._before(self.on_unscale))
         self._wrap(torch.amp.GradScaler, "step", self._before(self.on_scaler_step))
+        self._wrap(torch, "save", self._before(self.on_saved))
         self._wrap(nn.Module, "state_dict", self._state_dict)
         self._wrap(nn.Module, "load_state_dict", self._before(self.on_state_loaded))
         for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"):
             self._wrap(F, name, self._dropout)
+        # Under "from torch.nn.functional import dropout", which escapes a patch of the name.
+        for owner in (getattr(torch, "_VF", None), torch):
+            self._wrap(owner, "dropout", self._low_dropout)
+        self._wrap(torch.optim.Optimizer, "__init__", self._optimizer_init)
         before = register_optimizer_step_pre_hook(self.on_step)
         after = register_optimizer_step_post_hook(self.on_stepped)
         self.undo += [before.remove, after.remove]
@@ -125,7 +129,9 @@ class Watch:
             self.undo.pop()()
 
     def _wrap(self, owner, name, wrapper):
-        original = getattr(owner, name)
+        original = getattr(owner, name, None)
+        if original is None:  # a private name that this PyTorch doesn't have: one signal less
+            return
 
         @functools.wraps(original)
         def wrapped(*args, **kwargs):
@@ -175,8 +181,8 @@ class Watch:
 
     @_safely
     def on_call(self, module, args, output):
-        if torch._C._functorch.peek_interpreter_stack() is not None:
-            return  # inside vmap or grad of torch.func tensors have no values to look at
+        if _inside_torch_func():
+            return
         run = self.run
         is_model = self.depth == 0 and run.is_model(module)
         if not (is_model or run.looking):
@@ -194,7 +200,8 @@ class Watch:
             looks = self.looks.setdefault(module, {})
             kind = module.training, grad_enabled
             looks[kind] = looks.get(kind, 0) + 1
-            if looks[kind] <= _NEAR_LOGITS:
+            if looks[kind] <= _NEAR_LOGITS or run.near:
+                run.near = False
                 self.mode.enter(call)
 
     # Gradients -------------------------------------------------------------------------------
@@ -222,6 +229,10 @@ class Watch:
         self.tell("backward", backward)
         if backward.graph is not None:
             self.tell("graph", backward)
+
+    def _optimizer_init(self, original, optimizer, *args, **kwargs):
+        original(optimizer, *args, **kwargs)
+        self.run.made.append(optimizer)
 
     @_safely
     def on_cleared(self, owner, *_):
@@ -344,22 +355,42 @@ class Watch:
         self.tell("state_taken", module, state)
 
     @_safely
+    def on_saved(self, thing, *_):
+        self.run.line("save")
+        self.tell("saved", thing)
+
+    @_safely
     def on_state_loaded(self, module, state, *_):
         self.run.line("load_state_dict")
         self.tell("state_loaded", module, state)
 
     def _dropout(self, original, *args, **kwargs):
-        if sys._getframe(2).f_globals.get("__name__") != "torch.nn.modules.dropout":
-            self.on_dropout(args, kwargs)
-        return original(*args, **kwargs)
+        caller = sys._getframe(2)
+        layer = caller.f_globals.get("__name__") == "torch.nn.modules.dropout"
+        self.on_dropout(caller.f_locals.get("self") if layer else None, args, kwargs)
+        self.in_dropout = True
+        try:
+            return original(*args, **kwargs)
+        finally:
+            self.in_dropout = False
+
+    def _low_dropout(self, original, x, p, train):
+        if not self.in_dropout:
+            self.on_dropout(None, (x, p, train), {})
+        return original(x, p, train)
 
     @_safely
-    def on_dropout(self, args, kwargs):
+    def on_dropout(self, layer, args, kwargs):
+        if layer is not None and (
+            self.depth == 0 or self.root.training or layer in self.root.modules()
+        ):
+            return
         p = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
         if p > 0 and self.depth > 0:
             self.run.functional_dropout.add(self.root)
-            if len(args) < 3 and "training" not in kwargs:
-                self.tell("dropout", self.root)
+            explicit = len(args) > 2 or "training" in kwargs
+            if kwargs.get("training", args[2] if len(args) > 2 else True):
+                self.tell("dropout", self.root, explicit)
 
     @_safely
     def on_function(self, call, function, args, kwargs, result):
@@ -374,23 +405,34 @@ class _Functions(TorchFunctionMode):
         self.watch, self.call, self.inside = watch, None, False
 
     def enter(self, call):
-        if not self.inside and not _get_current_function_mode_stack():
+        if not self.inside and self.stack() == []:
             self.call, self.inside = call, True
             self.__enter__()
 
     def leave(self):
         if self.inside:
             self.call = None
-            stack = _get_current_function_mode_stack()
+            stack = self.stack()
             if stack and stack[-1] is self:  # else the learner's own mode lies above: wait
-                _pop_mode()
+                self.__exit__(None, None, None)
                 self.inside = False
+
+    def stack(self):
+        """The modes that are on; None where PyTorch doesn't tell, then ours is never entered."""
+        tell = getattr(overrides, "_get_current_function_mode_stack", None)
+        return tell and tell()
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         if self.call is not None:
             self.watch.on_function(self.call, function, args, kwargs or {}, result)
         return result
+
+
+def _inside_torch_func():
+    """Whether vmap or grad of torch.func is at work: then tensors have no values to look at."""
+    peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
+    return peek is not None and peek() is not None
 
 
 def _all_kinds(kind):

@@ -1,5 +1,7 @@
 """Buggy loops written beside the doctor: forms that the other modules don't have."""
 
+import io
+
 import torch
 import torch.nn.functional as F
 from torch import nn, optim
@@ -181,3 +183,304 @@ def clip_by_value_after_the_step():
             loss.backward()
             opt.step()
             nn.utils.clip_grad_value_(net.parameters(), 0.5)
+
+
+@buggy("no-zero-grad")
+def weights_moved_by_hand():
+    X, y = _points()
+    net = _net()
+    for _ in range(20):
+        F.cross_entropy(net(X), y).backward()
+        for p in net.parameters():
+            p.data -= 0.01 * p.grad
+
+
+@buggy("grads-cleared-before-step")
+def gradients_zeroed_in_place():
+    X, y = _points()
+    net = _net()
+    opt = optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(20):
+        F.cross_entropy(net(X), y).backward()
+        for p in net.parameters():
+            p.grad.zero_()
+        opt.step()
+
+
+@buggy("accumulation-not-averaged")
+def slices_accumulated():
+    X, y = _points()
+    net = _net()
+    opt = optim.SGD(net.parameters(), lr=0.01)
+    for _ in range(6):
+        opt.zero_grad()
+        for i in range(0, 320, 80):
+            loss = ((net(X[i : i + 80])[:, 0] - y[i : i + 80]) ** 2).mean()
+            loss.backward()
+        opt.step()
+
+
+@buggy("params-not-optimized")
+def scale_of_its_own():
+    X, y = _points()
+    net, scale = _net(), nn.Parameter(torch.ones(1))
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(10):
+        opt.zero_grad()
+        F.cross_entropy(net(X) * scale, y).backward()
+        opt.step()
+
+
+@buggy("layers-cut-off")
+def encoder_without_a_graph():
+    X, y = _points()
+    encoder, head = nn.Linear(6, 16), nn.Linear(16, 2)
+    opt = optim.Adam([*encoder.parameters(), *head.parameters()], lr=1e-2)
+    for _ in range(10):
+        with torch.no_grad():
+            hidden = torch.tanh(encoder(X))
+        opt.zero_grad()
+        F.cross_entropy(head(hidden), y).backward()
+        opt.step()
+
+
+@buggy("loss-cut-off")
+def loss_under_no_grad():
+    X, y = _points()
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(10):
+        with torch.no_grad():
+            loss = F.cross_entropy(net(X), y)
+        loss.requires_grad_()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
+
+class _Hidden(nn.Module):
+    def __init__(self, out):
+        super().__init__()
+        self.first, self.out = nn.Linear(6, 16), out
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        return nn.Linear(16, 2)(x) if self.out is None else x @ self.out
+
+
+@buggy("unregistered-layers")
+def layer_made_in_forward():
+    net = _Hidden(None)
+    _fit(net, optim.Adam(net.parameters(), lr=1e-2), epochs=1)
+
+
+@buggy("unregistered-layers")
+def weights_that_are_no_parameter():
+    net = _Hidden(torch.randn(16, 2, requires_grad=True))
+    _fit(net, optim.Adam(net.parameters(), lr=1e-2), epochs=1)
+
+
+def _train_on(loss_fn, out=2):
+    X, y = _points()
+    net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, out))
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(5):
+        opt.zero_grad()
+        loss_fn(net(X), y).backward()
+        opt.step()
+
+
+@buggy("softmax-before-cross-entropy")
+def softmax_by_hand():
+    _train_on(lambda z, y: F.cross_entropy(z.exp() / z.exp().sum(1, keepdim=True), y))
+
+
+@buggy("sigmoid-before-bce-with-logits")
+def sigmoid_kept_off_zero():
+    bce = F.binary_cross_entropy_with_logits
+    _train_on(lambda z, y: bce(z.sigmoid().clamp(1e-6, 1 - 1e-6)[:, 0], y.float()), out=1)
+
+
+@buggy("nll-on-logits")
+def nll_by_hand():
+    _train_on(lambda z, y: -z[torch.arange(len(y)), y].mean())
+
+
+@buggy("cross-entropy-one-class")
+def rows_taken_for_classes():
+    _train_on(lambda z, y: F.cross_entropy(z.squeeze(1), y.float()), out=1)
+
+
+@buggy("broadcast-loss")
+def log_loss_by_hand():
+    def loss_fn(z, y):
+        p = z.sigmoid()
+        return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
+
+    _train_on(loss_fn, out=1)
+
+
+@buggy("eval-builds-graph")
+def validation_tensor_with_graph():
+    X, y = _points(400)
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(4):
+        _fit(net, opt, epochs=1)
+        net.eval()
+        F.cross_entropy(net(X[320:]), y[320:]).item()
+        net.train()
+
+
+@buggy("metric-not-normalised")
+def training_loss_over_rows():
+    net, loader = _net(), _loader()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(3):
+        total = 0.0
+        for xb, yb in loader:
+            opt.zero_grad()
+            loss = F.cross_entropy(net(xb), yb)
+            loss.backward()
+            opt.step()
+            total += loss.item()
+        print(total / len(loader.dataset))
+
+
+@buggy("sorted-batches")
+def sorted_slices_of_two_classes():
+    X, y = _points()
+    order = y.argsort()
+    X, y = X[order], y[order].float()
+    net = nn.Linear(6, 1)
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(4):
+        for i in range(0, 320, 32):
+            opt.zero_grad()
+            logits = net(X[i : i + 32]).squeeze(1)
+            F.binary_cross_entropy_with_logits(logits, y[i : i + 32]).backward()
+            opt.step()
+
+
+@buggy("best-state-alias")
+def alias_in_a_checkpoint():
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for epoch in range(3):
+        _fit(net, opt, epochs=1)
+        if epoch == 1:
+            best = {"epoch": epoch, "model": net.state_dict()}
+    torch.save(best, io.BytesIO())
+
+
+@buggy("eval-in-train-mode")
+def dropout_on_while_a_tensor_is_evaluated():
+    X, y = _points()
+    net = _net(nn.Dropout(0.3))
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(4):
+        for part in torch.randperm(256).split(32):
+            opt.zero_grad()
+            F.cross_entropy(net(X[part]), y[part]).backward()
+            opt.step()
+        with torch.no_grad():
+            print((net(X[256:]).argmax(1) == y[256:]).float().mean())
+
+
+@buggy("eval-in-train-mode")
+def neither_eval_nor_no_grad():
+    X, y = _points()
+    net = _net(nn.Dropout(0.3))
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(40):
+        opt.zero_grad()
+        F.cross_entropy(net(X[:256]), y[:256]).backward()
+        opt.step()
+        print(F.cross_entropy(net(X[256:]), y[256:]).item())
+
+
+@buggy("eval-in-train-mode")
+def neither_of_them_beside_batches():
+    X, y = _points()
+    net = _net(nn.Dropout(0.3))
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(6):
+        for part in torch.randperm(256).split(32):
+            opt.zero_grad()
+            F.cross_entropy(net(X[part]), y[part]).backward()
+            opt.step()
+        print((net(X[256:]).argmax(1) == y[256:]).float().mean().item())
+
+
+@buggy("val-scaled-differently")
+def raw_tensor_beside_a_scaled_loader():
+    X, y = _points()
+    X = 30 + 12 * X
+    mean, std = X[:256].mean(0), X[:256].std(0)
+    loader = DataLoader(TensorDataset((X[:256] - mean) / std, y[:256]), batch_size=32, shuffle=True)
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(4):
+        _fit(net, opt, epochs=1, loader=loader)
+        net.eval()
+        with torch.no_grad():
+            print(F.cross_entropy(net(X[256:]), y[256:]).item())
+        net.train()
+
+
+@buggy("val-overlaps-train")
+def validation_tensor_of_rows_drawn_twice():
+    X, y = _points()
+    loader = DataLoader(TensorDataset(X[:256], y[:256]), batch_size=32, shuffle=True)
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(4):
+        _fit(net, opt, epochs=1, loader=loader)
+        net.eval()
+        with torch.no_grad():
+            print((net(X[200:]).argmax(1) == y[200:]).float().mean())
+        net.train()
+
+
+@buggy("metric-not-normalised")
+def helper_that_returns_a_batch_mean():
+    def accuracy(logits, labels):
+        return (logits.argmax(1) == labels).float().mean().item()
+
+    X, y = _points(160, seed=1)
+    loader = DataLoader(TensorDataset(X, y), batch_size=50)
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(3):
+        _fit(net, opt, epochs=1)
+        accuracies = []
+        with torch.no_grad():
+            for xb, yb in loader:
+                accuracies.append(accuracy(net(xb), yb))
+        print(sum(accuracies) / len(accuracies))
+
+
+@buggy("metric-broadcast")
+def helper_that_returns_a_numpy_column():
+    def predict(net, X):
+        with torch.no_grad():
+            return net(X).numpy()
+
+    X, _ = _points()
+    truth = X[:, 0].numpy()
+    net = nn.Linear(6, 1)
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(4):
+        opt.zero_grad()
+        F.mse_loss(net(X), X[:, :1]).backward()
+        opt.step()
+        predicted = predict(net, X)
+        print(((predicted - truth) ** 2).mean())
+
+
+@buggy("lr-too-high")
+def far_too_long_steps_that_end_at_chance():
+    torch.manual_seed(0)
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=3)
+    _fit(net, opt, epochs=8)

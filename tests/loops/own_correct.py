@@ -449,3 +449,141 @@ def early_stopping_with_deepcopy_and_final_test():
     net.eval()
     with torch.no_grad():
         print((net(X[400:]).argmax(1) == y[400:]).float().mean().item())
+
+
+class _AlwaysDropping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 32), nn.Linear(32, 2)
+
+    def forward(self, x):
+        return self.second(F.dropout(torch.relu(self.first(x)), 0.2, training=True))
+
+
+def _fit(net, loader, epochs=3, lr=1e-2):
+    opt = optim.Adam(net.parameters(), lr=lr)
+    for _ in range(epochs):
+        net.train()
+        for xb, yb in loader:
+            opt.zero_grad()
+            F.cross_entropy(net(xb), yb).backward()
+            opt.step()
+
+
+@correct
+def dropout_sampled_at_the_end():
+    X, _ = _points()
+    net = _AlwaysDropping()
+    _fit(net, _loader())
+    net.eval()
+    with torch.no_grad():
+        torch.stack([net(X).softmax(1) for _ in range(10)]).std(0)
+
+
+@correct
+def momentum_kept_in_the_gradient():
+    X, y = _points()
+    net = _net()
+    for _ in range(20):
+        F.cross_entropy(net(X), y).backward()
+        with torch.no_grad():
+            for p in net.parameters():
+                p -= 0.01 * p.grad
+                p.grad *= 0.9
+
+
+@correct
+def two_losses_one_step_by_slices():
+    X, y = _points()
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(8):
+        opt.zero_grad()
+        F.cross_entropy(net(X[:160]), y[:160]).backward()
+        F.cross_entropy(net(X[160:] + 0.1 * torch.randn(160, 6)), y[160:]).backward()
+        opt.step()
+
+
+@correct
+def critic_steps_more_often():
+    generator, critic = (
+        nn.Linear(4, 6),
+        nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1)),
+    )
+    opt_g = optim.RMSprop(generator.parameters(), lr=1e-4)
+    opt_c = optim.RMSprop(critic.parameters(), lr=1e-4)
+    X, _ = _points()
+    for _ in range(6):
+        for _ in range(5):
+            fake = generator(torch.randn(32, 4)).detach()
+            loss = critic(fake).mean() - critic(X[:32]).mean()
+            opt_c.zero_grad()
+            loss.backward()
+            opt_c.step()
+        opt_g.zero_grad()
+        (-critic(generator(torch.randn(32, 4))).mean()).backward()
+        opt_g.step()
+
+
+@correct
+def direction_of_a_random_walk():
+    torch.manual_seed(3)
+    walk = torch.cumsum(torch.randn(420), 0)
+    X = walk.unfold(0, 12, 1)[:-1]
+    y = (walk[12:] > walk[11:-1]).long()
+    X = (X - X.mean()) / X.std()
+    _fit(nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 2)),
+         DataLoader(TensorDataset(X, y), batch_size=32, shuffle=True), lr=1e-3)  # fmt: skip
+
+
+@correct
+def labels_of_chance_on_noise():
+    X = torch.rand(320, 1, 8, 8)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    _fit(net, DataLoader(TensorDataset(X, torch.randint(10, (320,))), batch_size=32), lr=1e-3)
+
+
+@correct
+def tagger_as_long_as_it_has_tags():
+    tokens = torch.randint(12, (320, 6))
+    net = nn.Sequential(nn.Embedding(12, 8), nn.Linear(8, 6))
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for xb, yb in DataLoader(TensorDataset(tokens, tokens // 2), batch_size=32):
+        opt.zero_grad()
+        F.cross_entropy(net(xb).transpose(1, 2), yb).backward()
+        opt.step()
+    net.eval()
+    with torch.no_grad():
+        for xb, yb in DataLoader(TensorDataset(tokens, tokens // 2), batch_size=80):
+            (net(xb).transpose(1, 2).argmax(1) == yb).float().mean()
+            (net(xb).argmax(-1) == yb).float().mean()
+
+
+@correct
+def distances_of_all_pairs_and_other_sums():
+    X, y = _points()
+    net = nn.Linear(6, 2)
+    loader = _loader()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(3):
+        total = squares = 0.0
+        for xb, yb in loader:
+            opt.zero_grad()
+            loss = F.cross_entropy(net(xb), yb)
+            loss.backward()
+            opt.step()
+            total += loss.item() * len(xb)
+            squares += F.cross_entropy(net(xb), yb, reduction="sum").item()
+        print(total / len(loader.dataset), squares / len(loader.dataset))
+    with torch.no_grad():
+        p = net(X)[:, 1]
+        (p.unsqueeze(1) - y).abs().argmin(1)
+
+
+@correct
+def live_weights_copied_to_another_model():
+    net, target = _net(), _net()
+    for _ in range(3):
+        _fit(net, _loader(), epochs=1)
+        state = net.state_dict()
+        target.load_state_dict(state)

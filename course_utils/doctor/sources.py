@@ -1,0 +1,282 @@
+"""The rows that models were trained on and evaluated on, from a DataLoader or as whole tensors."""
+
+import weakref
+from dataclasses import dataclass, field
+
+import torch
+from torch.utils.data import RandomSampler, SequentialSampler, SubsetRandomSampler
+
+from .detector import Detector
+from .metrics import compares
+from .run import looked_at, tensors_in
+
+_ROWS = 50_000  # of a first pass are remembered at most
+_COLUMNS = 64  # evenly spaced, are enough to know a row again
+_SOURCES = 12  # loaders; one that is made anew in each epoch counts each time
+_EXAMPLES = 256  # rows that are kept whole
+_BATCHES = 500  # of training without a loader
+_SETS = 6  # whole tensors that a model is evaluated on
+
+
+@dataclass(eq=False)
+class Rows:
+    """Rows as numbers: a fingerprint of each, and statistics of each column."""
+
+    prints: list = field(default_factory=list)
+    count: int = 0
+    total: torch.Tensor | None = None  # sums over the rows, for each column
+    squares: torch.Tensor | None = None
+    low: torch.Tensor | None = None
+    high: torch.Tensor | None = None
+    examples: list = field(default_factory=list)
+
+    def add(self, x):
+        """Add the rows of a batch; whether they are rows of numbers."""
+        x = x.detach()
+        if not _is_rows(x):
+            return False
+        flat = columns(x).double()
+        if self.total is not None and self.total.shape != flat.shape[1:]:
+            return False
+        self.prints.append(flat @ weights(flat.shape[1]))
+        total, squares = flat.sum(0), (flat * flat).sum(0)
+        low, high = flat.aminmax(dim=0)
+        if self.count:
+            total, squares = self.total + total, self.squares + squares
+            low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        self.total, self.squares, self.low, self.high = total, squares, low, high
+        if self.count < _EXAMPLES:
+            self.examples.append(flat[: _EXAMPLES - self.count].clone())
+        self.count += len(flat)
+        return True
+
+    def statistics(self):
+        mean = self.total / self.count
+        return mean, (self.squares / self.count - mean * mean).clamp(min=0).sqrt()
+
+    def continuous(self):
+        """Columns in which hardly a value comes twice among different rows."""
+        rows = torch.cat(self.examples)
+        rows = rows[_first(rows @ weights(rows.shape[1]))]
+        distinct = torch.tensor([len(column.unique()) for column in rows.T])
+        return distinct > max(10, 0.8 * len(rows))
+
+
+@dataclass(eq=False)
+class LoaderSource(Rows):
+    """The first pass over a loader."""
+
+    one_pass: object = None
+    dataset: int = 0  # its id
+    labels: list = field(default_factory=list)
+    models: weakref.WeakSet = field(default_factory=weakref.WeakSet)
+    as_given: bool | None = None  # whether models got the batches as they came
+    whole: bool = False  # whether such a pass goes through all rows, each once
+    labelled: bool = False  # whether a batch is more than its inputs
+
+    def add_batch(self, batch):
+        parts = [t for t in tensors_in(batch) if t.ndim and len(t)]
+        if parts and self.count <= _ROWS and self.add(parts[0]):
+            x = parts[0]
+            self.labelled |= len(parts) > 1
+            if len(parts) > 1 and len(parts[1]) == len(x) and parts[1].numel() == len(x):
+                self.labels.append(parts[1].detach().reshape(-1))
+
+    def all_trained(self, tensor):
+        """The prints of all rows trained on before a tensor was evaluated, None if unknown."""
+        before = tensor.steps[-1] > self.one_pass.steps_before
+        return torch.cat(self.prints) if self.complete() and before else None
+
+    def complete(self):
+        return self.whole and self.count <= _ROWS
+
+
+@dataclass(eq=False)
+class TrainedTensors(Rows):
+    """Batches without a loader, each of which went through a backward."""
+
+    order: list = field(default_factory=list)  # the number of each batch; views come again
+    known: dict = field(default_factory=dict)  # where a batch lies -> weak reference and number
+    waiting: list = field(default_factory=list)  # copies of batches whose rows are not yet added
+    sizes: list = field(default_factory=list)
+    length: int = 0  # of the last batch
+
+    def add_batch(self, x):
+        self.length = len(x)
+        if len(self.order) >= _BATCHES or sum(self.sizes) > _ROWS:
+            return
+        home = x if x._base is None else x._base
+        key = id(home), x.storage_offset(), x.shape
+        ref, number = self.known.get(key, (None, len(self.sizes)))
+        if ref is None or ref() is not home:
+            number = len(self.sizes)
+            self.known[key] = weakref.ref(home), number
+            self.waiting.append(columns(x.detach()).clone())
+            self.sizes.append(len(x))
+        self.order.append(number)
+
+    def gather(self):
+        """Add the rows of the batches so far."""
+        if self.waiting and len({part.shape[1] for part in self.waiting}) == 1:
+            self.add(torch.cat(self.waiting))
+        self.waiting = []
+        return self
+
+    def all_before(self):
+        """The prints of all rows that are trained on, or None if more may come: if the last
+        quarter of the batches brought new ones."""
+        self.gather()
+        if len(self.order) < 4 or self.count != sum(self.sizes):
+            return None
+        prints = torch.cat(self.prints)
+        newest = _first(prints).max()
+        batch = int(torch.searchsorted(torch.tensor(self.sizes).cumsum(0), newest, right=True))
+        return prints if self.order.index(batch) < 0.75 * len(self.order) else None
+
+    def all_trained(self, tensor):
+        return tensor.trained
+
+
+@dataclass(eq=False)
+class EvaluatedTensor(Rows):
+    """A tensor without a loader that a model was evaluated on; `steps`: made before, each time."""
+
+    steps: list = field(default_factory=list)
+    scored: bool = False  # the outputs were compared with something
+    handed_on: bool = False  # or went to NumPy, where they may be
+    trained: torch.Tensor | None = None  # prints of rows trained on before, if that was all of them
+
+
+def _is_rows(x):
+    dense = x.layout is torch.strided and x.device.type == "cpu"
+    return dense and x.ndim > 1 and x.is_floating_point() and x.numel() > 0
+
+
+def columns(x):
+    flat = x.reshape(len(x), -1)
+    return flat[:, :: -(-flat.shape[1] // _COLUMNS)]
+
+
+_known_weights = {}
+
+
+def weights(n):
+    """Fixed irrational-looking weights, so that different rows get different sums."""
+    if n not in _known_weights:
+        _known_weights.clear()
+        _known_weights[n] = torch.sin(torch.arange(1, n + 1, dtype=torch.float64) * 12.9898)
+    return _known_weights[n]
+
+
+def _first(prints):
+    """Where each different print comes first."""
+    _, which = prints.unique(return_inverse=True)
+    first = torch.full((int(which.max()) + 1,), len(prints))
+    return first.scatter_reduce(0, which, torch.arange(len(prints)), "amin")
+
+
+class FirstPasses(Detector):
+    """Remembers the first pass over each loader."""
+
+    records = True
+
+    def batch(self, one_pass, batch):
+        if one_pass.number > 1:
+            return
+        sources, key = self.run.sources, id(one_pass)
+        if key not in sources and len(sources) < _SOURCES:
+            loader = one_pass.held
+            sources[key] = LoaderSource(
+                one_pass=one_pass, dataset=id(loader.dataset), whole=_goes_through_all(loader)
+            )
+        if key in sources:
+            sources[key].add_batch(batch)
+
+    def forward(self, call):
+        if call.one_pass is None or call.one_pass.number > 1:
+            return
+        source = self.run.sources.get(id(call.one_pass))
+        if source is not None:
+            source.models.add(call.module)
+            if source.as_given is None and call.x is not None:
+                given = next(tensors_in(self.run.batch), None)
+                source.as_given = given is not None and _same_numbers(call.x, given)
+
+
+def _goes_through_all(loader):
+    """Whether a pass is known to hand out every row of the loader's data once."""
+    sampler = loader.sampler
+    once = type(sampler) in (SequentialSampler, RandomSampler, SubsetRandomSampler)
+    drawn = getattr(sampler, "replacement", False) or getattr(sampler, "_num_samples", None)
+    return once and not drawn and loader.batch_size is not None and not loader.drop_last
+
+
+def _same_numbers(x, given):
+    if x.numel() != given.numel() or x.dtype != given.dtype:
+        return False
+    some, others = (t.detach().reshape(-1)[:16].cpu() for t in (x, given))
+    return torch.equal(some, others)
+
+
+class WholeTensors(Detector):
+    """Remembers the rows of training and evaluation that come without a loader."""
+
+    records = True
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.pending = None  # model and batch of a forward whose backward is to come
+        self.evaluations = weakref.WeakKeyDictionary()  # model -> number
+        self.latest = None, None  # the last evaluation's call, and what is known of its tensor
+
+    def forward(self, call):
+        x, run = call.x, self.run
+        if x is None or x.requires_grad or not _is_rows(x):
+            return
+        if call.grad_enabled and call.out is not None and call.out.requires_grad:
+            self.pending = None if call.one_pass is not None else (weakref.ref(call.module), x)
+        elif run.steps and len(x) >= 20 and self.is_whole(call):
+            number = self.evaluations[call.module] = 1 + self.evaluations.get(call.module, 0)
+            if looked_at(number):
+                self.evaluated(call, x)
+
+    def is_whole(self, call):
+        """Whether the tensor comes from no loader; a pass that trains may hold an evaluation."""
+        if call.one_pass is None:
+            return True
+        given = next(tensors_in(self.run.batch), None)
+        return call.one_pass.backwards > 0 and given is not None and len(given) != len(call.x)
+
+    def backward(self, backward):
+        self.latest = None, None
+        if self.pending is None:
+            return
+        (model, x), self.pending = self.pending, None
+        trained = self.run.trained_tensors
+        if model() is not None and (model() in trained or len(trained) < _SOURCES):
+            trained.setdefault(model(), TrainedTensors()).add_batch(x)
+
+    def evaluated(self, call, x):
+        sets = self.run.evaluated_tensors.setdefault(call.module, [])
+        now = EvaluatedTensor()
+        if not now.add(x):
+            return
+        for known in sets:
+            if known.count == now.count and torch.equal(known.prints[0], now.prints[0]):
+                now = known
+                break
+        else:
+            if len(sets) == _SETS:
+                return
+            sets.append(now)
+        now.steps.append(self.run.steps)
+        known = self.run.trained_tensors.get(call.module)
+        now.trained = None if known is None else known.all_before()
+        self.latest = call, now
+        self.run.near = True
+
+    def function(self, call, function, args, kwargs, result):
+        latest, known = self.latest
+        if call is latest:
+            known.scored |= compares(function, args)
+            known.handed_on |= function is torch.Tensor.numpy

@@ -1,0 +1,201 @@
+"""What becomes of a batch's numbers: what they are added to, divided by or subtracted from.
+
+Sums are plain Python numbers and metrics are often NumPy's, which PyTorch never sees; so the
+learner's lines are read, and the lengths and shapes in them are those of this run.
+"""
+
+import ast
+import functools
+import linecache
+
+from .where import is_learners
+
+
+def receiver(frame):
+    """The frame whose line gets the number: the caller's, where this line returns it."""
+    around, *_ = _around(frame)
+    returned = next((n for n in around if isinstance(n, ast.Return)), None)
+    if returned is None or returned.value is None or _weighted(returned.value):
+        return frame
+    caller = frame.f_back
+    return receiver(caller) if is_learners(caller.f_code.co_filename) else frame
+
+
+def division(frame):
+    """(text, divisor) of the first division by a `len(…)` of the sum to which the line that runs
+    in `frame` adds its number; None if there is none, or a number is weighted on the way."""
+    around, scope, loop = _around(frame)
+    statement = next((n for n in around[::-1] if isinstance(n, ast.Assign | ast.AugAssign)), None)
+    if loop is None or statement is None:
+        return None
+    total = _sum_of(statement, loop)
+    if total is None or not _begins_anew(total, loop, around, scope):
+        return None
+    for node in _after(scope, loop.end_lineno):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            over, below = node.left, node.right
+        elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div):
+            over, below = node.target, node.value
+        else:
+            continue
+        if total in _names(over):
+            length = _length(below, frame)
+            return None if length is None else (ast.unparse(node), length)
+    return None
+
+
+def mean_of_list(frame):
+    """Whether the line that runs in `frame` collects numbers in a list of which only a plain mean
+    is taken: `numbers.append(…)`, then `np.mean(numbers)` or `sum(numbers) / len(numbers)`."""
+    around, scope, loop = _around(frame)
+    call = next((n.value for n in around if isinstance(n, ast.Expr)), None)
+    if loop is None or not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return False
+    numbers = call.func.value
+    if call.func.attr != "append" or not isinstance(numbers, ast.Name) or _weighted(call):
+        return False
+    uses = [
+        node for node in _after(scope, loop.end_lineno)
+        if isinstance(node, ast.Call) and any(_is_name(arg, numbers.id) for arg in node.args)
+    ]  # fmt: skip
+    names = {ast.unparse(use.func).rpartition(".")[2] for use in uses}
+    plain = names & {"mean", "fmean", "nanmean"} or names >= {"sum", "len"}
+    # Weights may come with the list: np.average(numbers, weights=…), zip(numbers, sizes).
+    return bool(plain) and names <= {"mean", "fmean", "nanmean", "sum", "len", "print", "std"}
+
+
+def meeting(frame, maker="numpy"):
+    """The first `a - b` or `a == b` in which the array that `maker` returns in the line in `frame`
+    meets another one, and that one's shape; None if there is none."""
+    around, scope, _ = _around(frame)
+    made = next((n for n in around if isinstance(n, ast.Assign | ast.Return)), None)
+    if made is None or not _is_call(made.value, maker):
+        return None  # perhaps in another shape
+    if isinstance(made, ast.Return):
+        caller = frame.f_back
+        is_own = is_learners(caller.f_code.co_filename)
+        return meeting(caller, frame.f_code.co_name) if is_own else None
+    if not isinstance(made.targets[0], ast.Name):
+        return None
+    name = made.targets[0].id
+    for node in _after(scope, made.end_lineno):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.For) and name in _bound(node):
+            return None  # perhaps in another shape
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+            pair = node.left, node.right
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+            pair = node.left, node.comparators[0]
+        else:
+            continue
+        others = [part for part in pair if not _is_name(part, name)]
+        if len(others) == 1 and isinstance(others[0], ast.Name):
+            return ast.unparse(node), getattr(_value(others[0], frame), "shape", None)
+    return None
+
+
+def _is_call(value, name):
+    """Whether an expression is a call of the function or method `name`, with nothing around it."""
+    return isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] == name
+
+
+def _around(frame):
+    """The nodes around the line that runs in `frame`, from the outside in, and of them the
+    innermost function (or the whole file) and the innermost loop (or None)."""
+    filename, line = frame.f_code.co_filename, frame.f_lineno
+    tree = _parse(tuple(linecache.getlines(filename)))
+    if tree is None:
+        return [], None, None
+    around = [tree]
+    for outer in around:
+        around += [
+            node for node in ast.iter_child_nodes(outer)
+            if getattr(node, "lineno", line + 1) <= line <= node.end_lineno
+        ]  # fmt: skip
+    around = around[1:]
+    loops = [node for node in around if isinstance(node, ast.For)]
+    scopes = [node for node in around if isinstance(node, ast.FunctionDef)] or [tree]
+    return around, scopes[-1], loops[-1] if loops else None
+
+
+def _after(scope, line):
+    """The scope's nodes below a line, in their order."""
+    nodes = [node for node in ast.walk(scope) if getattr(node, "lineno", 0) > line]
+    return sorted(nodes, key=lambda node: node.lineno)
+
+
+def _begins_anew(total, loop, around, scope):
+    """Whether the sum is of this loop alone: set just before it and added to nowhere else."""
+    outer = [n for n in around if isinstance(n, ast.For | ast.While) and n is not loop]
+    inside = outer[-1] if outer else scope
+    set_before = [
+        n for n in ast.walk(inside)
+        if isinstance(n, ast.Assign) and total in _bound(n) and n.lineno < loop.lineno
+    ]  # fmt: skip
+    added = [n for n in ast.walk(scope) if isinstance(n, ast.AugAssign) and total in _bound(n)]
+    elsewhere = [n for n in added if not loop.lineno <= n.lineno <= loop.end_lineno
+                 and not isinstance(n.op, ast.Div)]  # fmt: skip
+    return bool(set_before) and not elsewhere
+
+
+def _bound(statement):
+    """The names that an assignment or a loop gives a value."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return set().union(*(_names(target) for target in targets))
+
+
+def _is_name(node, name):
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _value(name, frame):
+    return frame.f_locals.get(name.id, frame.f_globals.get(name.id))
+
+
+@functools.lru_cache(maxsize=8)
+def _parse(lines):
+    try:
+        return ast.parse("".join(lines))
+    except SyntaxError:
+        return None
+
+
+def _names(node):
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def _weighted(node):
+    weights = ast.Mult, ast.Div, ast.MatMult
+    return any(isinstance(p, ast.BinOp) and isinstance(p.op, weights) for p in ast.walk(node))
+
+
+def _sum_of(statement, loop):
+    """The name to which the statement's value is added as it is, at once or later in the loop."""
+    if isinstance(statement, ast.Assign):
+        value = statement.targets[0]
+        statements = [
+            node for node in ast.walk(loop)
+            if isinstance(node, ast.AugAssign) and _names(node.value) & _names(value)
+            and node.lineno >= statement.lineno
+        ]  # fmt: skip
+        if not isinstance(value, ast.Name) or len(statements) != 1 or _weighted(statement.value):
+            return None
+        statement = statements[0]
+    plain = isinstance(statement.op, ast.Add) and not _weighted(statement.value)
+    return statement.target.id if plain and isinstance(statement.target, ast.Name) else None
+
+
+def _length(node, frame):
+    """The value of `len(name.attribute…)` in the frame."""
+    call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
+    if not call or len(node.args) != 1:
+        return None
+    path, node = [], node.args[0]
+    while isinstance(node, ast.Attribute):
+        path.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    value = _value(node, frame)
+    for name in reversed(path):
+        value = getattr(value, name, None)
+    return len(value) if hasattr(value, "__len__") else None

@@ -1,0 +1,204 @@
+"""Validation data that is no fair test: scaled otherwise than the training data, or part of it."""
+
+import itertools
+
+import torch
+
+from .detector import Detector
+from .findings import ERROR
+
+
+class _Pairs(Detector):
+    """A detector that compares what a model was trained on with what it was evaluated on."""
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.compared = set()
+
+    def pairs(self, run):
+        """New pairs of first passes of the same model through two loaders, both over."""
+        sources = [s for s in run.sources.values() if s.count and s.one_pass.over]
+        evaluated = [s for s in sources if s.one_pass.evaluates]
+        for training in sources:
+            if training.one_pass.trains:
+                for source in evaluated:
+                    key = id(training), id(source)
+                    if key not in self.compared and not training.models.isdisjoint(source.models):
+                        self.compared.add(key)
+                        yield training, source
+
+    def whole(self, run):
+        """Each model with all that it was trained on, first passes and tensors, and the whole
+        tensors that it was evaluated on more than once, or at the end."""
+        for model, sets in list(run.evaluated_tensors.items()):
+            tensors = run.trained_tensors.get(model)
+            loaders = [
+                s for s in run.sources.values()
+                if s.count and model in s.models and s.one_pass.over and s.one_pass.trains
+            ]  # fmt: skip
+            sets = [
+                known for known in sets
+                if known.steps[-1] > known.steps[0] or (run.over and known.steps[-1] == run.steps)
+            ]  # fmt: skip
+            trained = [*loaders, tensors] if tensors and tensors.gather().count else loaders
+            if trained and sets:
+                yield trained, sets
+
+
+class ValScaledDifferently(_Pairs):
+    bug, severity = "val-scaled-differently", ERROR
+    symptom = "validation is much worse than training, from the first epoch on"
+    fix = "use the training data's numbers for both: X_val = (X_val - X_train.mean(0)) / X_train.std(0)"
+
+    def judge(self, run):
+        for training, source in self.pairs(run):
+            if False in (training.as_given, source.as_given):
+                continue  # scaled between loader and model
+            if _shared(source, torch.cat(training.prints)) < 0.05:
+                said = unlike(training, source) or scaled_apart(training, source)
+                if said:
+                    return self.found(said)
+        for trained, sets in self.whole(run):
+            trained = [t for t in trained if getattr(t, "as_given", True) is not False]
+            prints = [torch.cat(t.prints) for t in trained]
+            other = [s for s in sets if not any(_shared(s, p) > 0.5 for p in prints)]
+            # With three columns or more it is no curve or map that is drawn; and where any of the
+            # sets is like the training data, the others may be meant to be unlike it.
+            if len(trained) != 1 or not all(s.scored and len(s.total) > 2 for s in other):
+                continue
+            said = [unlike(trained[0], s) or scaled_apart(trained[0], s) for s in other]
+            if said and all(said):
+                return self.found(said[0])
+
+
+def unlike(training, source):
+    """Words for statistics that are far apart, or ""."""
+    (mean, std), (other_mean, other_std) = training.statistics(), source.statistics()
+    if mean.shape != other_mean.shape or training.count < 20 or source.count < 20:
+        return ""
+    varies = (std > 1e-6) & (other_std > 1e-6)
+    if not varies.any():
+        return ""
+    mean, std = mean[varies], std[varies]
+    other_mean, other_std = other_mean[varies], other_std[varies]
+    shift = ((other_mean - mean).abs() / std).median().item()
+    ratio = (other_std / std).median().item()
+    if shift > 2 or ratio > 3 or ratio < 1 / 3:
+        return _in_numbers(mean, std, other_mean, other_std)
+    return ""
+
+
+def scaled_apart(training, source):
+    """Words for data that were both scaled exactly, so each by its own numbers, or ""."""
+    if training.total.shape != source.total.shape or min(training.count, source.count) < 20:
+        return ""
+    (mean, std), (other_mean, other_std) = training.statistics(), source.statistics()
+    if _standardised(training) and _standardised(source):
+        return (
+            "both are exactly standardised (mean 0, standard deviation 1), so each with its own "
+            f"statistics: {_in_numbers(mean, std, other_mean, other_std)}"
+        )
+    columns = training.continuous() & source.continuous()
+    if columns.sum() > 1 and all(_from_0_to_1(s, columns) for s in (training, source)):
+        return (
+            f"in {int(columns.sum())} columns the smallest value is exactly 0 and the largest "
+            "exactly 1, in the training and in the validation data, so each was scaled by its own "
+            f"range: {_in_numbers(mean, std, other_mean, other_std)}"
+        )
+    return ""
+
+
+def _in_numbers(mean, std, other_mean, other_std):
+    return (
+        f"training inputs have mean {mean.mean():.3g} and standard deviation {std.mean():.3g}, "
+        f"validation inputs {other_mean.mean():.3g} and {other_std.mean():.3g}"
+    )
+
+
+def _standardised(source):
+    mean, std = source.statistics()
+    varies = std > 1e-6
+    if not varies.any():
+        return False
+    n, std = source.count, std[varies]
+    unbiased = std * (n / (n - 1)) ** 0.5
+    near = min((std - 1).abs().max().item(), (unbiased - 1).abs().max().item())
+    return mean[varies].abs().max().item() < 1e-5 and near < 1e-4
+
+
+def _from_0_to_1(source, columns):
+    low, high = source.low[columns], source.high[columns]
+    return bool((low.abs() < 1e-6).all()) and bool(((high - 1).abs() < 1e-6).all())
+
+
+class ValOverlapsTrain(_Pairs):
+    bug, severity = "val-overlaps-train", ERROR
+    symptom = "validation is as good as training, and worse on new data"
+    fix = "split once, without overlap: random_split(dataset, [0.8, 0.2])"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.all_of_it = None  # what will be said if no other data is evaluated
+        self.clean = False
+
+    def judge(self, run):
+        for training, source in self.pairs(run):
+            train = torch.cat(training.prints)
+            share = _shared(source, train)
+            self.clean |= share < 0.05
+            after = _evaluated_after(run, training, source)
+            if not after or not _by_copies(training, source, share):
+                continue
+            said = _rows_in_words(source, share, len(train))
+            if training.complete() and _is_part(source, train, share):
+                return self.found(said)
+            if training.dataset != source.dataset:
+                self.all_of_it = said
+        for trained, sets in self.whole(run):
+            for training, source in itertools.product(trained, sets):
+                train = training.all_trained(source)
+                if train is None or not (source.scored or source.handed_on):
+                    continue
+                share = _shared(source, train)
+                if _by_copies(training, source, share) and _is_part(source, train, share):
+                    return self.found(_rows_in_words(source, share, len(train)))
+        if run.over and self.all_of_it and not self.clean:
+            return self.found(self.all_of_it)
+
+
+def _rows_in_words(source, share, n):
+    return (
+        f"{round(share * source.count)} of the {source.count} validation rows are also among the "
+        f"{n} training rows"
+    )
+
+
+def _shared(source, train):
+    """The share of a source's rows that are among the training rows."""
+    return torch.isin(torch.cat(source.prints), train).double().mean().item()
+
+
+def _is_part(source, train, share):
+    """Whether some rows are shared and others not, on both sides; all of them may be there to
+    measure the training data, or the whole data, beside a validation set."""
+    back = torch.isin(train, torch.cat(source.prints)).double().mean().item()
+    return share < 0.98 and back < 0.9
+
+
+def _by_copies(training, source, share):
+    """Whether so many rows can't be equal by chance, as in small tables of few different values."""
+    train = torch.cat(training.prints)
+    repeats = 1 - len(train.unique()) / len(train)
+    continuous = training.continuous().double().mean() > 0.5
+    return source.count >= 10 and share >= (0.1 if continuous else max(0.1, 5 * repeats))
+
+
+def _evaluated_after(run, training, source):
+    """Whether labelled rows were evaluated after training; else, they may be new ones, which get
+    their labels from the model and are added then."""
+    if not source.labelled:
+        return False
+    began = run.passes.index(training.one_pass)
+    loader = source.one_pass.loader()
+    later = run.passes[began + 1 :]
+    return any(p is source.one_pass or (loader is not None and p.loader() is loader) for p in later)
