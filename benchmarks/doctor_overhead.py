@@ -5,8 +5,8 @@ detection, and with public tools that look for bugs while a loop runs, each as i
 recommends. AdamW, a validation after each epoch, one thread, CPU time, the tool's report at the \
 end included. All give bit-identical weights.
 
-- two moons: MLP 2-64-2, 1600 rows, batch 64, 20 epochs
-- larger: MLP 256-512-512-10, 5120 rows, batch 256, 2 epochs
+- two moons: MLP 2-64-2, 1600 rows, batch 64
+- larger: MLP 256-512-512-10, 5120 rows, batch 256
 
 torch-audit looks at every thousandth step unless told otherwise; it is measured as it comes and, \
 like the others, at every step. torch-preflight reads source code and TrainCheck compares a run \
@@ -29,9 +29,10 @@ ROUNDS = 5
 
 READING = """\
 The doctor looks at every step, and costs less than anomaly detection, torchmortem, and torch-audit \
-at every step. It is about as dear as gradsnitch, which looks at the loss, the gradient and the size \
-of the step. The aims were 1.2x on the small loop and 1.05x on the larger one; the second is hard to \
-reach. What a tool finds for its price stands in another test.
+at every step. It pays most for the first steps and passes of a run, which it looks at closely: the \
+longer the run, the smaller its share. The aims were 1.2x on the small loop and 1.05x on the larger \
+one; runs of a second or more come near them, shorter ones do not. What a tool finds for its price \
+stands in another test.
 """
 
 
@@ -116,9 +117,15 @@ CONTESTANTS = {
 
 
 def data():
-    yield "Two moons, watched", (*moons(2000, seed=0), 1600, 64, (2, 64, 2), 20)
+    two_moons = (*moons(2000, seed=0), 1600, 64, (2, 64, 2))
     X = torch.randn(6400, 256, generator=torch.Generator().manual_seed(0))
-    yield "Larger network, watched", (X, X[:, :10].argmax(1), 5120, 256, (256, 512, 512, 10), 2)
+    larger = (X, X[:, :10].argmax(1), 5120, 256, (256, 512, 512, 10))
+    for name, task, lengths in (
+        ("Two moons", two_moons, (60, 6)),
+        ("Larger network", larger, (8, 1)),
+    ):
+        for epochs in lengths:
+            yield f"{name}, watched, {epochs} epoch{'s' * (epochs > 1)}", (*task, epochs)
 
 
 def run(watching, X, y, n, batch_size, widths, epochs):

