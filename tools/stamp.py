@@ -18,7 +18,6 @@ import tomlkit
 ROOT = Path(__file__).parents[1]
 
 _TRY = """\
-# Setup, the same in every lesson: install the course's package where it is missing, nothing else.
 try:
     import course_utils
 except ModuleNotFoundError:
@@ -78,7 +77,8 @@ def set_verified(root, torch, day):
 def setup_cell(repository):
     """The source of the setup cell."""
     then = _INSTALL.format(repository=repository) if repository else _EXPLAIN
-    return _TRY + then + _LAST
+    does = "install the course's package where it is missing" if repository else "find the package"
+    return f"# Setup, the same in every lesson: {does}, nothing else.\n" + _TRY + then + _LAST
 
 
 def colab_link(repository, lesson):

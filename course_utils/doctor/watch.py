@@ -133,9 +133,14 @@ class Watch:
         if original is None:  # a private name that this PyTorch doesn't have: one signal less
             return
 
+        # Some libraries keep the functions that they find while the loop runs (torch._dynamo does):
+        # what they keep must neither watch nor hold anything afterwards.
+        watching = [wrapper]
+        self.undo.append(watching.clear)
+
         @functools.wraps(original)
         def wrapped(*args, **kwargs):
-            return wrapper(original, *args, **kwargs)
+            return watching[0](original, *args, **kwargs) if watching else original(*args, **kwargs)
 
         self._patch(owner, name, wrapped)
 
