@@ -89,7 +89,7 @@ _STOPPED = (
 def sgd(attempt):
     """`SGD(parameters, lr)` with a method `step()`."""
     lr = 0.3
-    parameters, gradients = _parameters(steps=3)
+    parameters, gradients = _parameters(steps=100)
     before = _flat(parameters)
     optimizer = _optimizer(attempt, "SGD", parameters, lr=lr)
     yours = _run(parameters, gradients, lambda: _act(optimizer.step))
@@ -98,7 +98,7 @@ def sgd(attempt):
             "No parameter has moved. `p = p - …` makes a new tensor and leaves the parameter where "
             "it was; `p -= …` changes it in place."
         )
-    twins, _ = _parameters(steps=3)
+    twins, _ = _parameters(steps=100)
     theirs = torch.optim.SGD(twins, lr=lr)
     right = _run(twins, gradients, theirs.step)
     moved = right - before
@@ -111,7 +111,7 @@ def sgd(attempt):
             "You divide by the learning rate; multiply.": before + moved / lr**2,
             _STOPPED: _stopped(before, right),
         },
-        "After three steps the parameters",
+        "After 100 steps the parameters",
     )
     return "Three lines, and torch.optim.SGD does nothing else."
 

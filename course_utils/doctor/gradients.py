@@ -173,7 +173,7 @@ class StepBeforeBackward(Detector):
     def judge(self, run):
         if self.count >= 2:
             return self.found(
-                f"in {self.count} steps that were looked at, optimizer.step() came before the "
+                f"in each of the {self.count} steps that were looked at, optimizer.step() came before the "
                 "loss.backward() of its batch",
                 run.lines.get("step"),
             )

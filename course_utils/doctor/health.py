@@ -184,8 +184,8 @@ class LrTooHigh(Detector):
             grew = losses[max(0, bad - 3) : bad]
             if bad >= 1 and max(grew) > 3 * abs(losses[0]) + 1e-3:
                 return self.found(
-                    f"the loss was {losses[0]:.4g} at first, {grew[-1]:.4g} before backward "
-                    f"{bad + 1} and {losses[bad]} there, with a learning rate of {rate:g}",
+                    f"the loss was {losses[0]:.2g} at first, {grew[-1]:.2g} after {bad} batches, and "
+                    f"then {losses[bad]}, with a learning rate of {rate:g}",
                     line,
                 )
             return None

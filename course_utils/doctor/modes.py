@@ -258,8 +258,8 @@ class EvalBuildsGraph(Detector):
                 model = ran.module()
                 if model is not None and ran.grad_enabled and _is_trained(model, trained):
                     return self.found(
-                        f"{ran.forwards} forwards of an evaluation recorded a graph that backward "
-                        "never used",
+                        f"{ran.forwards} forward{'s' * (ran.forwards > 1)} of an evaluation recorded a "
+                        "graph that backward never used",
                         ran.where,
                     )
         if not run.over or run.gradients:

@@ -175,7 +175,10 @@ class SchedulerPerBatch(_Schedules):
 class SchedulerPerEpoch(_Schedules):
     bug, severity = "scheduler-per-epoch", WARNING
     symptom = "the schedule hardly begins: the learning rate stays near its first value"
-    fix = "scheduler.step() after every optimizer.step(), inside the loop over batches"
+    fix = (
+        "scheduler.step() after every optimizer.step(), inside the loop over batches; or plan the "
+        "schedule in epochs, T_max=epochs, and keep one scheduler.step() an epoch"
+    )
 
     def judge(self, run):
         batches = self.steps_per_pass(run)
