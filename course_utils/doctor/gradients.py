@@ -15,14 +15,19 @@ from .run import held_by, memory_of, sample, tensors_in
 from .where import learner_frame
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Applied:
-    """A parameter whose gradient was applied by the last step."""
+    """A gradient that was applied by its optimizer's last step."""
 
+    optimizer: weakref.ref
     parameter: nn.Parameter
     pointer: int
     version: int
-    stale: bool = False  # something was added to the applied gradient
+    stale: bool = False  # something was added to it
+
+    def is_there(self):
+        grad = self.parameter.grad
+        return grad is not None and grad.data_ptr() == self.pointer
 
 
 class NoZeroGrad(Detector):
@@ -32,7 +37,7 @@ class NoZeroGrad(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.applied = weakref.WeakKeyDictionary()
+        self.applied = []
         self.count = weakref.WeakKeyDictionary()
         self.by_hand = None  # of a loop without optimizer: leaf, values, gradient at last backward
         self.added = 0
@@ -52,33 +57,28 @@ class NoZeroGrad(Detector):
             self.added += now[3] == before[3] + 1 and not torch.equal(before[1], now[1])
 
     def stepped(self, optimizer):
-        for applied in self.applied.get(optimizer, ()):
-            grad = applied.parameter.grad
-            if applied.stale and grad is not None and grad.data_ptr() == applied.pointer:
+        before = [applied for applied in self.applied if applied.optimizer() is optimizer]
+        if before:
+            self.applied = [applied for applied in self.applied if applied not in before]
+            if any(applied.stale and applied.is_there() for applied in before):
                 self.count[optimizer] = self.count.get(optimizer, 0) + 1
-                break
-        ends = [group["params"][i] for group in optimizer.param_groups for i in (0, -1)]
-        self.applied[optimizer] = [
-            _Applied(p, p.grad.data_ptr(), p.grad._version)
-            for p in ends
-            if p.grad is not None and p.grad.layout is torch.strided
-        ]
+        this = weakref.ref(optimizer)
+        for group in optimizer.param_groups:
+            for parameter in (group["params"][0], group["params"][-1]):
+                grad = parameter.grad
+                if grad is not None and grad.layout is torch.strided:
+                    applied = _Applied(this, parameter, grad.data_ptr(), grad._version)
+                    self.applied.append(applied)
 
     def backward(self, backward):
         # What was cleared, by whatever means, is another tensor, has another version or is zero.
-        for optimizer, all_applied in list(self.applied.items()):
-            left = []
-            for applied in all_applied:
-                grad = applied.parameter.grad
-                if grad is None or grad.data_ptr() != applied.pointer:
-                    continue
-                if applied.stale or grad._version == applied.version:
-                    applied.stale = bool(grad.any())
-                    left.append(applied)
-            if left:
-                self.applied[optimizer] = left
-            else:
-                del self.applied[optimizer]
+        self.applied = [
+            applied for applied in self.applied
+            if applied.is_there()
+            and (applied.stale or applied.parameter.grad._version == applied.version)
+        ]  # fmt: skip
+        for applied in self.applied:
+            applied.stale = bool(applied.parameter.grad.any())
 
     def judge(self, run):
         for optimizer, count in self.count.items():

@@ -29,7 +29,8 @@ class SymmetricInit(Detector):
                 continue
             values = parameter.detach()
             if len(values) > 1 and values[0].numel() > 1:
-                which = "rows" if bool((values == values[0]).all()) else ""
+                rows = torch.equal(values[0], values[1]) and bool((values == values[0]).all())
+                which = "rows" if rows else ""
                 if not which and values.ndim == 2 and _equal_columns(parameter):
                     which = "columns"  # of x @ weight
                 if which:
@@ -80,9 +81,9 @@ class DeadRelu(Detector):
             if len(size) < 2 or size[0] < 8 or size[1] < 4 or not _under_weights(node, backward):
                 continue
             result = saved(node, "result")
-            if result is not None and bool(torch.isfinite(result).all()):
-                alive = (result.detach() > 0).flatten(1).any(0).float().mean().item()
-                share = 1 - alive
+            if result is not None:
+                largest = result.detach().flatten(1).amax(0)
+                share = (largest == 0).double().mean().item()
                 worst = max(worst or (0, 0), (share, math.prod(size[1:])))
         if worst is not None:
             self.dead.append(worst)

@@ -42,7 +42,6 @@ class Visits(Detector):
             if call.module not in run.trained_on_data:
                 run.trained_on_data.add(call.module)
             return
-        graph = call.grad_enabled and call.out is not None and call.out.requires_grad
         base = x if x._base is None else x._base
         if call.one_pass is not None and any(base is t for t in tensors_in(run.batch)):
             if call.module not in run.trained_on_data:
@@ -57,9 +56,14 @@ class Visits(Detector):
         if len(visit.steps) < 1000:
             visit.steps.append(run.steps)
         again = 2 <= len(visit.steps) <= 3 and not _as_long_as_a_batch(run, call)
-        if graph and (again or not call.training) and not visit.trained and visit.graphs < 4:
+        if (
+            call.has_graph
+            and (again or not call.training)
+            and not visit.trained
+            and visit.graphs < 4
+        ):
             run.looking = run.must_look = True  # to see whether a backward follows
-        if graph and run.looking:
+        if call.has_graph and run.looking:
             visit.graphs += 1
             run.must_look = True
             if call.training and len(visit.active) < 8:
@@ -67,12 +71,13 @@ class Visits(Detector):
             for out in tensors_in(call.output):
                 if out.grad_fn is not None:
                     out.grad_fn.metadata["visit"] = visit
-        elif not graph and call.training and len(visit.active) < 1000:
+        elif not call.has_graph and call.training and len(visit.active) < 1000:
             visit.active.append(run.active_layers(call.module))
-        if call.training and not visit.trained and (again or (not graph and len(visit.steps) == 1)):
+        alone = not call.has_graph and len(visit.steps) == 1
+        if call.training and not visit.trained and (again or alone):
             self.latest = call, visit
             run.near = True
-        if not visit.where and (len(visit.steps) > 1 if graph else call.training):
+        if not visit.where and (len(visit.steps) > 1 if call.has_graph else call.training):
             visit.where = learner_line()
 
     def function(self, call, function, args, kwargs, result):
@@ -113,7 +118,7 @@ class TrainingInEvalMode(Detector):
         self.last = self.ready = None  # the model of the last forward, and of the last backward
 
     def forward(self, call):
-        if call.grad_enabled and call.out is not None and call.out.requires_grad:
+        if call.has_graph:
             self.last = None if call.training else weakref.ref(call.module)
 
     def backward(self, backward):
@@ -301,7 +306,7 @@ class GraphKept(Detector):
             self.count(number)
 
     def forward(self, call):
-        if self.run.backwards % 2 and call.grad_enabled and call.out is not None and call.training:
+        if self.run.backwards % 2 and call.has_graph and call.training:
             self.tag(call.out)
 
     def pass_end(self, one_pass):
@@ -309,9 +314,9 @@ class GraphKept(Detector):
             self.count(self.run.backwards)
 
     def tag(self, tensor):
-        if tensor.grad_fn is not None:
-            tag = _Tag()
-            tensor.grad_fn.metadata["doctor"] = tag
+        node = tensor.grad_fn
+        if node is not None:
+            tag = node.metadata["doctor"] = _Tag()
             self.tags.append((self.run.backwards, weakref.ref(tag)))
 
     def count(self, number):

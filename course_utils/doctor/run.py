@@ -59,17 +59,13 @@ class Call:
     grad_enabled: bool
     one_pass: "Pass | None"
     batch_number: int
+    x: torch.Tensor | None = field(init=False)  # the first tensor among the arguments
+    out: torch.Tensor | None = field(init=False)  # and in the output
+    has_graph: bool = field(init=False)  # whether the output can go backward
 
-    @property
-    def x(self):
-        """The first tensor among the arguments, or None."""
-        x = self.args[0] if self.args else None
-        return x if isinstance(x, torch.Tensor) else next(tensors_in(self.args), None)
-
-    @property
-    def out(self):
-        out = self.output
-        return out if isinstance(out, torch.Tensor) else next(tensors_in(out), None)
+    def __post_init__(self):
+        self.x, self.out = next(tensors_in(self.args), None), next(tensors_in(self.output), None)
+        self.has_graph = self.grad_enabled and self.out is not None and self.out.requires_grad
 
 
 @dataclass

@@ -22,33 +22,47 @@ _SETS = 6  # whole tensors that a model is evaluated on
 class Rows:
     """Rows as numbers: a fingerprint of each, and statistics of each column."""
 
-    prints: list = field(default_factory=list)
+    waiting: list = field(default_factory=list)  # batches that are not yet gathered
     count: int = 0
+    prints: torch.Tensor | None = None
     total: torch.Tensor | None = None  # sums over the rows, for each column
     squares: torch.Tensor | None = None
     low: torch.Tensor | None = None
     high: torch.Tensor | None = None
-    examples: list = field(default_factory=list)
+    examples: torch.Tensor | None = None  # the first rows, whole
 
     def add(self, x):
-        """Add the rows of a batch; whether they are rows of numbers."""
-        x = x.detach()
-        if not _is_rows(x):
-            return False
-        flat = columns(x).double()
-        if self.total is not None and self.total.shape != flat.shape[1:]:
-            return False
-        self.prints.append(flat @ weights(flat.shape[1]))
-        total, squares = flat.sum(0), (flat * flat).sum(0)
-        low, high = flat.aminmax(dim=0)
-        if self.count:
+        """Add the rows of a batch, if it has some and they are as long as those before."""
+        if _is_rows(x):
+            rows = columns(x.detach())
+            before = self.waiting[-1] if self.waiting else self.examples
+            if before is None or before.shape[1] == rows.shape[1]:
+                self.waiting.append(rows.clone())
+                self.count += len(rows)
+
+    def gather(self):
+        """Bring everything up to date with the rows that were added."""
+        if not self.waiting:
+            return self
+        rows = torch.cat(self.waiting).double()
+        self.waiting = []
+        prints = rows @ weights(rows.shape[1])
+        total, squares = rows.sum(0), (rows * rows).sum(0)
+        low, high = rows.amin(0), rows.amax(0)  # faster than aminmax
+        if self.prints is not None:
+            prints = torch.cat([self.prints, prints])
             total, squares = self.total + total, self.squares + squares
             low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
-        self.total, self.squares, self.low, self.high = total, squares, low, high
-        if self.count < _EXAMPLES:
-            self.examples.append(flat[: _EXAMPLES - self.count].clone())
-        self.count += len(flat)
-        return True
+            rows = torch.cat([self.examples, rows[:_EXAMPLES]])
+        self.prints, self.total, self.squares, self.low, self.high = (
+            prints,
+            total,
+            squares,
+            low,
+            high,
+        )
+        self.examples = rows[:_EXAMPLES].clone()
+        return self
 
     def statistics(self):
         mean = self.total / self.count
@@ -56,9 +70,8 @@ class Rows:
 
     def continuous(self):
         """Columns in which hardly a value comes twice among different rows."""
-        rows = torch.cat(self.examples)
-        rows = rows[_first(rows @ weights(rows.shape[1]))]
-        distinct = torch.tensor([len(column.unique()) for column in rows.T])
+        rows = self.examples[_first(self.prints[: len(self.examples)])].sort(0).values
+        distinct = 1 + (rows[1:] != rows[:-1]).sum(0)
         return distinct > max(10, 0.8 * len(rows))
 
 
@@ -76,16 +89,19 @@ class LoaderSource(Rows):
 
     def add_batch(self, batch):
         parts = [t for t in tensors_in(batch) if t.ndim and len(t)]
-        if parts and self.count <= _ROWS and self.add(parts[0]):
-            x = parts[0]
-            self.labelled |= len(parts) > 1
-            if len(parts) > 1 and len(parts[1]) == len(x) and parts[1].numel() == len(x):
+        if not parts or self.count > _ROWS:
+            return
+        x, before = parts[0], self.count
+        self.add(x)
+        if self.count > before and len(parts) > 1:
+            self.labelled = True
+            if len(parts[1]) == len(x) and parts[1].numel() == len(x):
                 self.labels.append(parts[1].detach().reshape(-1))
 
     def all_trained(self, tensor):
         """The prints of all rows trained on before a tensor was evaluated, None if unknown."""
         before = tensor.steps[-1] > self.one_pass.steps_before
-        return torch.cat(self.prints) if self.complete() and before else None
+        return self.prints if self.complete() and before else None
 
     def complete(self):
         return self.whole and self.count <= _ROWS
@@ -97,7 +113,6 @@ class TrainedTensors(Rows):
 
     order: list = field(default_factory=list)  # the number of each batch; views come again
     known: dict = field(default_factory=dict)  # where a batch lies -> weak reference and number
-    waiting: list = field(default_factory=list)  # copies of batches whose rows are not yet added
     sizes: list = field(default_factory=list)
     length: int = 0  # of the last batch
 
@@ -111,16 +126,9 @@ class TrainedTensors(Rows):
         if ref is None or ref() is not home:
             number = len(self.sizes)
             self.known[key] = weakref.ref(home), number
-            self.waiting.append(columns(x.detach()).clone())
+            self.add(x)
             self.sizes.append(len(x))
         self.order.append(number)
-
-    def gather(self):
-        """Add the rows of the batches so far."""
-        if self.waiting and len({part.shape[1] for part in self.waiting}) == 1:
-            self.add(torch.cat(self.waiting))
-        self.waiting = []
-        return self
 
     def all_before(self):
         """The prints of all rows that are trained on, or None if more may come: if the last
@@ -128,10 +136,9 @@ class TrainedTensors(Rows):
         self.gather()
         if len(self.order) < 4 or self.count != sum(self.sizes):
             return None
-        prints = torch.cat(self.prints)
-        newest = _first(prints).max()
+        newest = _first(self.prints).max()
         batch = int(torch.searchsorted(torch.tensor(self.sizes).cumsum(0), newest, right=True))
-        return prints if self.order.index(batch) < 0.75 * len(self.order) else None
+        return self.prints if self.order.index(batch) < 0.75 * len(self.order) else None
 
     def all_trained(self, tensor):
         return tensor.trained
@@ -231,10 +238,12 @@ class WholeTensors(Detector):
 
     def forward(self, call):
         x, run = call.x, self.run
-        if x is None or x.requires_grad or not _is_rows(x):
+        if call.has_graph and call.one_pass is not None:
+            self.pending = None
+        elif x is None or x.requires_grad or not _is_rows(x):
             return
-        if call.grad_enabled and call.out is not None and call.out.requires_grad:
-            self.pending = None if call.one_pass is not None else (weakref.ref(call.module), x)
+        elif call.has_graph:
+            self.pending = weakref.ref(call.module), x
         elif run.steps and len(x) >= 20 and self.is_whole(call):
             number = self.evaluations[call.module] = 1 + self.evaluations.get(call.module, 0)
             if looked_at(number):
@@ -259,10 +268,10 @@ class WholeTensors(Detector):
     def evaluated(self, call, x):
         sets = self.run.evaluated_tensors.setdefault(call.module, [])
         now = EvaluatedTensor()
-        if not now.add(x):
-            return
+        now.add(x)
+        now.gather()
         for known in sets:
-            if known.count == now.count and torch.equal(known.prints[0], now.prints[0]):
+            if known.count == now.count and torch.equal(known.prints, now.prints):
                 now = known
                 break
         else:

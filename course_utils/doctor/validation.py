@@ -17,7 +17,7 @@ class _Pairs(Detector):
 
     def pairs(self, run):
         """New pairs of first passes of the same model through two loaders, both over."""
-        sources = [s for s in run.sources.values() if s.count and s.one_pass.over]
+        sources = [s.gather() for s in run.sources.values() if s.count and s.one_pass.over]
         evaluated = [s for s in sources if s.one_pass.evaluates]
         for training in sources:
             if training.one_pass.trains:
@@ -33,7 +33,7 @@ class _Pairs(Detector):
         for model, sets in list(run.evaluated_tensors.items()):
             tensors = run.trained_tensors.get(model)
             loaders = [
-                s for s in run.sources.values()
+                s.gather() for s in run.sources.values()
                 if s.count and model in s.models and s.one_pass.over and s.one_pass.trains
             ]  # fmt: skip
             sets = [
@@ -54,14 +54,13 @@ class ValScaledDifferently(_Pairs):
         for training, source in self.pairs(run):
             if False in (training.as_given, source.as_given):
                 continue  # scaled between loader and model
-            if _shared(source, torch.cat(training.prints)) < 0.05:
+            if _shared(source, training.prints) < 0.05:
                 said = unlike(training, source) or scaled_apart(training, source)
                 if said:
                     return self.found(said)
         for trained, sets in self.whole(run):
             trained = [t for t in trained if getattr(t, "as_given", True) is not False]
-            prints = [torch.cat(t.prints) for t in trained]
-            other = [s for s in sets if not any(_shared(s, p) > 0.5 for p in prints)]
+            other = [s for s in sets if not any(_shared(s, t.prints) > 0.5 for t in trained)]
             # With three columns or more it is no curve or map that is drawn; and where any of the
             # sets is like the training data, the others may be meant to be unlike it.
             if len(trained) != 1 or not all(s.scored and len(s.total) > 2 for s in other):
@@ -98,8 +97,11 @@ def scaled_apart(training, source):
             "both are exactly standardised (mean 0, standard deviation 1), so each with its own "
             f"statistics: {_in_numbers(mean, std, other_mean, other_std)}"
         )
+    from_0_to_1 = _from_0_to_1(training) & _from_0_to_1(source)
+    if from_0_to_1.sum() < 2:
+        return ""
     columns = training.continuous() & source.continuous()
-    if columns.sum() > 1 and all(_from_0_to_1(s, columns) for s in (training, source)):
+    if columns.sum() > 1 and bool(from_0_to_1[columns].all()):
         return (
             f"in {int(columns.sum())} columns the smallest value is exactly 0 and the largest "
             "exactly 1, in the training and in the validation data, so each was scaled by its own "
@@ -126,9 +128,8 @@ def _standardised(source):
     return mean[varies].abs().max().item() < 1e-5 and near < 1e-4
 
 
-def _from_0_to_1(source, columns):
-    low, high = source.low[columns], source.high[columns]
-    return bool((low.abs() < 1e-6).all()) and bool(((high - 1).abs() < 1e-6).all())
+def _from_0_to_1(source):
+    return (source.low.abs() < 1e-6) & ((source.high - 1).abs() < 1e-6)
 
 
 class ValOverlapsTrain(_Pairs):
@@ -143,7 +144,7 @@ class ValOverlapsTrain(_Pairs):
 
     def judge(self, run):
         for training, source in self.pairs(run):
-            train = torch.cat(training.prints)
+            train = training.prints
             share = _shared(source, train)
             self.clean |= share < 0.05
             after = _evaluated_after(run, training, source)
@@ -175,22 +176,23 @@ def _rows_in_words(source, share, n):
 
 def _shared(source, train):
     """The share of a source's rows that are among the training rows."""
-    return torch.isin(torch.cat(source.prints), train).double().mean().item()
+    return torch.isin(source.prints, train).double().mean().item()
 
 
 def _is_part(source, train, share):
     """Whether some rows are shared and others not, on both sides; all of them may be there to
     measure the training data, or the whole data, beside a validation set."""
-    back = torch.isin(train, torch.cat(source.prints)).double().mean().item()
+    back = torch.isin(train, source.prints).double().mean().item()
     return share < 0.98 and back < 0.9
 
 
 def _by_copies(training, source, share):
     """Whether so many rows can't be equal by chance, as in small tables of few different values."""
-    train = torch.cat(training.prints)
-    repeats = 1 - len(train.unique()) / len(train)
+    if source.count < 10 or share < 0.1:
+        return False
+    repeats = 1 - len(training.prints.unique()) / len(training.prints)
     continuous = training.continuous().double().mean() > 0.5
-    return source.count >= 10 and share >= (0.1 if continuous else max(0.1, 5 * repeats))
+    return bool(continuous) or share >= 5 * repeats
 
 
 def _evaluated_after(run, training, source):

@@ -434,10 +434,12 @@ class _Functions(TorchFunctionMode):
         return result
 
 
+_peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: None)
+
+
 def _inside_torch_func():
     """Whether vmap or grad of torch.func is at work: then tensors have no values to look at."""
-    peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
-    return peek is not None and peek() is not None
+    return _peek() is not None
 
 
 def _all_kinds(kind):
