@@ -1,6 +1,18 @@
 """A doctor for training loops: it watches a loop of any style and names the bug in it."""
 
-from . import data, gradients, health, loss, metrics, modes, schedules, sources, validation
+from . import (
+    clipping,
+    data,
+    health,
+    loss,
+    metrics,
+    modes,
+    order,
+    schedules,
+    sources,
+    validation,
+    weights,
+)
 from .detector import Detector
 from .errors import explanation
 from .findings import Finding, as_html, as_text, in_order
@@ -9,7 +21,19 @@ from .watch import Watch
 __all__ = ["Finding", "LoopDoctor"]
 
 # The order in which detectors are asked: causes before what they lead to.
-_MODULES = (gradients, loss, modes, schedules, sources, data, validation, metrics, health)
+_MODULES = (
+    order,
+    weights,
+    clipping,
+    loss,
+    modes,
+    schedules,
+    sources,
+    data,
+    validation,
+    metrics,
+    health,
+)
 
 
 class LoopDoctor:

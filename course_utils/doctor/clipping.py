@@ -1,0 +1,70 @@
+"""Gradient clipping that clips nothing, or clips scaled gradients."""
+
+from .detector import Detector
+from .findings import ERROR
+
+
+class ClipMisplaced(Detector):
+    bug, severity = "clip-misplaced", ERROR
+    hidden_by = "backward-never-called", "step-before-backward", "loss-cut-off"
+    symptom = "gradients are not clipped at all"
+    fix = "loss.backward(), then clip_grad_norm_(model.parameters(), 1.0), then optimizer.step()"
+    clips = useless = 0
+
+    def clip(self, grads):
+        self.clips += 1
+        run = self.run
+        after_step = run.last_step > run.last_backward
+        self.useless += (
+            after_step
+            or not len(grads)
+            or (self.clips <= 4 and not any(bool(g.any()) for g in grads if not g.is_sparse))
+        )
+
+    def judge(self, run):
+        if (
+            run.backwards
+            and run.steps >= 2
+            and self.useless >= 2
+            and self.useless >= self.clips - 1
+        ):
+            return self.found(
+                f"{self.useless} of {self.clips} times there was no gradient to clip: clipping ran "
+                "before backward() or after step()",
+                run.lines.get("clip"),
+            )
+
+
+class ClipBeforeUnscale(Detector):
+    bug, severity = "clip-before-unscale", ERROR
+    symptom = "the limit is compared with scaled gradients, so nearly every step becomes tiny"
+    fix = "scaler.unscale_(optimizer) just before clip_grad_norm_"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.scale = 1.0  # of the gradients that are there now
+        self.clips = self.wrong = 0
+        self.largest = 1.0
+
+    def scaled(self, scaler):
+        self.scale = float(scaler.get_scale()) if scaler.is_enabled() else 1.0
+
+    def unscaled(self, scaler, optimizer):
+        self.scale = 1.0
+
+    def stepped(self, optimizer):
+        self.scale = 1.0
+
+    def clip(self, grads):
+        self.clips += 1
+        if self.scale != 1 and self.run.last_backward > self.run.last_step:
+            self.wrong += 1
+            self.largest = max(self.largest, self.scale)
+
+    def judge(self, run):
+        if self.wrong >= 2 and self.wrong >= self.clips / 2:
+            return self.found(
+                f"{self.wrong} of {self.clips} times gradients were clipped while they were "
+                f"multiplied by the scaler's {self.largest:g}",
+                run.lines.get("clip"),
+            )

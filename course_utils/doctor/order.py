@@ -1,0 +1,275 @@
+"""Clearing, backward and step: forgotten, in a wrong order, or adding up too much."""
+
+import gc
+import weakref
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .detector import Detector
+from .findings import ERROR, WARNING
+from .graph import CROSS_ENTROPY, kind
+from .run import held_by, sample
+from .where import learner_frame
+
+
+@dataclass(slots=True, eq=False)
+class _Applied:
+    """A gradient that was applied by its optimizer's last step."""
+
+    optimizer: weakref.ref
+    parameter: nn.Parameter
+    pointer: int
+    version: int
+    stale: bool = False  # something was added to it
+
+    def is_there(self):
+        grad = self.parameter.grad
+        return grad is not None and grad.data_ptr() == self.pointer
+
+
+class NoZeroGrad(Detector):
+    bug, severity = "no-zero-grad", ERROR
+    symptom = "steps grow like a learning rate that is far too high; the loss jumps or stalls"
+    fix = "optimizer.zero_grad() before loss.backward(), for every batch"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.applied = []
+        self.count = weakref.WeakKeyDictionary()
+        self.by_hand = None  # of a loop without optimizer: leaf, values, gradient at last backward
+        self.added = 0
+
+    def graph(self, backward):
+        if self.run.steps or not backward.graph.leaves:
+            return
+        leaf = backward.graph.leaves[0]
+        grad = leaf.grad
+        if grad is None or grad.layout is not torch.strided:
+            self.by_hand = None
+            return
+        now = weakref.ref(leaf), sample(leaf), grad.data_ptr(), grad._version
+        before, self.by_hand = self.by_hand, now
+        if before is not None and before[0]() is leaf and before[2] == now[2]:
+            # The weights were changed and the gradient was left as backward made it.
+            self.added += now[3] == before[3] + 1 and not torch.equal(before[1], now[1])
+
+    def stepped(self, optimizer):
+        before = [applied for applied in self.applied if applied.optimizer() is optimizer]
+        if before:
+            self.applied = [applied for applied in self.applied if applied not in before]
+            if any(applied.stale and applied.is_there() for applied in before):
+                self.count[optimizer] = self.count.get(optimizer, 0) + 1
+        this = weakref.ref(optimizer)
+        for group in optimizer.param_groups:
+            for parameter in (group["params"][0], group["params"][-1]):
+                grad = parameter.grad
+                if grad is not None and grad.layout is torch.strided:
+                    applied = _Applied(this, parameter, grad.data_ptr(), grad._version)
+                    self.applied.append(applied)
+
+    def backward(self, backward):
+        # What was cleared, by whatever means, is another tensor, has another version or is zero.
+        self.applied = [
+            applied for applied in self.applied
+            if applied.is_there()
+            and (applied.stale or applied.parameter.grad._version == applied.version)
+        ]  # fmt: skip
+        for applied in self.applied:
+            applied.stale = bool(applied.parameter.grad.any())
+
+    def judge(self, run):
+        for optimizer, count in self.count.items():
+            steps = run.optimizer(optimizer).steps
+            if count >= 2 and count >= 0.3 * steps:
+                return self.found(
+                    f"in {count} of {steps} steps the gradient of earlier batches, already "
+                    "applied, was still there and the new one was added to it",
+                    run.lines.get("step"),
+                )
+        if not run.steps and self.added >= 2 and self.added >= 0.3 * min(run.backwards, 16):
+            return self.found(
+                f"in {self.added} of {run.backwards} backwards the gradient of earlier batches, "
+                "by which the weights had been changed already, was still there and the new one "
+                "was added to it",
+                run.lines.get("backward"),
+                fix="p.grad = None for every parameter p, after its update",
+            )
+
+
+class GradsClearedBeforeStep(Detector):
+    bug, severity = "grads-cleared-before-step", ERROR
+    symptom = "the loss stays where it started: the optimizer finds no gradient"
+    fix = "optimizer.zero_grad(), then loss.backward(), then optimizer.step()"
+    count = 0
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.versions = {}  # id of a leaf -> version that backward will give its gradient
+
+    def graph(self, backward):
+        nothing = not backward.value  # a loss of 0 has a gradient of 0 by itself
+        self.versions = {
+            id(leaf): 0 if leaf.grad is None else leaf.grad._version + 1
+            for leaf in backward.graph.leaves
+            if not nothing
+        }
+
+    def step(self, step):
+        run = self.run
+        if step.complete and not step.pending and run.batch_number == run.batch_of_backward:
+            mine = [p for p in step.held if id(p) in step.reached and p.requires_grad]
+            cleared = run.last_clear > run.last_backward or all(
+                p.grad is None or p.grad._version > self.versions.get(id(p), p.grad._version)
+                for p in mine
+            )
+            self.count += bool(mine) and cleared and step.without_gradient()
+
+    def judge(self, run):
+        if self.count >= 2:
+            return self.found(
+                f"in {self.count} steps that were looked at, backward had computed gradients and "
+                "they were cleared before optimizer.step() could use them",
+                run.lines.get("zero_grad") or run.lines.get("step"),
+            )
+
+
+class StepBeforeBackward(Detector):
+    bug, severity = "step-before-backward", ERROR
+    symptom = "the step uses no gradient, or the one of the batch before"
+    fix = "loss.backward(), then optimizer.step()"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.waiting = weakref.WeakSet()  # optimizers that stepped between a forward and its loss
+        self.count = 0
+
+    def step(self, step):
+        self.waiting.discard(step.optimizer)
+        if step.closure:
+            return
+        run = self.run
+        if step.pending:
+            self.waiting.add(step.optimizer)
+        elif step.complete and run.batch_number != run.batch_of_backward:
+            # First thing for a new batch: the gradients of the batch before are used or cleared.
+            cleared = run.last_clear > run.last_backward
+            mine = any(id(p) in step.reached for p in step.held)
+            self.count += cleared and mine and step.without_gradient()
+
+    def backward(self, backward):
+        if not self.waiting:
+            return
+        leaves = {id(leaf) for leaf in backward.graph.leaves} if backward.graph else set()
+        for optimizer in list(self.waiting):
+            stepped = self.run.optimizer(optimizer).last_step
+            late = self.run.last_forward < stepped
+            if late and any(id(p) in leaves for p in held_by(optimizer)):
+                self.count += 1
+        self.waiting.clear()
+
+    def judge(self, run):
+        if self.count >= 2:
+            return self.found(
+                f"in each of the {self.count} steps that were looked at, optimizer.step() came before the "
+                "loss.backward() of its batch",
+                run.lines.get("step"),
+            )
+
+
+class BackwardNeverCalled(Detector):
+    bug, severity = "backward-never-called", ERROR
+    symptom = "the loss stays where it started"
+    fix = "loss.backward() before optimizer.step(), with its parentheses"
+    empty = 0
+
+    def step(self, step):
+        if not (self.run.backwards or self.run.gradients or step.closure):
+            self.empty += step.without_gradient()
+
+    def judge(self, run):
+        if self.empty >= 2 and not (run.backwards or run.gradients):
+            return self.found(
+                f"{run.steps} optimizer steps, but backward was never called, so no parameter "
+                "has a gradient",
+                run.lines.get("step"),
+            )
+
+
+class StepNeverCalled(Detector):
+    bug, severity = "step-never-called", ERROR
+    symptom = "the loss stays where it started: gradients are computed and never applied"
+    fix = "optimizer.step() after loss.backward(), with its parentheses"
+
+    def judge(self, run):
+        # Gradients of a whole pass may be collected for one step after it, so one pass is too few.
+        done = [p for p in run.passes if p.over and p.backwards]
+        if run.backwards < 3 or run.scaler_steps or not (run.over or len(done) >= 2):
+            return None
+        known = [o for o, record in run.optimizers.items() if not record.steps and record.clears]
+        if not run.steps and not known:
+            known = [o for o in gc.get_objects() if issubclass(type(o), torch.optim.Optimizer)]
+        for optimizer in known:
+            mine = [p for p in held_by(optimizer) if p in run.reached]
+            if mine and all(run.unchanged(p) for p in mine):
+                return self.found(
+                    f"{run.backwards} backwards, but {type(optimizer).__name__}.step() was never "
+                    f"called: all {len(mine)} parameters have their first values",
+                    run.lines.get("backward"),
+                )
+
+
+class AccumulationNotAveraged(Detector):
+    bug, severity = "accumulation-not-averaged", WARNING
+    symptom = "the gradient is as many times too long as there are batches in a step"
+    fix = "loss = loss / accumulation_steps before loss.backward()"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.plain = []  # of each mean loss since the last step: which batch, which line
+        self.other = 0
+        self.counts = []
+
+    def graph(self, backward):
+        graph = backward.graph
+        scaled = any(kind(node) in ("Div", "Mul") for node in graph.arithmetic)
+        means = [
+            node for node in graph.losses
+            if kind(node) in (*CROSS_ENTROPY[:2], "MseLoss", "BinaryCrossEntropyWithLogits",
+                              "BinaryCrossEntropy", "SmoothL1Loss", "HuberLoss")
+            and getattr(node, "_saved_reduction", 0) == 1
+        ]  # fmt: skip
+        means = means or graph.top == "Mean"
+        if scaled or not means:
+            self.other += 1
+            return
+        frame = learner_frame()
+        line = frame and (frame.f_code, frame.f_lineno)
+        from_loader = backward.one_pass is not None
+        self.plain.append((self.run.batch_number if from_loader else -self.run.forwards, line))
+
+    def stepped(self, optimizer):
+        self.plain, self.other = [], 0
+
+    def step(self, step):
+        plain = self.plain
+        # Without a loader, a step may go through two losses; a loop over batches has one line.
+        in_loop = len({line for _, line in plain}) == 1 and len(plain) > 2
+        batches = {batch for batch, _ in plain}
+        enough = len(plain) > 1 and (in_loop or min(batches) > 0)
+        if step.complete and not self.other and enough and len(batches) == len(plain):
+            one = next((p for p in step.held if p.grad is not None), None)
+            # Each backward after the first changes the gradient once; more is the learner's hand.
+            if one is not None and one.grad._version in (len(plain) - 1, len(plain)):
+                self.counts.append(len(plain))
+
+    def judge(self, run):
+        if len(self.counts) >= 2:
+            k = max(set(self.counts), key=self.counts.count)
+            return self.found(
+                f"each step adds up the gradients of {k} batches, and each loss is a mean that is "
+                f"not divided by {k}",
+                run.lines.get("backward"),
+                fix=f"loss = loss / {k} before loss.backward()",
+            )
