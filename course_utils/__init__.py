@@ -3,7 +3,7 @@
 import importlib
 
 from .data import circles, load_ipo, load_ipo_audit, moons, spiral, tensor_loader, xor
-from .devices import pick_device, seed_everything
+from .devices import pick_device
 from .models import mlp
 from .training import History, accuracy, evaluate, train, train_step
 
@@ -36,7 +36,6 @@ __all__ = [
     "pick_device",
     "plotting",
     "quiz",
-    "seed_everything",
     "show_source",
     "spiral",
     "sweep_learning_rates",

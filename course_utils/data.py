@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
@@ -64,11 +65,13 @@ def spiral(n=1000, noise=0.02, seed=0):
 
 
 def _generator(n, noise, seed):
-    if not isinstance(n, int) or n < 2:
+    if not isinstance(n, Integral) or n < 2:
         raise ValueError(f"n is the number of points, a whole number of at least 2; got {n!r}.")
-    if not (isinstance(noise, int | float) and 0 <= noise < math.inf):
+    if not (isinstance(noise, Real) and 0 <= noise < math.inf):
         raise ValueError(f"noise is a standard deviation, a number from 0; got {noise!r}.")
-    return torch.Generator().manual_seed(seed)
+    if not isinstance(seed, Integral):
+        raise ValueError(f"seed is a whole number; got {seed!r}.")
+    return torch.Generator().manual_seed(int(seed))
 
 
 def _noisy(points, y, noise, generator):
@@ -148,6 +151,12 @@ def as_fetched(batch):
     return batch
 
 
+def batches_of(loader):
+    """Batch after batch, without end: when the loader is through it begins anew."""
+    while True:
+        yield from loader
+
+
 def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
     """An ordinary `DataLoader` over tensors that fetches whole batches instead of single rows.
 
@@ -161,10 +170,11 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
     for tensor in tensors:
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(
-                f"tensor_loader takes tensors; got {type(tensor).__name__}. "
-                "Convert it first, for example with torch.as_tensor(…)."
+                f"tensor_loader takes tensors, each by itself, and everything else by name, as in "
+                f"tensor_loader(X, y, batch_size=64); got {type(tensor).__name__}. An array becomes "
+                "a tensor by torch.as_tensor(array)."
             )
-    lengths = [len(tensor) for tensor in tensors]
+    lengths = [len(tensor) if tensor.ndim else 0 for tensor in tensors]
     if not lengths or min(lengths) == 0:
         raise ValueError("tensor_loader needs at least one tensor with at least one row.")
     if len(set(lengths)) > 1:

@@ -1,9 +1,8 @@
 """Where training runs, and how a run is made repeatable."""
 
 import os
-import random
+from contextlib import contextmanager
 
-import numpy as np
 import torch
 
 
@@ -20,8 +19,12 @@ def pick_device():
     return torch.device("cpu")
 
 
-def seed_everything(seed):
-    """Seed the generators of Python, NumPy and PyTorch (every device)."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+@contextmanager
+def seeded(seed):
+    """In a `with` block: PyTorch's CPU numbers start at `seed`; after it they go on as before.
+
+    Other devices are left alone: `torch.manual_seed` would reseed them for good.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -40,7 +40,13 @@ def draw_graph(tensor, names=None):
         )
     columns = _columns(tensor.grad_fn)
     rows = _rows(columns)
-    labels = _labels(columns, dict(names or ()))
+    try:
+        names = dict(names or ())
+    except (TypeError, ValueError):
+        raise TypeError(
+            'names is model.named_parameters(), or a dict of tensors, as in {"w": w, "loss": loss}.'
+        ) from None
+    labels = _labels(columns, names)
 
     widths = [
         max((_width(labels[item]) for item in column if item in labels), default=0)

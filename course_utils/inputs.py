@@ -1,8 +1,11 @@
 """What `train` is given, looked at before any work: each mistake gets one sentence that helps."""
 
 import math
+import traceback
 import warnings
 from collections.abc import Iterator
+from inspect import signature
+from numbers import Integral, Real
 from operator import length_hint
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from torch.utils.data import (
 from . import distributed
 from .checkpoints import generators_of, random_state, set_random_state
 from .data import TensorBatches, as_fetched
+from .models import evaluating
 
 _LOSS_FUNCTIONS = {
     F.cross_entropy: nn.CrossEntropyLoss,
@@ -70,17 +74,7 @@ def check_arguments(
     if val_loader is not None:
         _check_loader("val_loader", val_loader)
         distributed.validation_share(val_loader)
-    if isinstance(loss_fn, type):
-        raise TypeError(
-            f"loss_fn is the class {loss_fn.__name__}, not a loss function. "
-            f"Make one with parentheses: nn.{loss_fn.__name__}()."
-        )
-    _check_callable("loss_fn", loss_fn)
-    if getattr(loss_fn, "reduction", "mean") in ("sum", "none"):
-        raise ValueError(
-            f'loss_fn has reduction="{loss_fn.reduction}", but train records mean losses. '
-            'Use reduction="mean", which is the default.'
-        )
+    _check_loss_fn(loss_fn)
     _check_optimizer(optimizer, model, loss_fn)
     _check_whole_number("epochs", epochs)
     if scheduler_step not in ("epoch", "batch"):
@@ -112,6 +106,23 @@ def check_arguments(
         raise TypeError("callbacks is a list of functions; put brackets around it: callbacks=[f].")
     for callback in callbacks:
         _check_callable("each of callbacks", callback)
+        try:
+            signature(callback).bind(1, model, {})
+        except TypeError as error:
+            raise TypeError(
+                f"each of callbacks must take (epoch, model, history) ({error})."
+            ) from error
+        except ValueError:
+            pass  # some built-in functions don't tell
+
+
+def check_evaluation(model, loader, loss_fn, metric):
+    """The same for the arguments of `evaluate`."""
+    _check_kind("model", model, nn.Module, "a model, as in mlp(2, 64, 2)")
+    _check_loader("loader", loader)
+    _check_loss_fn(loss_fn)
+    if metric is not None:
+        _check_callable("metric", metric)
 
 
 def check_data(name, loader, model, loss_fn, device):
@@ -152,12 +163,26 @@ def _check_callable(name, value):
         raise TypeError(f"{name} must be a function; got {type(value).__name__}.")
 
 
+def _check_loss_fn(loss_fn):
+    if isinstance(loss_fn, type):
+        raise TypeError(
+            f"loss_fn is the class {loss_fn.__name__}, not a loss function. "
+            f"Make one with parentheses: nn.{loss_fn.__name__}()."
+        )
+    _check_callable("loss_fn", loss_fn)
+    if getattr(loss_fn, "reduction", "mean") in ("sum", "none"):
+        raise ValueError(
+            f'loss_fn has reduction="{loss_fn.reduction}", but each batch needs its mean loss. '
+            'Use reduction="mean", which is the default.'
+        )
+
+
 def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_whole_number(name, value):
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
 
 
@@ -191,7 +216,8 @@ def _check_batch_norm(model, loader):
     if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
         return
     rows, batch_size = length_hint(loader.sampler), loader.batch_size
-    if rows and rows % batch_size == 1 % batch_size:
+    last_batch = rows % batch_size or batch_size
+    if rows and last_batch == 1:
         raise ValueError(
             f"train_loader's last batch has a single row ({rows} rows in batches of "
             f"{batch_size}), and BatchNorm needs two. Pass drop_last=True to the loader, or choose "
@@ -342,8 +368,12 @@ def _in_memory(loader):
 
 def _check_batch(name, batch):
     if not (isinstance(batch, tuple | list) and len(batch) == 2):
-        got = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise TypeError(f"{name} must give pairs of tensors (xb, yb); a batch of it is {got}.")
+        some = isinstance(batch, tuple | list)
+        got = f"{len(batch)} part{'s' * (len(batch) > 1)}" if some else f"a {type(batch).__name__}"
+        raise TypeError(
+            f"{name} must give pairs of tensors (xb, yb); a batch of it is {got}. Build it from "
+            "both: tensor_loader(X, y, batch_size=64)."
+        )
     for part, tensor in zip(("xb", "yb"), batch, strict=True):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(
@@ -369,18 +399,14 @@ def _check_values(name, X, y):
 
 
 def _try_forward(name, model, xb):
-    was_training = model.training
-    model.eval()
     try:
-        logits = model(xb)
+        with evaluating(model):
+            logits = model(xb)
     except Exception as error:  # whatever the model raises, the learner needs the same sentence
         raise _forward_error(name, model, xb, error) from error
-    finally:
-        model.train(was_training)
     if not isinstance(logits, torch.Tensor):
-        raise TypeError(
-            f"model must return one tensor, the logits; it returned a {type(logits).__name__}."
-        )
+        got = "None: has its forward a return?" if logits is None else f"a {type(logits).__name__}."
+        raise TypeError(f"model must return one tensor, the logits; it returned {got}")
     return logits
 
 
@@ -392,16 +418,28 @@ def _forward_error(name, model, xb, error):
             f"{name} gives inputs of {xb.dtype}, but the model's weights are {weight.dtype}. "
             f"Convert the inputs with {convert}."
         )
-    first = next((layer for layer in model.modules() if isinstance(layer, nn.Linear)), None)
-    if first is not None and xb.shape[-1] != first.in_features:
-        return ValueError(
-            f"{name} gives inputs of shape {list(xb.shape)}, but the model's first Linear layer "
-            f"takes {first.in_features} features. Change the data or the model's input width."
-        )
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        layer, x = frame.f_locals.get("self"), frame.f_locals.get("input")
+        known = isinstance(layer, nn.Linear) and isinstance(x, torch.Tensor)
+        if known and x.shape[-1] != layer.in_features:
+            return ValueError(
+                f"{name} gives inputs of shape {list(xb.shape)}, and the layer "
+                f"nn.Linear({layer.in_features}, {layer.out_features}) of the model gets "
+                f"{list(x.shape)}: {x.shape[-1]} features instead of {layer.in_features}. "
+                f"{_width_advice(x, layer, x is xb)}"
+            )
     return ValueError(
-        f"{name} gives inputs of shape {list(xb.shape)} and {xb.dtype}, and the model can't take "
-        f"them ({_in_short(error)})."
+        f"{name} gives inputs of shape {list(xb.shape)} and {xb.dtype}, and the model fails on "
+        f"them ({_in_short(error)}). To see the line, run it alone: model(xb)."
     )
+
+
+def _width_advice(x, layer, is_data):
+    if x.ndim > 2 and math.prod(x.shape[1:]) == layer.in_features:
+        return "Put nn.Flatten() in front of it."
+    if is_data:
+        return "Change the data or the model's input width."
+    return f"Make it nn.Linear({x.shape[-1]}, {layer.out_features})."
 
 
 def _check_labels(name, loss_fn, logits, y, X):
@@ -452,6 +490,12 @@ def _check_class_labels(name, kind, ignore_index, logits, y):
             "torch.int64. Convert them with y.long()."
         )
     n_classes = logits.shape[1]
+    if n_classes == 1:
+        raise ValueError(
+            f"the model has a single output, but {kind.__name__} needs one for each class. Give "
+            "the model as many outputs as there are classes, or, for two classes, keep one and use "
+            "nn.BCEWithLogitsLoss() with labels y.float()[:, None]."
+        )
     outside = (y != ignore_index) & ((y < 0) | (y >= n_classes))
     if outside.any():
         raise ValueError(
@@ -473,7 +517,11 @@ def _try_loss(name, loss_fn, logits, yb):
             f"({_in_short(error)})."
         ) from error
     if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
-        raise ValueError("loss_fn must return one number, a tensor without dimensions.")
+        got = list(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
+        raise ValueError(
+            f"loss_fn must return a tensor with one number; it returned {got}. Take the mean() of "
+            "several numbers, and leave out .item()."
+        )
     if not loss.requires_grad:
         raise ValueError(
             "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "

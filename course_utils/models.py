@@ -1,6 +1,8 @@
 """The one architecture that the course trains: a multilayer perceptron."""
 
+from contextlib import contextmanager
 from itertools import pairwise
+from numbers import Integral, Real
 
 from torch import nn
 
@@ -13,12 +15,12 @@ def mlp(*widths, dropout=0.0):
 
     Raises ValueError for fewer than two widths, a width below 1 or a dropout outside [0, 1).
     """
-    if len(widths) < 2 or not all(isinstance(width, int) and width >= 1 for width in widths):
+    if len(widths) < 2 or not all(isinstance(width, Integral) and width >= 1 for width in widths):
         raise ValueError(
             "mlp needs at least an input and an output width, whole numbers of 1 or more, "
             f"as in mlp(2, 64, 2); got {widths}."
         )
-    if not 0 <= dropout < 1:
+    if not (isinstance(dropout, Real) and 0 <= dropout < 1):
         raise ValueError(f"dropout is a probability of at least 0 and below 1; got {dropout!r}.")
     layers = []
     for fan_in, fan_out in pairwise(widths[:-1]):
@@ -26,3 +28,15 @@ def mlp(*widths, dropout=0.0):
         if dropout:
             layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+@contextmanager
+def evaluating(model):
+    """In a `with` block: evaluation mode; after it, also after an error, each layer's own again."""
+    modes = [(layer, layer.training) for layer in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training

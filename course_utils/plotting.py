@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from matplotlib.colors import LinearSegmentedColormap
 
+from .models import evaluating
+
 # Okabe and Ito's palette (2008), made to be told apart with every common kind of colour blindness.
 BLUE, VERMILLION, GREEN, PURPLE, SKY, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#666666",
@@ -100,17 +102,19 @@ def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     The ground shows the probability of class 1, from [N, 2] logits by softmax or from [N, 1] by
     sigmoid; the black line is where it is one half. Returns the Axes.
     """
+    if not isinstance(X, torch.Tensor) or X.ndim != 2 or X.shape[1] != 2 or len(X) != len(y):
+        raise ValueError(
+            "plot_decision_boundary takes a model and tensors: points X [N, 2] and their classes y [N]."
+        )
+    X, y = X.detach().cpu(), torch.as_tensor(y).reshape(-1).cpu()
     if ax is None:
         _, ax = plt.subplots(figsize=(5.4, 4.4))
     low, high = X.min(dim=0).values - 0.3, X.max(dim=0).values + 0.3
     x1 = torch.linspace(low[0].item(), high[0].item(), resolution)
     x2 = torch.linspace(low[1].item(), high[1].item(), resolution)
     grid = torch.cartesian_prod(x1, x2)
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         logits = model(grid.to(next(model.parameters()))).float().cpu()
-    model.train(was_training)
     if logits.ndim != 2 or logits.shape[1] > 2:
         raise ValueError(
             f"plot_decision_boundary is for models of two classes, with outputs [N, 1] or [N, 2]; "

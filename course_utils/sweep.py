@@ -3,6 +3,8 @@
 import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 
+from .devices import seeded
+
 
 def sweep_learning_rates(make_model, lrs, train_loader, loss_fn, optimizer, epochs, seeds=(0,)):
     """The training loss that each learning rate ends with, for each seed: float32 [seeds, lrs].
@@ -19,13 +21,26 @@ def sweep_learning_rates(make_model, lrs, train_loader, loss_fn, optimizer, epoc
     Raises ValueError if there is no seed, if `lrs` are not positive numbers, or if the model has
     buffers, as BatchNorm does: its copies can't share a batch.
     """
-    lrs = torch.as_tensor(lrs, dtype=torch.float32)
-    if lrs.ndim != 1 or len(lrs) == 0 or not bool((lrs > 0).all()):
-        raise ValueError(f"lrs must be a list of learning rates above 0; got {lrs.tolist()}.")
+    try:
+        rates = torch.as_tensor(lrs, dtype=torch.float32)
+        usable = rates.ndim == 1 and len(rates) > 0 and bool(((rates > 0) & rates.isfinite()).all())
+    except (TypeError, ValueError, RuntimeError):
+        usable = False
+    if not usable:
+        raise ValueError(f"lrs must be a list of learning rates above 0; got {lrs!r}.")
+    lrs = rates
+    if isinstance(seeds, int):
+        raise TypeError(f"seeds is a list of seeds: seeds=range({seeds}), or seeds=[{seeds}].")
+    for name, value in (("make_model", make_model), ("optimizer", optimizer)):
+        if isinstance(value, torch.nn.Module | torch.optim.Optimizer) or not callable(value):
+            raise TypeError(
+                f"{name} must be a function that makes a new one for each copy, as in lambda: "
+                f"mlp(2, 64, 2) and torch.optim.SGD; got a {type(value).__name__}."
+            )
     starts = []
     for seed in seeds:
-        torch.manual_seed(seed)
-        starts.append(make_model())
+        with seeded(seed):
+            starts.append(make_model())
     if not starts:
         raise ValueError("seeds must name at least one seed, as in seeds=range(20).")
     model = starts[0]

@@ -11,6 +11,7 @@ from torch import nn
 
 from . import checkpoints, distributed, inputs
 from .devices import pick_device
+from .models import evaluating
 
 
 def accuracy(logits, yb):
@@ -21,7 +22,8 @@ def accuracy(logits, yb):
 
     Raises ValueError for any other pair of shapes and for labels that are no classes.
     """
-    if logits.ndim == 2 and yb.ndim == 1 and len(logits) == len(yb) and not yb.is_floating_point():
+    classes = logits.ndim == 2 and logits.shape[1] > 1 and logits.shape[:1] == yb.shape
+    if classes and not yb.is_floating_point():
         correct = logits.argmax(dim=1) == yb
     elif logits.shape == yb.shape and bool(((yb == 0) | (yb == 1)).all()):
         correct = (logits > 0) == (yb == 1)
@@ -109,12 +111,13 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
     With `split`, `loader` is this process's share (see `distributed`), and the numbers are those of
     all shares together.
     """
+    if not split:  # train has looked at it, and a share may be empty
+        inputs.check_evaluation(model, loader, loss_fn, metric)
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), "cpu")
-    was_training = model.training
-    model.eval()
+    device = inputs.check_device(device)
     mean_loss, all_logits, all_y = WeightedMean(), [], []
-    with torch.no_grad(), autocast or nullcontext():
+    with evaluating(model), torch.no_grad(), autocast or nullcontext():
         for xb, yb in loader:
             xb, yb = xb.to(device, non_blocking=True), yb.to(device, non_blocking=True)
             logits = model(xb)
@@ -122,13 +125,13 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
             if metric is not None:
                 all_logits.append(logits)
                 all_y.append(yb)
-    model.train(was_training)
     if split:
         mean_loss = mean_loss.of_all_processes()
         all_logits = distributed.gather_tensors(all_logits, device)
         all_y = distributed.gather_tensors(all_y, device)
+    loss = mean_loss.value()
     score = math.nan if metric is None else float(metric(torch.cat(all_logits), torch.cat(all_y)))
-    return mean_loss.value(), score
+    return loss, score
 
 
 class History(dict):
@@ -335,16 +338,21 @@ def _check_metric(metric, loss_fn, logits, yb):
             "metric=accuracy reads logits, but BCELoss works on probabilities. Leave the Sigmoid "
             "out of the model and use nn.BCEWithLogitsLoss(), or pass your own metric."
         )
+    if metric is None:
+        return
     try:
-        if metric is not None:
-            float(metric(logits.detach(), yb))
+        score = metric(logits.detach(), yb)
     except TypeError as error:
-        raise TypeError(
-            f"metric must take (logits, labels) and return one number ({error})."
-        ) from error
+        raise TypeError(f"metric must take (logits, labels) ({error}).") from error
     except ValueError:
         if metric is accuracy:
-            raise  # another metric may be unable to judge a single batch
+            raise
+        return  # another metric may be unable to judge a single batch
+    try:
+        float(score)
+    except (TypeError, ValueError, RuntimeError) as error:
+        got = list(score.shape) if isinstance(score, torch.Tensor) else repr(score)
+        raise TypeError(f"metric must return one number; it returned {got}.") from error
 
 
 def _out_of_patience(history, patience):

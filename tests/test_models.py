@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import mlp, pick_device, seed_everything
+from course_utils import mlp, pick_device
 
 
 def test_mlp_has_the_layers_it_was_asked_for():
@@ -27,18 +27,6 @@ def test_mlp_refuses_impossible_widths(widths):
 def test_mlp_refuses_impossible_dropout(dropout):
     with pytest.raises(ValueError, match="dropout is a probability"):
         mlp(2, 4, 2, dropout=dropout)
-
-
-def test_seed_everything_repeats_all_three_generators():
-    import random
-
-    import numpy as np
-
-    draws = []
-    for _ in range(2):
-        seed_everything(3)
-        draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
-    assert draws[0] == draws[1]
 
 
 def test_pick_device_prefers_cuda_then_mps_then_cpu(monkeypatch):

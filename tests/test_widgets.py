@@ -443,7 +443,7 @@ def diagnosed(run):
 
 
 def test_every_patient_of_the_clinic_can_be_diagnosed_from_what_is_shown():
-    from course_utils.widgets.bug_clinic import BUGS, healthy_run
+    from course_utils.widgets.clinic_runs import BUGS, healthy_run
 
     clinic, seen = make("bug_clinic"), set()
     for patient in range(int(clinic.controls["patient"].high) + 1):
@@ -455,11 +455,11 @@ def test_every_patient_of_the_clinic_can_be_diagnosed_from_what_is_shown():
 
 def test_the_loop_doctor_gives_the_clinics_bugs_the_same_names():
     from course_utils import LoopDoctor
-    from course_utils.widgets.bug_clinic import BUGS, train
+    from course_utils.widgets.clinic_runs import BUGS, train_with
 
     for seed, bug in enumerate(BUGS):
         with LoopDoctor(verbose=False) as doctor:
-            train(bug, seed)
+            train_with(bug, seed)
         expected = [] if bug == "healthy" else [bug]
         assert [finding.bug for finding in doctor.findings] == expected
 

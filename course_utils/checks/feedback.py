@@ -2,30 +2,19 @@
 
 import copy
 import functools
-import os
 import traceback
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
 from .. import progress
+from ..devices import seeded
+from ..doctor.where import is_learners
 
 PASSED, WRONG, NOT_ATTEMPTED = "passed", "wrong", "not attempted"
-
-# Installed packages, Python's own modules and this package: code that the learner did not write.
-_LIBRARIES = tuple(
-    str(folder)
-    for folder in (
-        Path(torch.__file__).parents[1],
-        Path(os.__file__).parent,
-        Path(__file__).parents[1],
-    )
-)
-
 
 # What common errors of Python and PyTorch want to say.
 _HINTS = {
@@ -75,8 +64,7 @@ def check(function):
     def run(attempt):
         numpy_state = np.random.get_state()
         try:
-            with torch.random.fork_rng(devices=[]), torch.enable_grad():
-                torch.manual_seed(0)
+            with seeded(0), torch.enable_grad():
                 np.random.seed(0)
                 if attempt is ...:
                     raise NotAttempted
@@ -247,7 +235,7 @@ def _explain(error):
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.line and not frame.filename.startswith(_LIBRARIES)
+        if frame.line and is_learners(frame.filename)
     ]
     where = f" in your line `{own[-1].line}`" if own else ""
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"

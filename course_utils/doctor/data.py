@@ -18,11 +18,7 @@ class NaNInput(Detector):
     bug, severity = "nan-input", ERROR
     symptom = "the loss is NaN, and after one step every weight is NaN for good"
     fix = "look for them with torch.isnan(X).any(), and fill or drop those rows before training"
-    said = ""
-
-    def __init__(self, run):
-        super().__init__(run)
-        self.x = None
+    x = None  # a weak reference to the last input of a model
 
     def forward(self, call):
         self.x = None if call.x is None else weakref.ref(call.x)
@@ -38,15 +34,12 @@ class NaNInput(Detector):
                 bad = int((~torch.isfinite(tensor.detach())).sum())
                 if bad:
                     number = self.run.backwards
+                    self.line = self.run.lines.get("backward")
                     self.said = (
                         f"the loss is NaN at backward {number}, and {bad} of {tensor.numel()} "
                         f"values of this batch ({list(tensor.shape)}) are NaN or infinite"
                     )
                     return
-
-    def judge(self, run):
-        if self.said:
-            return self.found(self.said, run.lines.get("backward"))
 
 
 class InputScale(Detector):

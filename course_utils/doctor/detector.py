@@ -37,6 +37,7 @@ class Detector:
         #              `call`, for the first few of each model and mode
     )
     bug = severity = symptom = fix = ""
+    said = line = ""  # the evidence and its line, for a detector that sees the bug as it happens
     symptom_only = False
     hidden_by = ()  # bugs that lead to this signal too: after one of them it is not asked
     records = False  # no detector, but what several detectors need to know
@@ -51,6 +52,8 @@ class Detector:
 
     def judge(self, run):
         """The finding, if there is one by now."""
+        if self.said:
+            return self.found(self.said, self.line)
 
     def found(self, evidence, where="", fix=None, severity=None):
         return Finding(

@@ -34,29 +34,16 @@ def activation(node):
 
 
 class UnderTheLoss(Detector):
-    """A detector that looks at each loss node; `wrong(node)` says what is wrong with it."""
-
-    def __init__(self, run):
-        super().__init__(run)
-        self.count = 0
-        self.said = ""
-        self.line = ""
+    """A detector that looks at each loss node; `wrong(node)` says what is wrong with it, if anything."""
 
     def graph(self, backward):
         for node in backward.graph.losses:
-            said = self.wrong(node)
-            if said:
-                self.count += 1
-                self.said = said
-                self.line = self.run.lines.get("backward")
+            if said := self.wrong(node):
+                self.said, self.line = said, self.run.lines.get("backward")
                 return
 
     def wrong(self, node):
         raise NotImplementedError
-
-    def judge(self, run):
-        if self.count:
-            return self.found(self.said, self.line)
 
 
 class SoftmaxBeforeCrossEntropy(UnderTheLoss):
@@ -132,9 +119,7 @@ class _NLL(UnderTheLoss):
         super().graph(backward)
         source = None if backward.graph.losses else picked(backward.loss)
         if source is not None and len(shape(source)) == 2 and kind(source) in self.by_hand:
-            self.count += 1
-            self.said = self.words_by_hand
-            self.line = self.run.lines.get("backward")
+            self.said, self.line = self.words_by_hand, self.run.lines.get("backward")
 
     def row_sums(self, node):
         """The loss's input with its sums over the classes, if it is no log-softmax."""
@@ -233,7 +218,6 @@ class BroadcastLoss(Detector):
     bug, severity = "broadcast-loss", ERROR
     symptom = "the model learns to answer the mean of the labels for every input"
     fix = "make both shapes equal: loss_fn(pred.squeeze(1), yb) or loss_fn(pred, yb.unsqueeze(1))"
-    said = ""
 
     def graph(self, backward):
         if self.said:
@@ -259,7 +243,3 @@ class BroadcastLoss(Detector):
         vector = (n,) if len(source) == 2 else (n, 1)
         both = saved(node, "self"), saved(node, "other")
         return any(other is not None and tuple(other.shape) == vector for other in both)
-
-    def judge(self, run):
-        if self.said:
-            return self.found(self.said, self.line)

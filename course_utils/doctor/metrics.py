@@ -46,7 +46,6 @@ class MetricBroadcast(Detector):
     bug, severity = "metric-broadcast", ERROR
     symptom = "an accuracy that is near chance, or above 100 %"
     fix = "give both the same shape before comparing: (pred.squeeze(1) == yb)"
-    said = ""
     column = None  # what the learner made a column of
 
     def function(self, call, function, args, kwargs, result):
@@ -89,10 +88,6 @@ class MetricBroadcast(Detector):
             )
             self.line = learner_line()
 
-    def judge(self, run):
-        if self.said:
-            return self.found(self.said, self.line)
-
 
 def class_dimension(log_softmax, output):
     """The dimension of a model's output over which the loss takes its softmax.
@@ -130,7 +125,6 @@ class ArgmaxWrongDim(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.taken = []  # (call, result of argmax, what was wrong)
-        self.said = ""
         self.classes = weakref.WeakKeyDictionary()  # model -> (ndim, dimension) that holds classes
         self.output = None  # model, graph node and number of dimensions of its last output
         self.moved = None  # the call after which dimensions changed places
@@ -199,10 +193,6 @@ class ArgmaxWrongDim(Detector):
                 f"{x.shape[0]} rows of the batch, not among the {x.shape[1]} classes"
             )
         return None
-
-    def judge(self, run):
-        if self.said:
-            return self.found(self.said, self.line)
 
 
 class ThresholdOnLogits(Detector):

@@ -39,13 +39,11 @@ class Visits(Detector):
             return
         batch = run.batch
         if isinstance(batch, list | tuple) and batch and x is batch[0]:  # the common case, quickly
-            if call.module not in run.trained_on_data:
-                run.trained_on_data.add(call.module)
+            run.trained_on_data.add(call.module)
             return
         base = x if x._base is None else x._base
         if call.one_pass is not None and any(base is t for t in tensors_in(run.batch)):
-            if call.module not in run.trained_on_data:
-                run.trained_on_data.add(call.module)
+            run.trained_on_data.add(call.module)
             return  # fresh for each batch
         key = id(call.module), id(base), x.storage_offset(), x.shape
         visit = run.visits.get(key)
@@ -156,29 +154,35 @@ def _in_words(names):
     return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
 
 
+def _evaluations(run):
+    """(pass, what ran in it) of the latest finished evaluations of models that train."""
+    trained = run.stepped_ids()
+    for one_pass in run.passes[-16:]:
+        if one_pass.evaluates and one_pass.over and not one_pass.updates_batch_norm:
+            for ran in one_pass.ran.values():
+                model = ran.module()
+                if model is not None and _is_trained(model, trained):
+                    yield one_pass, ran
+
+
 class EvalInTrainMode(Detector):
     bug, severity = "eval-in-train-mode", ERROR
     symptom = "validation numbers are noisy and too bad; with BatchNorm, validation data leaks in"
     fix = "model.eval() (with parentheses) before the evaluation, model.train() after it"
 
     def judge(self, run):
+        for one_pass, ran in _evaluations(run):
+            if (
+                ran.training and ran.active and one_pass.steps_before
+                and ran.forwards == ran.batches  # MC dropout runs each batch several times
+                and not (one_pass.unused and ran.forwards > 1)
+            ):  # fmt: skip
+                return self.found(
+                    f"{ran.forwards} batches were evaluated while {_in_words(ran.active)} "
+                    f"{'was' if len(ran.active) == 1 else 'were'} in training mode",
+                    ran.where,
+                )
         trained = run.stepped_ids()
-        for one_pass in run.passes[-16:]:
-            if not one_pass.evaluates or not one_pass.over or one_pass.updates_batch_norm:
-                continue
-            for ran in one_pass.ran.values():
-                model = ran.module()
-                if (
-                    model is not None and ran.training and ran.active
-                    and ran.forwards == ran.batches  # MC dropout runs each batch several times
-                    and _is_trained(model, trained) and one_pass.steps_before
-                    and not (one_pass.unused and ran.forwards > 1)
-                ):  # fmt: skip
-                    return self.found(
-                        f"{ran.forwards} batches were evaluated while {_in_words(ran.active)} "
-                        f"{'was' if len(ran.active) == 1 else 'were'} in training mode",
-                        ran.where,
-                    )
         for visit in run.visits.values():
             model = visit.model()
             if model is None or visit.trained or not _is_trained(model, trained):
@@ -255,18 +259,14 @@ class EvalBuildsGraph(Detector):
     fix = "with torch.no_grad(): around the evaluation"
 
     def judge(self, run):
+        for _, ran in _evaluations(run):
+            if ran.grad_enabled:
+                return self.found(
+                    f"{ran.forwards} forward{'s' * (ran.forwards > 1)} of an evaluation recorded a "
+                    "graph that backward never used",
+                    ran.where,
+                )
         trained = run.stepped_ids()
-        for one_pass in run.passes[-16:]:
-            if not one_pass.evaluates or not one_pass.over or one_pass.updates_batch_norm:
-                continue
-            for ran in one_pass.ran.values():
-                model = ran.module()
-                if model is not None and ran.grad_enabled and _is_trained(model, trained):
-                    return self.found(
-                        f"{ran.forwards} forward{'s' * (ran.forwards > 1)} of an evaluation recorded a "
-                        "graph that backward never used",
-                        ran.where,
-                    )
         if not run.over or run.gradients:
             return None
         for visit in run.visits.values():

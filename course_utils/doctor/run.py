@@ -18,6 +18,12 @@ _CHANGE_WITH_MODE = (
 )  # fmt: skip
 
 
+def _has_modes(layer):
+    if isinstance(layer, nn.RNNBase):
+        return layer.dropout > 0
+    return isinstance(layer, _CHANGE_WITH_MODE) and getattr(layer, "p", 1) > 0
+
+
 def looked_at(n):
     """Whether the n-th step is looked at closely: 1, 2, 3, 4, 8, 16, … keeps the cost low."""
     return n <= 4 or n & (n - 1) == 0
@@ -330,28 +336,16 @@ class Run:
 
     # Questions that detectors ask ------------------------------------------------------------
 
-    def active_layers(self, module):
-        """Dropout and BatchNorm layers of the module that are in training mode."""
-        active = [
-            layer
-            for layer in module.modules()
-            if layer.training
-            and (
-                (isinstance(layer, _CHANGE_WITH_MODE) and getattr(layer, "p", 1) > 0)
-                or (isinstance(layer, nn.RNNBase) and layer.dropout > 0)
-            )
-        ]
-        names = [type(layer).__name__ for layer in active]
-        return names + ["dropout"] * (module.training and module in self.functional_dropout)
-
     def layers_with_modes(self, module):
-        names = [
-            type(layer).__name__
-            for layer in module.modules()
-            if (isinstance(layer, _CHANGE_WITH_MODE) and getattr(layer, "p", 1) > 0)
-            or (isinstance(layer, nn.RNNBase) and layer.dropout > 0)
-        ]
+        """Names of the module's layers that act otherwise in training than in evaluation mode."""
+        names = [type(layer).__name__ for layer in module.modules() if _has_modes(layer)]
         return names + ["dropout"] * (module in self.functional_dropout)
+
+    def active_layers(self, module):
+        """Those of them that are in training mode."""
+        layers = (layer for layer in module.modules() if layer.training)
+        names = [type(layer).__name__ for layer in layers if _has_modes(layer)]
+        return names + ["dropout"] * (module.training and module in self.functional_dropout)
 
     def stepped_optimizers(self):
         return [optimizer for optimizer, record in self.optimizers.items() if record.steps]
@@ -374,9 +368,6 @@ class Run:
     def unchanged(self, leaf):
         """Whether a leaf still has the values with which it was first reached."""
         return torch.equal(self.reached[leaf], sample(leaf))
-
-    def training_passes(self):
-        return [p for p in self.passes if p.trains]
 
 
 def sample(tensor):

@@ -76,10 +76,16 @@ class Simulation:
         return " ".join([self.name, *pairs])
 
     def _parsed(self, settings):
+        if not isinstance(settings, str):
+            raise TypeError(
+                f"{self.name} takes its controls by name, as in {self.name}"
+                f"({next(iter(self.controls))}=…); got {settings!r}."
+            )
         words = re.split(r"\s+(?=\w+=)", settings.strip() or self.name)
         if words and words[0] != self.name:
             raise ValueError(
-                f"These settings belong to {words[0]!r}; this simulation is {self.name}."
+                f"These settings belong to {words[0]!r}; this simulation is {self.name}, and its "
+                f"settings begin with that name."
             )
         pairs = [word.partition("=") for word in words[1:]]
         return {name: value for name, _, value in pairs}
@@ -99,8 +105,13 @@ class Simulation:
     def set(self, **values):
         """Set controls by name; restarts the run unless all of them are live. Repaints."""
         with self._lock:
-            for name, value in values.items():
-                self._set(name, value)
+            before = dict(self.values)
+            try:
+                for name, value in values.items():
+                    self._set(name, value)
+            except ValueError:
+                self.values = before  # all of them or none
+                raise
             if all(self.controls[name].live for name in values):
                 self._try(lambda: [self.change(name) for name in values])
             else:

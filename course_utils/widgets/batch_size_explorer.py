@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..data import moons
+from ..devices import seeded
 from ..models import mlp
 from ..plotting import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from ..training import train_step
@@ -63,8 +64,7 @@ class BatchSizeExplorer(Simulation):
             )
 
     def _new_model(self):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.values["seed"])
+        with seeded(self.values["seed"]):
             return mlp(2, 64, 2)
 
     def _measure_gradients(self, generator):

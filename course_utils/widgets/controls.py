@@ -4,6 +4,13 @@ import math
 from dataclasses import dataclass
 
 
+def _number(value):
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError("must be a number") from None
+
+
 @dataclass(frozen=True)
 class Slider:
     """A number from `low` to `high` in steps of `step`; whole if all of them are.
@@ -21,7 +28,7 @@ class Slider:
     def parse(self, value):
         """`value`, a number or its text, if it is within the limits; ValueError if not."""
         whole = all(isinstance(x, int) for x in (self.low, self.high, self.default, self.step))
-        number = float(value)
+        number = _number(value)
         if math.isfinite(number):
             number = round(number) if whole else round(number, 6)  # sliders give 0.0999999
         if not (self.low <= number <= self.high):  # NaN fails here, too
@@ -40,7 +47,7 @@ class LogSlider:
     live: bool = False
 
     def parse(self, value):
-        number = float(value)
+        number = _number(value)
         if not (self.low * (1 - 1e-9) <= number <= self.high * (1 + 1e-9)):
             raise ValueError(f"must lie between {self.low:g} and {self.high:g}")
         return float(f"{number:.2g}")  # no more than one would say aloud

@@ -7,15 +7,16 @@ import torch
 from torch import nn
 
 from ..data import moons
+from ..devices import seeded
 from ..models import mlp
-from ..plotting import BLUE, CONFIDENCE, GREY, VERMILLION
+from ..plotting import BLUE, GREY, VERMILLION
 from ..training import accuracy, train_step
+from .answer_map import AnswerMap
 from .base import Simulation
 from .canvas import within
 from .controls import Choice, LogSlider, Slider
 
 _EPOCHS, _BATCH, _VAL = 100, 16, 200
-_GRID = 80  # points on each side of the map
 _LOW, _HIGH = 0.01, 3.0  # the losses that the axes show
 
 
@@ -50,8 +51,7 @@ class OverfittingExplorer(Simulation):
         X, y = moons(_VAL + 80, noise=values["noise"], seed=values["seed"])
         self.val = X[:_VAL], y[:_VAL]
         self.X, self.y = X[_VAL:][: values["points"]], y[_VAL:][: values["points"]]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(values["seed"])
+        with seeded(values["seed"]):
             self.model = mlp(2, values["width"], 2)
         loss_fn, generator = nn.CrossEntropyLoss(), torch.Generator().manual_seed(values["seed"])
         optimizer = torch.optim.SGD(
@@ -72,7 +72,7 @@ class OverfittingExplorer(Simulation):
         self.data_number = getattr(self, "data_number", 0) + 1
 
     def draw(self, figure):
-        self.ax, self.map_ax = figure.subplots(1, 2, width_ratios=[1.5, 1])
+        self.ax, map_ax = figure.subplots(1, 2, width_ratios=[1.5, 1])
         (self.rest,) = self.ax.fill([], [], color=GREY, alpha=0.2, lw=0, label="not run any more")
         (self.train_line,) = self.ax.plot([], [], color=BLUE, label="training")
         (self.val_line,) = self.ax.plot([], [], "--", color=VERMILLION, label="validation")
@@ -86,32 +86,16 @@ class OverfittingExplorer(Simulation):
         handles = [self.train_line, self.val_line, self.kept_mark, self.best_mark, self.rest]
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, 1.2), "ncols": 3}
         self.ax.legend(handles=handles, fontsize="small", **place)
-        self.ground = self.map_ax.imshow(
-            np.zeros((_GRID, _GRID)), origin="lower", aspect="auto", cmap=CONFIDENCE, vmin=0, vmax=1
-        )
-        self.points = [
-            self.map_ax.plot([], [], marker, ms=8, mec="white", mew=0.6, color=color)[0]
-            for marker, color in (("o", BLUE), ("^", VERMILLION))
-        ]
-        self.map_ax.grid(False)
-        self.map_ax.set(title="training points and answers", xticks=[], yticks=[])
+        self.map = AnswerMap(map_ax, "training points and answers", point_size=8)
         self._shown = None
         lines = [self.rest, self.train_line, self.val_line, self.kept_mark, self.best_mark]
-        return [*lines, self.ground, *self.points]
+        return [*lines, *self.map.artists]
 
     def _fit_map(self):
         if self._shown == self.data_number:
             return
         self._shown = self.data_number
-        (x0, y0), (x1, y1) = self.X.min(0).values - 0.3, self.X.max(0).values + 0.3
-        x0, y0, x1, y1 = x0.item(), y0.item(), x1.item(), y1.item()
-        self.ground.set_extent([x0, x1, y0, y1])
-        self.map_ax.set(xlim=(x0, x1), ylim=(y0, y1))
-        self.grid = torch.cartesian_prod(
-            torch.linspace(y0, y1, _GRID), torch.linspace(x0, x1, _GRID)
-        ).flip(1)
-        for c, line in enumerate(self.points):
-            line.set_data(*self.X[self.y == c].T.numpy())
+        self.map.fit(self.X, self.y, margin=0.3)
         self.invalidate()
 
     def paint(self):
@@ -131,9 +115,7 @@ class OverfittingExplorer(Simulation):
         self.rest.set_visible(last < _EPOCHS - 1)
         epoch = {"kept epoch": kept, "best epoch": self.best, "last epoch": _EPOCHS - 1}
         self.model.load_state_dict(self.states[epoch[self.values["look"]]])
-        with torch.no_grad():
-            answers = self.model(self.grid).softmax(dim=1)[:, 1]
-        self.ground.set_data(answers.reshape(_GRID, _GRID).numpy())
+        self.map.paint(self.model)
 
         if last < _EPOCHS - 1:
             end = f"stops after epoch {last + 1}"

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..data import xor
+from ..devices import seeded
 from ..models import mlp
 from ..plotting import COLORS, GREY, MARKERS
 from .base import Simulation
@@ -34,8 +35,7 @@ class RunGoneWrong(Simulation):
     def reset(self):
         """Train the run; the seed decides its weights, batches, and which layer goes wrong when."""
         chance = torch.Generator().manual_seed(self.values["seed"])
-        with torch.random.fork_rng(devices=[]):  # the notebook's luck stays as it is
-            torch.default_generator.manual_seed(self.values["seed"])
+        with seeded(self.values["seed"]):
             model = mlp(2, 32, 32, 32, 1)
         X, y = xor(320, seed=self.values["seed"])
         y = y.float()[:, None]

@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from ..data import moons
+from ..devices import seeded
 from ..models import mlp
 from ..plotting import BLUE, VERMILLION
 from ..training import train_step
@@ -80,8 +81,7 @@ class ScheduleExplorer(Simulation):
     def _train(self, schedule, seed):
         """(learning rate at each step, validation loss before the first and after each step)"""
         X, y = self.data
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model = mlp(2, 64, 2)
         generator, loss_fn = torch.Generator().manual_seed(seed), nn.CrossEntropyLoss()
         optimizer = torch.optim.SGD(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..devices import seeded
 from ..models import mlp
 from ..plotting import SKY
 from .base import Simulation
@@ -39,7 +40,7 @@ class ShapeTracker(Simulation):
     def reset(self):
         values = self.values
         hidden = [values[name] for name in ("hidden1", "hidden2") if values[name]]
-        with torch.random.fork_rng(devices=[]):  # the notebook's luck stays as it is
+        with seeded(0):
             model = mlp(values["inputs"], *hidden, values["outputs"])
             xb = torch.rand(values["batch"], values["inputs"])
         self.layers = []

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..data import moons
+from ..devices import seeded
 from ..models import mlp
 from ..plotting import BLUE, GREEN, VERMILLION
 from ..training import accuracy, train_step
@@ -46,8 +47,7 @@ class ShufflingComparison(Simulation):
         }
         self.runs = {}
         for name in _LOOKS:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)  # the same start for all
+            with seeded(seed):  # the same start for all
                 model = mlp(2, 64, 2)
             self.runs[name] = (
                 model, torch.optim.SGD(model.parameters(), lr=self.values["lr"], fused=True),

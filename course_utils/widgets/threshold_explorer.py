@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..data import load_ipo
+from ..devices import seeded
 from ..models import mlp
 from ..plotting import BLUE, GREEN, GREY, VERMILLION
 from ..training import train_step
@@ -33,8 +34,7 @@ def out_of_fold(labels, seed):
         mean, std = features[rows].mean(axis=0), features[rows].std(axis=0)
         X = torch.tensor((features - mean) / std, dtype=torch.float32)
         xb, yb = X[rows], torch.tensor(y[rows, None], dtype=torch.float32)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model = mlp(6, 32, 16, 1)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
         loss_fn = nn.BCEWithLogitsLoss()

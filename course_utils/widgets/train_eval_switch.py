@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ..data import moons
+from ..devices import seeded
 from ..plotting import BLUE, COLORS, GREY, VERMILLION
 from ..training import train_step
 from .base import Simulation
@@ -39,8 +40,7 @@ class TrainEvalSwitch(Simulation):
             "class 0 only": (held_out[0][class_0], held_out[1][class_0]),
         }
         self.loss_fn = nn.CrossEntropyLoss()
-        with torch.random.fork_rng(devices=[]):  # the notebook's luck stays as it is
-            torch.default_generator.manual_seed(values["seed"])
+        with seeded(values["seed"]):
             norm = values["layer"] == "BatchNorm"
             middle = nn.BatchNorm1d(_UNITS) if norm else nn.Dropout(values["dropout"])
             self.model = nn.Sequential(
@@ -65,8 +65,8 @@ class TrainEvalSwitch(Simulation):
         X, y = self.batches[self.values["batch"]]
         train = self.values["mode"] == _MODES[0]
         self.model.train(train)
-        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(not self.values["no_grad"]):
-            torch.default_generator.manual_seed(1000 * self.values["seed"] + len(self.record))
+        seed = 1000 * self.values["seed"] + len(self.record)
+        with seeded(seed), torch.set_grad_enabled(not self.values["no_grad"]):
             self.logits = self.model(X)
         loss = self.loss_fn(self.logits.detach(), y).item()
         self.record.append((loss, (train, self.values["batch"]), self.means.tolist()))

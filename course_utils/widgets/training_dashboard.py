@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data import circles, moons, spiral, tensor_loader, xor
+from ..data import batches_of, circles, moons, spiral, tensor_loader, xor
+from ..devices import seeded
 from ..models import mlp
-from ..plotting import BLUE, CONFIDENCE, VERMILLION
+from ..plotting import BLUE, VERMILLION
 from ..training import accuracy, train_step
+from .answer_map import AnswerMap
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
 
@@ -19,7 +21,6 @@ OPTIMIZERS = {
     "SGD, momentum 0.9": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9),
     "AdamW": torch.optim.AdamW,
 }
-_GRID = 80  # points on each side of the map
 
 
 class TrainingDashboard(Simulation):
@@ -43,8 +44,7 @@ class TrainingDashboard(Simulation):
         X, y = DATA[values["data"]](300, seed=values["seed"])
         self.X, self.y = X[:200], y[:200]
         self.val = X[200:], y[200:]
-        with torch.random.fork_rng(devices=[]):  # a simulation leaves the notebook's luck alone
-            torch.manual_seed(values["seed"])
+        with seeded(values["seed"]):
             self.model = mlp(2, values["width"], 2)
         self.loss_fn = nn.CrossEntropyLoss()
         self.optimizer = OPTIMIZERS[values["optimizer"]](self.model.parameters(), lr=values["lr"])
@@ -55,7 +55,7 @@ class TrainingDashboard(Simulation):
             shuffle=True,
             generator=torch.Generator().manual_seed(values["seed"]),
         )
-        self.batches = iter(())
+        self.batches = batches_of(self.loader)
         self.steps = 0
         self.record = []  # (epoch, training loss, validation loss)
         self._measure()
@@ -69,11 +69,7 @@ class TrainingDashboard(Simulation):
         self.set(lr=10)
 
     def step(self):
-        batch = next(self.batches, None)
-        if batch is None:
-            self.batches = iter(self.loader)
-            batch = next(self.batches)
-        train_step(self.model, *batch, self.loss_fn, self.optimizer)
+        train_step(self.model, *next(self.batches), self.loss_fn, self.optimizer)
         self.steps += 1
         self._measure()
 
@@ -91,22 +87,14 @@ class TrainingDashboard(Simulation):
         self.val_acc = accuracy(val_logits, self.val[1])
 
     def draw(self, figure):
-        self.map_ax, self.loss_ax = figure.subplots(1, 2, width_ratios=[1, 1.3])
-        self.ground = self.map_ax.imshow(
-            np.zeros((_GRID, _GRID)), origin="lower", aspect="auto", cmap=CONFIDENCE, vmin=0, vmax=1
-        )
-        self.points = [
-            self.map_ax.plot([], [], marker, ms=6, mec="white", mew=0.6, color=color)[0]
-            for marker, color in (("o", BLUE), ("^", VERMILLION))
-        ]
-        self.map_ax.grid(False)
-        self.map_ax.set(title="answers (paler: less certain)", xticks=[], yticks=[])
+        map_ax, self.loss_ax = figure.subplots(1, 2, width_ratios=[1, 1.3])
+        self.map = AnswerMap(map_ax, "answers (paler: less certain)", point_size=6)
         (self.train_line,) = self.loss_ax.plot([], [], color=BLUE, label="training")
         (self.val_line,) = self.loss_ax.plot([], [], "--", color=VERMILLION, label="validation")
         self.loss_ax.set(xlabel="epoch", ylabel="loss", yscale="log")
         self.loss_ax.legend(loc="upper right")
         self._shown = None
-        return [self.ground, *self.points, self.train_line, self.val_line]
+        return [*self.map.artists, self.train_line, self.val_line]
 
     def _fit_axes(self):
         """New limits when the data has changed or the curve has left its axes."""
@@ -120,15 +108,7 @@ class TrainingDashboard(Simulation):
             return
         self._shown = wanted
         self.loss_ax.set(xlim=(0, right), ylim=(low, high))
-        x0, y0 = (self.X.min(0).values - 0.2).tolist()
-        x1, y1 = (self.X.max(0).values + 0.2).tolist()
-        self.ground.set_extent([x0, x1, y0, y1])
-        self.map_ax.set(xlim=(x0, x1), ylim=(y0, y1))
-        self.grid = torch.cartesian_prod(
-            torch.linspace(y0, y1, _GRID), torch.linspace(x0, x1, _GRID)
-        ).flip(1)
-        for c, line in enumerate(self.points):
-            line.set_data(*self.X[self.y == c].T.numpy())
+        self.map.fit(self.X, self.y, margin=0.2)
         self.invalidate()
 
     def paint(self):
@@ -136,9 +116,7 @@ class TrainingDashboard(Simulation):
         epochs, train_losses, val_losses = np.array(self.record).T
         self.train_line.set_data(epochs, train_losses)
         self.val_line.set_data(epochs, val_losses)
-        with torch.no_grad():
-            answers = self.model(self.grid).softmax(dim=1)[:, 1]
-        self.ground.set_data(answers.reshape(_GRID, _GRID).numpy())
+        self.map.paint(self.model)
         return (
             f"Epoch {epochs[-1]:.1f}, step {self.steps}: training loss {train_losses[-1]:.3f}, "
             f"validation loss {val_losses[-1]:.3f}, validation accuracy {self.val_acc:.0%}."

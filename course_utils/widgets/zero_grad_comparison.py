@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data import circles, moons, spiral, tensor_loader, xor
+from ..data import batches_of, circles, moons, spiral, tensor_loader, xor
+from ..devices import seeded
 from ..models import mlp
 from ..plotting import BLUE, VERMILLION
 from .base import Simulation
@@ -49,19 +50,18 @@ class ZeroGradComparison(Simulation):
         self.loss_fn = nn.CrossEntropyLoss()
         self.runs = []  # (model, optimizer, its record: rows of (loss over all data, norm of .grad))
         for _ in _LINES:
-            with torch.random.fork_rng(devices=[]):  # the notebook's luck stays as it is
-                torch.default_generator.manual_seed(values["seed"])
+            with seeded(values["seed"]):
                 model = mlp(2, 32, 2)
             optimizer = OPTIMIZERS[values["optimizer"]](model.parameters(), lr=values["lr"])
             self.runs.append((model, optimizer, []))
-        self.loader = tensor_loader(
+        loader = tensor_loader(
             self.X,
             self.y,
             batch_size=values["batch_size"],
             shuffle=True,
             generator=torch.Generator().manual_seed(values["seed"]),
         )
-        self.batches = iter(())
+        self.batches = batches_of(loader)
         self.steps = 0
         self._measure()
 
@@ -70,11 +70,7 @@ class ZeroGradComparison(Simulation):
             optimizer.param_groups[0]["lr"] = self.values["lr"]
 
     def step(self):
-        batch = next(self.batches, None)
-        if batch is None:
-            self.batches = iter(self.loader)
-            batch = next(self.batches)
-        xb, yb = batch
+        xb, yb = next(self.batches)
         for clear, (model, optimizer, _) in zip((True, False), self.runs, strict=True):
             if clear:
                 optimizer.zero_grad()
