@@ -1,4 +1,5 @@
-"""The shared package of the course: data, a model, the training function, plots and checks."""
+"""The shared package of the course: data, a model, the training function, plots, simulations,
+checks of exercises, and the loop doctor."""
 
 import importlib
 

@@ -11,7 +11,7 @@ import torch
 
 from . import distributed
 
-_FORMAT = 2  # raise it when the content of a checkpoint changes
+_FORMAT = 3  # raise it when the content of a checkpoint changes
 
 
 def clone(state):
@@ -31,10 +31,11 @@ class TrainingState:
     """All that a run of `train` changes: weights, optimizer, schedule, history, random numbers.
 
     `best_weights` is the `state_dict` of the best epoch so far, or None. `loaders` are those whose
-    random generators belong to the run.
+    random generators belong to the run, `choices` (name -> value) what else must be the same when
+    it goes on.
     """
 
-    def __init__(self, model, optimizer, scheduler, scaler, history, loaders, patience):
+    def __init__(self, model, optimizer, scheduler, scaler, history, loaders, choices):
         self.best_weights = None
         parts = {
             "model": model,
@@ -45,7 +46,9 @@ class TrainingState:
         }
         self._parts = {name: part for name, part in parts.items() if part is not None}
         self._generators = [g for loader in loaders for g in generators_of(loader)]
-        self._settings = _settings(model, optimizer, scheduler, patience, self._generators)
+        self._settings = _settings(model, optimizer, scheduler, self._generators) | {
+            name: _as_text(value) for name, value in choices.items()
+        }
 
     def snapshot(self):
         """A copy of everything but the random numbers, to `restore` later in the same run."""
@@ -114,7 +117,7 @@ class TrainingState:
             print(f"Going on after epoch {self._parts['history'].epochs}, from {path}.")
 
 
-def _settings(model, optimizer, scheduler, patience, generators):
+def _settings(model, optimizer, scheduler, generators):
     """What must be the same when a run goes on, as text by name."""
     settings = {"model": type(model).__name__, "optimizer": type(optimizer).__name__}
     settings |= {f"optimizer's {name}": str(value) for name, value in optimizer.defaults.items()}
@@ -123,10 +126,15 @@ def _settings(model, optimizer, scheduler, patience, generators):
         lengths = ("T_max", "T_0", "total_steps", "total_iters", "step_size", "milestones")
         known = {name: getattr(scheduler, name) for name in lengths if hasattr(scheduler, name)}
         settings |= {f"scheduler's {name}": str(value) for name, value in known.items()}
-    settings["patience"] = "set" if patience is not None else "not set"
     settings["number of random generators"] = str(len(generators))
     settings["number of processes"] = str(distributed.size())
     return settings
+
+
+def _as_text(value):
+    """A loss or a metric by its name, anything else as it is written."""
+    name = getattr(value, "__name__", type(value).__name__)
+    return name if callable(value) else str(value)
 
 
 def _write_atomically(content, path):
@@ -157,7 +165,8 @@ def _read(path):
         ) from error
     except Exception as error:  # torch.load raises whatever the damaged bytes lead it to
         raise ValueError(damaged) from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    whole = {"format", "settings", "random", "model"}
+    if not isinstance(content, dict) or not whole <= set(content) or content["format"] != _FORMAT:
         raise ValueError(damaged)
     return content
 
@@ -175,7 +184,7 @@ def generators_of(loader):
     return list(unique.values())
 
 
-def random_state(generators=()):
+def random_state(generators):
     """The state of every random number generator that training may draw from."""
     name, key, *position = np.random.get_state()
     return {
@@ -187,7 +196,7 @@ def random_state(generators=()):
     }
 
 
-def set_random_state(state, generators=()):
+def set_random_state(state, generators):
     """Put the generators back to a state that `random_state` returned."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])

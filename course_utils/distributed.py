@@ -133,21 +133,26 @@ class _ValidationShare(_Share):
         return order[len(order) * rank() // size() : len(order) * (rank() + 1) // size()]
 
 
-def training_share(loader, name="train_loader"):
+def is_share(loader):
+    """Whether `loader` is what `training_share` or `validation_share` made of another one."""
+    return isinstance(getattr(loader, "sampler", None), _Share)
+
+
+def training_share(loader):
     """A loader of this process's share of `loader`, with as many rows in a batch.
 
     Together the processes take the batches that one process would with a `batch_size` that is
     `size()` times as large. Raises ValueError if `loader` can't be split.
     """
-    return _share(loader, name, _TrainingShare)
+    return _share("train_loader", loader, _TrainingShare)
 
 
-def validation_share(loader, name="val_loader"):
+def validation_share(loader):
     """As `training_share`, but every row comes exactly once, also with `drop_last`. None stays None."""
-    return None if loader is None else _share(loader, name, _ValidationShare)
+    return None if loader is None else _share("val_loader", loader, _ValidationShare)
 
 
-def _share(loader, name, sampler):
+def _share(name, loader, sampler):
     if size() == 1:
         return loader
     advice = (

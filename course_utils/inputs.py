@@ -94,7 +94,7 @@ def check_arguments(
         raise ValueError(
             f"max_grad_norm is a length, a number above 0, or None; got {max_grad_norm!r}."
         )
-    if not (isinstance(amp, bool) or amp in (torch.float16, torch.bfloat16)):
+    if not (isinstance(amp, bool) or amp is torch.float16 or amp is torch.bfloat16):
         raise ValueError(f"amp must be True, False, torch.float16 or torch.bfloat16; got {amp!r}.")
     if amp is torch.float16 and device.type == "cpu":
         raise ValueError("amp=torch.float16 needs a GPU; on the CPU use amp=torch.bfloat16.")

@@ -63,20 +63,31 @@ def show(figure, alt):
     Notebooks give pictures no alternative text of their own, so every figure of the course goes
     through here. `alt` is one or two sentences on what there is to see.
     """
-    if not alt.strip():
+    if not (alt and alt.strip()):
         raise ValueError("alt must say what the figure shows.")
-    figure = getattr(np.ravel(figure)[0], "figure", figure)
+    given, figure = figure, getattr(np.ravel(figure)[0], "figure", figure)
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"show takes a figure or its Axes; got a {type(given).__name__}.")
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     plt.close(figure)
     return Picture(buffer.getvalue(), alt)
 
 
-def plot_history(history, axes=None):
-    """Loss and accuracy of a `History` against the epoch; returns the two Axes.
+def plot_history(history, axes=None, metric="accuracy (share correct)"):
+    """Loss and metric of a `History` against the epoch; returns the two Axes.
 
-    The epoch with the lowest validation loss is marked if there was validation data.
+    The epoch with the lowest validation loss is marked if there was validation data. `axes` is a
+    pair of Axes to draw on, `metric` what the second one's axis is called.
+
+    Raises TypeError for anything but a `History` and a pair.
     """
+    if not hasattr(history, "best_epoch"):
+        raise TypeError(
+            f"plot_history takes what train returned, a History; got a {type(history).__name__}."
+        )
+    if axes is not None and np.shape(axes) != (2,):
+        raise TypeError("axes is a pair of Axes: figure, axes = plt.subplots(1, 2).")
     if axes is None:
         _, axes = plt.subplots(1, 2, figsize=(10, 3.8))
     epochs = range(1, history.epochs + 1)
@@ -88,11 +99,12 @@ def plot_history(history, axes=None):
         loss_ax.plot(
             best, history["val_loss"][best - 1], "v", color="black", label=f"lowest, epoch {best}"
         )
-        score_ax.plot(epochs, history["val_acc"], VERMILLION, ls="--", label="validation")
-        score_ax.legend()
+        if np.isfinite(history["val_acc"]).any():
+            score_ax.plot(epochs, history["val_acc"], VERMILLION, ls="--", label="validation")
+            score_ax.legend()
     loss_ax.set(xlabel="epoch", ylabel="loss (mean per example)")
     loss_ax.legend()
-    score_ax.set(xlabel="epoch", ylabel="accuracy (share correct)")
+    score_ax.set(xlabel="epoch", ylabel=metric)
     return axes
 
 
@@ -142,7 +154,13 @@ def plot_spread(results, xlabel, ax=None):
     """One row of dots for each entry of `results` (name -> numbers), its median as a black bar.
 
     For comparing runs over seeds or splits: the spread is the point. Returns the Axes.
+
+    Raises TypeError if `results` is no dict of lists.
     """
+    if not isinstance(results, dict) or any(np.ndim(values) != 1 for values in results.values()):
+        raise TypeError(
+            'results is a dict of lists, name -> numbers, as in {"SGD": [0.2, 0.3], "Adam": [0.1]}.'
+        )
     if ax is None:
         _, ax = plt.subplots(figsize=(9, 0.9 + 0.75 * len(results)))
     for row, (name, values) in enumerate(results.items()):
@@ -168,9 +186,12 @@ def plot_passes(tensors, links):
     before it by the link of that place in `links` (names, one fewer). All need a `.grad`, those
     in the middle by `retain_grad()`. The rate of a link is the ratio of the gradients beside it.
 
-    Raises ValueError if one has no gradient, or if the numbers of tensors and links don't match.
+    Raises TypeError for anything but tensors of one number, and ValueError if one has no gradient
+    or if the numbers of tensors and links don't match.
     """
     for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.numel() != 1:
+            raise TypeError(f"{name} must be a tensor of one number.")
         if not (tensor.is_leaf or tensor.retains_grad) or tensor.grad is None:
             raise ValueError(
                 f"{name} has no gradient: call {name}.retain_grad() before backward()."

@@ -15,6 +15,7 @@ def show_source(function):
         source = textwrap.dedent(inspect.getsource(function)).rstrip()
     except (TypeError, OSError) as error:
         raise TypeError(
-            f"show_source needs a function or class written in Python; got {function!r}."
+            "show_source needs a function or class written in Python; got "
+            f"{getattr(function, '__name__', f'a {type(function).__name__}')}."
         ) from error
     return Markdown(f"```python\n{source}\n```")

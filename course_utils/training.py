@@ -22,6 +22,11 @@ def accuracy(logits, yb):
 
     Raises ValueError for any other pair of shapes and for labels that are no classes.
     """
+    if not (isinstance(logits, torch.Tensor) and isinstance(yb, torch.Tensor)):
+        raise TypeError(
+            f"accuracy takes two tensors; got a {type(logits).__name__} and a {type(yb).__name__}. "
+            "An array becomes a tensor by torch.as_tensor(array)."
+        )
     classes = logits.ndim == 2 and logits.shape[1] > 1 and logits.shape[:1] == yb.shape
     if classes and not yb.is_floating_point():
         correct = logits.argmax(dim=1) == yb
@@ -81,7 +86,10 @@ def train_step(
     autocast=None,
     scaler=_NO_SCALER,
 ):
-    """The five lines: clear the gradients, forward, loss, backward, step. Returns the loss.
+    """The five lines: clear the gradients, forward, loss, backward, step.
+
+    `xb` is a batch of inputs, `yb` of labels, both on the model's device. Returns the loss before
+    the step, a tensor with one number and without a graph.
 
     With `max_grad_norm` the gradient is shortened to that length if it is longer. `autocast`
     and `scaler` are those of mixed precision, see `mixed_precision`.
@@ -99,19 +107,21 @@ def train_step(
     return loss.detach()
 
 
-def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=None, split=False):
+def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=None):
     """The mean loss over all samples of `loader`, and `metric(logits, y)` over all at once.
 
     Returns two floats; the second is NaN for `metric=None`. Runs in evaluation mode, without
-    gradients, and puts the model back into the mode it was in. `device=None` is the model's own.
+    gradients, and leaves every layer in the mode it was in. `device=None` is the model's own.
 
     Each batch counts with its number of rows, so with class weights or `ignore_index` in the loss
     the mean is an approximation. `accuracy` counts ignored labels as wrong.
 
-    With `split`, `loader` is this process's share (see `distributed`), and the numbers are those of
-    all shares together.
+    If `loader` is one process's share (see `distributed`), the numbers are those of all together.
+
+    Raises ValueError or TypeError if an argument can't work, or if the loader gives no batch.
     """
-    if not split:  # train has looked at it, and a share may be empty
+    is_share = distributed.is_share(loader)
+    if not is_share:  # train has looked at it, and a share may be empty
         inputs.check_evaluation(model, loader, loss_fn, metric)
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), "cpu")
@@ -125,7 +135,7 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
             if metric is not None:
                 all_logits.append(logits)
                 all_y.append(yb)
-    if split:
+    if is_share:
         mean_loss = mean_loss.of_all_processes()
         all_logits = distributed.gather_tensors(all_logits, device)
         all_y = distributed.gather_tensors(all_y, device)
@@ -135,7 +145,7 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
 
 
 class History(dict):
-    """What `train` measured: for each name below a list with one number for each epoch.
+    """What `train` measured: for each name below a list with one float for each epoch.
 
     - `train_loss`: mean over the samples, each taken just before the step it caused
     - `val_loss`, `val_acc`: after the epoch, in evaluation mode; NaN without validation data.
@@ -170,11 +180,11 @@ class History(dict):
 
         return pd.DataFrame(self, index=pd.RangeIndex(1, self.epochs + 1, name="epoch"))
 
-    def plot(self, axes=None):
+    def plot(self, axes=None, metric="accuracy (share correct)"):
         """Draw loss and metric against the epoch; see `plotting.plot_history`."""
         from .plotting import plot_history
 
-        return plot_history(self, axes)
+        return plot_history(self, axes, metric)
 
     def state_dict(self):
         return dict(self)
@@ -255,8 +265,12 @@ def train(
     replica = distributed.replicate(model)
     history = History()
     autocast, scaler = mixed_precision(amp, device)
+    choices = {
+        "loss_fn": loss_fn, "metric": metric, "scheduler_step": scheduler_step, "amp": amp,
+        "max_grad_norm": max_grad_norm, "patience": "set" if patience is not None else "not set",
+    }  # fmt: skip
     state = checkpoints.TrainingState(
-        model, optimizer, scheduler, scaler, history, (train_loader, val_loader), patience
+        model, optimizer, scheduler, scaler, history, (train_loader, val_loader), choices
     )
     if checkpoint is not None:
         state.resume(checkpoint)
@@ -280,7 +294,7 @@ def train(
             val_loss, val_acc = math.nan, math.nan
             if val_loader is not None:
                 val_loss, val_acc = evaluate(
-                    model, val_loader, loss_fn, device, metric=metric, autocast=autocast, split=True
+                    model, val_loader, loss_fn, device, metric=metric, autocast=autocast
                 )
             if scheduler is not None and scheduler_step == "epoch":
                 if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):

@@ -50,7 +50,7 @@ class LoopDoctor:
     `verbose=False` prints nothing by itself.
     """
 
-    def __init__(self, verbose=True):
+    def __init__(self, *, verbose=True):
         self.verbose = verbose
         self.findings = []
         self._watch = None

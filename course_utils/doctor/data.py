@@ -11,7 +11,7 @@ from .detector import Detector
 from .findings import ERROR, WARNING
 from .graph import kind, saved
 from .run import tensors_in
-from .sources import columns, weights
+from .sources import columns, fingerprints
 
 
 class NaNInput(Detector):
@@ -254,7 +254,7 @@ def unexplained(rows, labels, losses):
         return ""  # something is learned
     rows = torch.cat(rows)
     rows = (rows - rows.mean(0)) / rows.std(0).clamp(min=1e-9)
-    _, first = np.unique((rows @ weights(rows.shape[1])).round(decimals=6), return_index=True)
+    _, first = np.unique(fingerprints(rows).round(decimals=6), return_index=True)
     rows, labels = rows[first], labels[first]
     n = len(rows)
     if n < 60 or not bool(torch.isfinite(rows).all()):

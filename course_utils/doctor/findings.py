@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from html import escape
 
-ERROR, WARNING, NOTE = "error", "warning", "note"
-_ORDER = (ERROR, WARNING, NOTE)
-_COLORS = {ERROR: "#D55E00", WARNING: "#B07A00", NOTE: "#0072B2"}
+ERROR, WARNING = "error", "warning"
+_COLORS = {ERROR: "#D55E00", WARNING: "#B07A00"}
 
 
 @dataclass(frozen=True)
 class Finding:
     """One bug, with the numbers that show it and the line that repairs it.
 
-    `severity` is "error" (it is wrong), "warning" (it may be meant) or "note". `where` is the
-    learner's line, `symptom` what the bug will look like from outside.
+    `severity` is "error" (it is wrong) or "warning" (it may be meant). `where` is the learner's
+    line, `symptom` what the bug will look like from outside.
     """
 
     bug: str
@@ -50,8 +49,8 @@ class Finding:
 
 
 def in_order(findings):
-    """Errors first, then warnings, then notes; within each as they were found."""
-    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+    """Errors first, then warnings; both as they were found."""
+    return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
 
 def as_text(findings, watched):

@@ -120,7 +120,7 @@ def below_any(user, node):
     return False
 
 
-class Steps(Detector):
+class Moves(Detector):
     """Remembers how far weights move in a step, in their own length; for the two below."""
 
     records = True
@@ -240,7 +240,6 @@ class BestStateAlias(Detector):
         super().__init__(run)
         self.taken = {}  # id -> (weak reference, steps made before)
         self.kept = 0  # steps made while an earlier alias was kept
-        self.said = ""
 
     def state_taken(self, module, state):
         self.taken = {key: v for key, v in self.taken.items() if v[0]() is not None}
@@ -266,7 +265,7 @@ class BestStateAlias(Detector):
         for optimizer in self.run.optimizers:
             live.update({p.data_ptr(): p for p in held_by(optimizer)})
         own = {p.data_ptr() for p in module.parameters()}
-        shared = stale = 0
+        shared = stale = since = 0
         for tensor in state.values():
             if not isinstance(tensor, torch.Tensor) or not tensor.numel():
                 continue
@@ -277,11 +276,10 @@ class BestStateAlias(Detector):
                 if known:
                     since = max(self.run.steps - steps, self.kept if home in own else 0)
                     stale += since > 0
-                    self.since = since
                 else:
                     shared += home in own
         if stale or shared:
-            made = f"; {self.since} steps were made while it was kept" if stale else ""
+            made = f"; {since} steps were made while it was kept" if stale else ""
             self.said = (
                 f"{stale + shared} tensors of the loaded state_dict are not copies, they share "
                 f"memory with the weights that were trained on{made}"

@@ -74,7 +74,7 @@ class Visits(Detector):
         alone = not call.has_graph and len(visit.steps) == 1
         if call.training and not visit.trained and (again or alone):
             self.latest = call, visit
-            run.near = True
+            run.watch_functions = True
         if not visit.where and (len(visit.steps) > 1 if call.has_graph else call.training):
             visit.where = learner_line()
 
@@ -187,7 +187,7 @@ class EvalInTrainMode(Detector):
             model = visit.model()
             if model is None or visit.trained or not _is_trained(model, trained):
                 continue
-            if visit.graphs and (run.gradients or not run.over):
+            if visit.graphs and (run.grad_calls or not run.over):
                 continue  # a backward may follow
             from_data = model in run.trained_on_data or _trained_on_tensors(run, model)
             # Else it may refresh BatchNorm's statistics, or draw a GAN's samples.
@@ -223,7 +223,7 @@ class DropoutAlwaysOn(Detector):
         super().__init__(run)
         self.calls = self.in_eval = 0
         self.meant = False
-        self.line = ""
+        self.sampled = False  # whether a model saw one input several times in a row: MC dropout
         self.last = None  # batch, model and memory of the input of the last forward
 
     def dropout(self, model, explicit):
@@ -238,8 +238,6 @@ class DropoutAlwaysOn(Detector):
         now = self.run.steps, call.batch_number, id(call.module), memory_of(call.x), call.x.shape
         self.sampled = self.last == now
         self.last = now
-
-    sampled = False  # whether a model saw one input several times in a row, as in MC dropout
 
     def judge(self, run):
         if not self.in_eval or (self.meant and (self.sampled or not run.over)):
@@ -267,7 +265,7 @@ class EvalBuildsGraph(Detector):
                     ran.where,
                 )
         trained = run.stepped_ids()
-        if not run.over or run.gradients:
+        if not run.over or run.grad_calls:
             return None
         for visit in run.visits.values():
             model = visit.model()

@@ -185,11 +185,11 @@ class BackwardNeverCalled(Detector):
     empty = 0
 
     def step(self, step):
-        if not (self.run.backwards or self.run.gradients or step.closure):
+        if not (self.run.backwards or self.run.grad_calls or step.closure):
             self.empty += step.without_gradient()
 
     def judge(self, run):
-        if self.empty >= 2 and not (run.backwards or run.gradients):
+        if self.empty >= 2 and not (run.backwards or run.grad_calls):
             return self.found(
                 f"{run.steps} optimizer steps, but backward was never called, so no parameter "
                 "has a gradient",

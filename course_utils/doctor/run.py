@@ -101,7 +101,7 @@ class Pass:
     batches: int = 0
     forwards: int = 0
     backwards: int = 0
-    gradients: int = 0  # calls of autograd.grad
+    grad_calls: int = 0  # of autograd.grad
     steps: int = 0
     schedules: int = 0
     losses: list = field(default_factory=list)
@@ -114,7 +114,7 @@ class Pass:
 
     @property
     def evaluates(self):
-        return self.forwards > 0 and not (self.backwards or self.steps or self.gradients)
+        return self.forwards > 0 and not (self.backwards or self.steps or self.grad_calls)
 
 
 @dataclass
@@ -170,7 +170,7 @@ class Run:
         self.current = None
         self.batch = None
         self.batch_number = 0
-        self.backwards = self.gradients = self.steps = self.forwards = 0
+        self.backwards = self.grad_calls = self.steps = self.forwards = 0
         self.scaler_steps = 0
         self.losses = []
         # (time, ids of leaves or None if not looked at) of the last backwards
@@ -178,7 +178,7 @@ class Run:
         self.calls = []  # of layers since the last step, at steps that are looked at closely
         self.looking = True
         self.must_look = False  # whether a graph carries a visit's mark, see modes.py
-        self.near = False  # whether torch functions after this forward are to be watched
+        self.watch_functions = False  # those of torch, after this forward
         self.last_forward = self.last_backward = self.last_step = self.last_clear = 0
         self.batch_of_backward = 0
         self.functional_dropout = weakref.WeakSet()
@@ -190,6 +190,10 @@ class Run:
         self.trained_on_data = weakref.WeakSet()
         self.made = deque(maxlen=8)  # optimizers, kept for the question whether they ever stepped
         self.loose = deque(maxlen=32)  # parameters of no model that ran; kept likewise
+        self.recent_start = 0  # the number of backwards at the last step
+        self.steps_at_new = 0  # steps when the last new model ran for the first time
+        self.moves = None  # see health.py
+        self._latest = None, None  # the optimizer that was asked for last, and its record
         self._in_use = {}  # id -> (object, number of passes when it was last used)
 
     # What happened ---------------------------------------------------------------------------
@@ -222,11 +226,6 @@ class Run:
             looked_at(self.steps + 1 - self.steps_at_new)
             and (waiting < 16 or looked_at(waiting + 1))
         )
-
-    recent_start = 0  # the number of backwards at the last step
-    steps_at_new = 0  # steps when the last new model ran for the first time
-
-    _latest = None, None  # the optimizer that was asked for last, and its record
 
     def optimizer(self, optimizer):
         known, record = self._latest

@@ -46,7 +46,7 @@ class Rows:
             return self
         rows = torch.cat(self.waiting).double()
         self.waiting = []
-        prints = rows @ weights(rows.shape[1])
+        prints = fingerprints(rows)
         total, squares = rows.sum(0), (rows * rows).sum(0)
         low, high = rows.amin(0), rows.amax(0)  # faster than aminmax
         if self.prints is not None:
@@ -164,15 +164,11 @@ def columns(x):
     return flat[:, :: -(-flat.shape[1] // _COLUMNS)]
 
 
-_known_weights = {}
-
-
-def weights(n):
-    """Fixed irrational-looking weights, so that different rows get different sums."""
-    if n not in _known_weights:
-        _known_weights.clear()
-        _known_weights[n] = torch.sin(torch.arange(1, n + 1, dtype=torch.float64) * 12.9898)
-    return _known_weights[n]
+def fingerprints(rows):
+    """A number for each row of `rows` (float64 [N, D]), different for different rows: their sums
+    with fixed, irrational-looking weights."""
+    places = torch.arange(1, rows.shape[1] + 1, dtype=torch.float64)
+    return rows @ torch.sin(places * 12.9898)
 
 
 def _first(prints):
@@ -282,7 +278,7 @@ class WholeTensors(Detector):
         known = self.run.trained_tensors.get(call.module)
         now.trained = None if known is None else known.all_before()
         self.latest = call, now
-        self.run.near = True
+        self.run.watch_functions = True
 
     def function(self, call, function, args, kwargs, result):
         latest, known = self.latest

@@ -16,14 +16,13 @@ from torch.optim.optimizer import (
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, dataloader
 
-from .findings import NOTE
 from .run import Call, Run
 
 # A watcher must not break the loop that it watches, so its own errors are dropped. Tests set this
 # to see them.
 STRICT = False
 
-_NEAR_LOGITS = 2  # torch functions are watched after this many forwards of a model and mode
+_FUNCTIONS_AFTER = 2  # torch functions are watched after this many forwards of a model and mode
 
 
 def _safely(method):
@@ -54,7 +53,7 @@ class Watch:
         self.report = report
         self.detectors = [detector(self.run) for detector in detectors]
         self.unanswered = list(self.detectors)
-        self.found = set()  # bugs that were found and are no mere note
+        self.found = set()  # bugs
         self.listeners = {}
         self.busy = False
         self.depth = 0  # of modules calling modules
@@ -88,8 +87,7 @@ class Watch:
                 continue
             if finding is not None:
                 self.unanswered.remove(detector)
-                if finding.severity != NOTE:
-                    self.found.add(finding.bug)
+                self.found.add(finding.bug)
                 yield finding
 
     # Coming and going ------------------------------------------------------------------------
@@ -205,8 +203,8 @@ class Watch:
             looks = self.looks.setdefault(module, {})
             kind = module.training, grad_enabled
             looks[kind] = looks.get(kind, 0) + 1
-            if looks[kind] <= _NEAR_LOGITS or run.near:
-                run.near = False
+            if looks[kind] <= _FUNCTIONS_AFTER or run.watch_functions:
+                run.watch_functions = False
                 self.mode.enter(call)
 
     # Gradients -------------------------------------------------------------------------------
@@ -220,10 +218,10 @@ class Watch:
     def on_backward(self, tensors, accumulates):
         run = self.run
         if not accumulates:
-            run.gradients += 1
+            run.grad_calls += 1
             run.last_backward = run.tick()
             if run.current is not None:
-                run.current.gradients += 1
+                run.current.grad_calls += 1
             return
         loss = tensors[0]
         if not isinstance(loss, torch.Tensor):

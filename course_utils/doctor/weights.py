@@ -20,6 +20,7 @@ class UnregisteredLayers(Detector):
         self.inside = []  # layers that ran inside the model that runs now
         self.suspects = []
         self.made_anew = weakref.WeakKeyDictionary()  # model -> forwards with a layer of their own
+        self.kind = ""  # of such a layer
         self.latest = weakref.WeakKeyDictionary()  # model -> last unregistered layer
         self.times = WeakTensorKeyDictionary()  # leaf -> times that a loss depended on it
 
