@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_utils import checks
-from course_utils.checks.feedback import NOT_ATTEMPTED, PASSED, WRONG, Mistake, call
+from course_utils.checks.feedback import NOT_ATTEMPTED, PASSED, WRONG, Mistake, call, compare
 from tests import lessons
 from tests.wrong_answers import (  # noqa: F401
     GALLERY,
@@ -70,6 +70,12 @@ def test_feedback_reads_the_same_as_text_and_as_html():
     feedback = checks.full_loop.count_correct(lambda logits, yb: 0 < 1)
     assert repr(feedback).startswith("✗ Not yet.")
     assert "✗ Not yet." in feedback._repr_html_() and "<b" not in feedback._repr_html_()
+
+
+def test_two_numbers_that_begin_alike_are_shown_with_more_digits_and_without_a_place():
+    with pytest.raises(Mistake) as mistake:
+        compare(1251.4, 1251, {}, "The sum")
+    assert str(mistake.value) == "The sum should be 1251; yours is 1251.4."
 
 
 def test_data_with_nan_or_a_graph_can_be_given_to_an_attempt():

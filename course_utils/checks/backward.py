@@ -135,14 +135,23 @@ def numerical_gradient(attempt):
             ),
             "You nudged to one side only. That works, but less well: use f(x + nudge) - "
             "f(x - nudge), divided by 2 * eps.": differences(1, 0, eps),
-            "You nudged to one side only, and divided by 2 * eps.": differences(1, 0, 2 * eps),
+            "Your numbers are those of a nudge to one side only, divided by 2 * eps. If your code "
+            "nudges both ways: `old = x[i, j]` is no copy, it changes with x. Take "
+            "`x[i, j].item()`.": differences(1, 0, 2 * eps),
             "The sign is the wrong way round: it is up minus down.": -expected,
             "You used a nudge of your own. Use the eps that is passed.": knob.grad,
         },
         f"With eps = {eps} the gradient",
     )
     row = x[0].clone()
-    if not close(call(attempt, lambda x: (x**2).sum(), row), 2 * row):
+    try:
+        yours = call(attempt, lambda x: (x**2).sum(), row)
+    except (IndexError, RuntimeError, TypeError, ValueError):
+        raise Mistake(
+            "It works for a 2 x 3 tensor, but stops for a vector of 3. Go through x.view(-1), "
+            "which is one row for any shape."
+        ) from None
+    if not close(yours, 2 * row):
         raise Mistake("It works for a 2 x 3 tensor, but not for a vector of 3 and the default eps.")
     return "This judge knows nothing but the function itself, so it can check any gradient."
 

@@ -73,7 +73,7 @@ def check(function):
             return Feedback(PASSED, praise)
         except NotAttempted:
             return Feedback(
-                NOT_ATTEMPTED, "Replace the ... in the cell above, then run this again."
+                NOT_ATTEMPTED, "Replace the ... in the cell above, run that cell, then this one."
             )
         except Mistake as mistake:
             return Feedback(WRONG, str(mistake))
@@ -106,10 +106,7 @@ def call(function, *args, **kwargs):
             "inside an `if` needs another one after it.)"
         )
     if not all(_same(a, b) for a, b in zip(data, before, strict=True)):
-        raise Mistake(
-            "Your function changed the data it was given. Work on a copy. (Adding and taking away "
-            "again leaves a trace: it rounds.)"
-        )
+        raise Mistake("Your function changed the data it was given. Work on a copy.")
     return result
 
 
@@ -214,6 +211,8 @@ def _contrast(yours, expected, what):
                 f"{what} should have shape {list(expected.shape)}; yours has {list(yours.shape)}."
             )
         same = np.isclose(yours, expected, 1e-5, 1e-5, equal_nan=True)
+        if yours.size == 1:
+            return f"{what} should be {expected.item():.6g}; yours is {yours.item():.6g}."
         place = tuple(np.argwhere(~same)[0].tolist())
         return (
             f"{what} should be {expected[place]:.6g} at place {list(place)}; yours is "

@@ -282,6 +282,12 @@ def softmax(attempt):
     """`softmax(logits)` returns the probabilities of each row, also for large logits."""
     logits = 2 * torch.randn(5, 5)  # square, so that a forgotten keepdim gives numbers
     yours = _as_probabilities(call(attempt, logits), logits)
+    if yours.isnan().any():
+        raise Mistake(
+            "For ordinary logits, around 0, yours is NaN. If you subtract the same number from "
+            "every row, such as 1000, all powers become 0, and 0 / 0 is NaN: subtract each row's "
+            "own largest logit."
+        )
     slips = {
         "All numbers of the batch together add up to 1. Sum each row by itself: "
         "sum(dim=1, keepdim=True).": lambda powers: powers / powers.sum(),

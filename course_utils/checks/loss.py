@@ -121,12 +121,12 @@ def cross_entropy(attempt):
     )
     if not close(_gradient(attempt, logits, yb), _gradient(F.cross_entropy, logits, yb)):
         raise Mistake(
-            "The value is right, its gradient is not: it should be (probabilities - one_hot) / N. "
+            "The value is right, its gradient is not: it should be (probabilities - one_hot) / B. "
             "Some part of your computation was cut off from the logits."
         )
     with without(("cross_entropy", "nll_loss"), _BY_HAND):
         call(attempt, logits, yb)
-    return "Right for any logits, and its gradient is (probabilities - one_hot) / N, as it should."
+    return "Right for any logits, and its gradient is (probabilities - one_hot) / B, as it should."
 
 
 @check
@@ -168,7 +168,7 @@ def bce_with_logits(attempt):
             ),
             "That is the cross-entropy of a single class: its softmax is always 1, its loss always "
             "0. The other class has the logit 0.": 0.0,
-            "You compared every logit with every target: [N] against [N, 1] gives [N, N].": (
+            "You compared every logit with every target: [B] against [B, 1] gives [B, B].": (
                 no.mean() - logits.mean() * targets.mean()
             ),
         },
@@ -180,9 +180,15 @@ def bce_with_logits(attempt):
         yours = _value(call(attempt, *data))
         shown = f"At logit {logit:g} with target {target:g} the loss should be {right:g}"
         if not math.isfinite(yours):
+            why = (
+                "Somewhere exp is too large or too small for float32."
+                if math.isfinite(_value(attempt(data[0] / 3, data[1])))
+                else "A probability is rounded to 0 or 1 before its logarithm is taken. (A clamp at "
+                "1 - 1e-12 does not help: in float32 that is 1.) Don't form the probability."
+            )
             raise Mistake(
-                f"{shown}; yours is {yours}. Somewhere exp overflows, or a probability is rounded "
-                "to 0 or 1 before its logarithm is taken."
+                f"{shown}; yours is {yours}. {why} It is the cross-entropy of the two logits 0 "
+                "and z, so exercise 1 has the formula."
             )
         if close(yours, 100.0):
             raise Mistake(
@@ -206,7 +212,7 @@ def bce_with_logits(attempt):
         _gradient(attempt, logits, targets),
         _gradient(F.binary_cross_entropy_with_logits, logits, targets),
     ):
-        raise Mistake("The values are right, but the gradient is not (p - target) / N.")
+        raise Mistake("The values are right, but the gradient is not (p - target) / B.")
     with without(("binary_cross_entropy_with_logits",), _BY_HAND):
         call(attempt, logits, targets)
     return "Even a model that is sure and wrong is pushed back with full strength."
@@ -342,7 +348,7 @@ def _judge(task, loss, output, target, dtype):
 
 @check
 def repaired_loss(attempt):
-    """`repaired_loss(model, xb, yb)`: cross-entropy of three classes, labels as floats [N, 1]."""
+    """`repaired_loss(model, xb, yb)`: cross-entropy of three classes, labels as floats [B, 1]."""
     model = mlp(2, 16, 3)
     with torch.no_grad():
         model[-1].weight *= 6  # far from even, so that the mistakes differ
@@ -391,13 +397,13 @@ def repaired_loss(attempt):
             "dimension too. Use yb[:, 0] or yb.squeeze(1)."
         ) from None
     compare(single, F.cross_entropy(logits[:1], labels[:1]), {}, "For a batch of one row the loss")
-    return "Logits, int64 class numbers, shape [N]: all three repaired, the silent one too."
+    return "Logits, int64 class numbers, shape [B]: all three repaired, the silent one too."
 
 
 # For each run: its name, and what its numbers say.
 _RUNS = {
     "A": ("softmax first", "ln 4 is 1.386, and log(1 + 3/e) is 0.744."),
-    "B": ("[N, 1] against [N]", "The loss stays at the variance of the targets."),
+    "B": ("[B, 1] against [B]", "The loss stays at the variance of the targets."),
     "C": ("learned only the class shares", "ln 3 is 1.099, the entropy of the shares is 0.83."),
     "D": ("inputs not scaled", "The first loss is 20 times ln 4, then all goes well."),
     "E": ("one output for cross-entropy", "A loss of 0 while half of the answers are wrong."),
@@ -407,7 +413,7 @@ _RUNS = {
 _LOOKS = {
     "healthy": "would start near ln C and get far below what doing nothing scores",
     "softmax first": "would start near ln C and stop at log(1 + (C-1)/e), with good accuracy",
-    "[N, 1] against [N]": "would be a squared error stuck at the variance of the targets",
+    "[B, 1] against [B]": "would be a squared error stuck at the variance of the targets",
     "inputs not scaled": "would start many times above ln C",
     "learned only the class shares": "would stop at the entropy of the class shares, with the "
     "accuracy of the majority baseline",

@@ -280,8 +280,10 @@ def pick_lr(attempt):
     )
     yours = as_number(call(attempt, lrs, losses), "The learning rate")
     slips = {
-        0.003: "0.003 has one NaN among its losses. To PyTorch the median of numbers with a NaN is "
-        "NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.",
+        0.001: "That is what median(dim=1) leads to: one number for each seed. You want one for each "
+        "rate, over the seeds: dim=0.",
+        0.003: "0.003 has one NaN among its losses. To PyTorch the median or mean of numbers with a "
+        "NaN is NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.",
         0.01: "0.01 has the lowest single run, but its other runs did badly. Take the median over "
         "the seeds, dim=0.",
         0.1: "At 0.1 three of five runs became NaN. Leaving them out makes the rate look good: "

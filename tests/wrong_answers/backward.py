@@ -77,7 +77,7 @@ wrong("numerical_gradient", "rise itself")(
 wrong("numerical_gradient", "one side only. That works")(
     _one_by_one(lambda f, x, nudge, eps: (f(x + nudge) - f(x)) / eps)
 )
-wrong("numerical_gradient", "one side only, and divided")(
+wrong("numerical_gradient", "one side only, divided by 2 * eps")(
     _one_by_one(lambda f, x, nudge, eps: (f(x + nudge) - f(x)) / (2 * eps))
 )
 wrong("numerical_gradient", "wrong way round")(
@@ -109,6 +109,30 @@ def two_loops(f, x, eps=1e-5):
             nudge = torch.zeros_like(x)
             nudge.view(rows, -1)[i, j] = eps
             grad.view(rows, -1)[i, j] = (f(x + nudge) - f(x - nudge)) / (2 * eps)
+    return grad
+
+
+@wrong("numerical_gradient", "stops for a vector of 3")
+def two_loops_over_the_shape(f, x, eps=1e-5):
+    grad = torch.zeros_like(x)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            nudge = torch.zeros_like(x)
+            nudge[i, j] = eps
+            grad[i, j] = (f(x + nudge) - f(x - nudge)) / (2 * eps)
+    return grad
+
+
+@wrong("numerical_gradient", "`old = x[i, j]` is no copy")
+def old_value_kept_as_a_view(f, x, eps=1e-5):
+    x, grad = x.clone(), torch.zeros_like(x)
+    for i, j in np.ndindex(*x.shape):
+        old = x[i, j]
+        x[i, j] = old + eps
+        up = f(x)
+        x[i, j] = old - eps
+        grad[i, j] = (up - f(x)) / (2 * eps)
+        x[i, j] = old
     return grad
 
 
@@ -188,7 +212,7 @@ def no_brackets(f, x, eps=1e-5):
     return gradient
 
 
-@wrong("numerical_gradient", "leaves a trace")
+@wrong("numerical_gradient", "changed the data")
 def added_and_taken_away(f, x, eps=1e-5):
     gradient = torch.zeros_like(x)
     for place in np.ndindex(*x.shape):

@@ -438,6 +438,12 @@ def shifted_by_the_batch(logits):
     return powers / powers.sum(dim=1, keepdim=True)
 
 
+@wrong("softmax", "such as 1000, all powers become 0")
+def shifted_by_1000(logits):
+    powers = (logits - 1000).exp()
+    return powers / powers.sum(dim=1, keepdim=True)
+
+
 @wrong("softmax", "logarithms")
 def log_softmax(logits):
     return logits - logits.logsumexp(dim=1, keepdim=True)

@@ -190,13 +190,19 @@ def the_textbook_formula(logits, targets):
     return (logits.clamp(min=0) - logits * targets + tail).mean()
 
 
-@wrong("bce_with_logits", "exp overflows")
+@wrong("bce_with_logits", "A probability is rounded to 0 or 1")
 def log_of_sigmoid(logits, targets):
     p = logits.sigmoid()
     return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
 
 
-@wrong("bce_with_logits", "exp overflows")
+@wrong("bce_with_logits", "A clamp at 1 - 1e-12 does not help")
+def clamped_as_in_numpy(logits, targets):
+    p = logits.sigmoid().clamp(1e-12, 1 - 1e-12)
+    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
+
+
+@wrong("bce_with_logits", "exp is too large or too small")
 def log_of_one_plus_exp(logits, targets):
     return ((1 + logits.exp()).log() - logits * targets).mean()
 
@@ -446,7 +452,7 @@ def not_averaged(model, xb, yb):
 
 RIGHT_DIAGNOSES = {
     "A": "softmax first",
-    "B": "[N, 1] against [N]",
+    "B": "[B, 1] against [B]",
     "C": "learned only the class shares",
     "D": "inputs not scaled",
     "E": "one output for cross-entropy",
@@ -466,7 +472,7 @@ wrong("diagnoses", "Run A: “learned only the class shares” would stop at the
 )
 wrong("diagnoses", "Run A: “healthy”")(saying(A="healthy", F="softmax first"))
 wrong("diagnoses", "Run B: “inputs not scaled”")(
-    saying(B="inputs not scaled", D="[N, 1] against [N]")
+    saying(B="inputs not scaled", D="[B, 1] against [B]")
 )
 wrong("diagnoses", "Run C: “softmax first”")(saying(C="softmax first", A=...))
 wrong("diagnoses", "Run D: “healthy”")(saying(D="healthy", F="inputs not scaled"))

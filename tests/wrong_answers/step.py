@@ -436,6 +436,22 @@ def _clean(losses):
     return torch.nan_to_num(losses, nan=1e9, posinf=1e9)
 
 
+@wrong("pick_lr", "median or mean of numbers with a NaN")
+def plain_mean(lrs, losses):
+    return lrs[losses.mean(dim=0).argmin()].item()
+
+
+@wrong("pick_lr", "one number for each seed")
+def median_over_the_rates(lrs, losses):
+    return lrs[_clean(losses).median(dim=1).values.argmin()].item()
+
+
+@wrong("pick_lr", "changed the data")
+def inf_written_in_place(lrs, losses):
+    losses[losses.isnan()] = torch.inf
+    return lrs[losses.median(dim=0).values.argmin()].item()
+
+
 @wrong("pick_lr", "lowest mean")
 def by_mean(lrs, losses):
     return lrs[_clean(losses).mean(dim=0).argmin()].item()
