@@ -117,8 +117,7 @@ def test_lesson_ends_with_quiz_recap_and_next(lesson):
     following = lessons.LESSONS[lessons.LESSONS.index(lesson) + 1 :]
     if following and int(following[0][:2]) == int(lesson[:2]) + 1:
         title = lessons.read(following[0]).cells[0].source.splitlines()[0].removeprefix("# ")
-        plain = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
-        assert f"**Next: {title.rstrip('?')}" in plain
+        assert f"**Next: [{title.rstrip('?')}]({following[0]}.ipynb)" in text
 
 
 # Execution

@@ -268,9 +268,10 @@ def _check_shares(shares, n, world_size):
             "waiting in its last step: fill the order up until world_size divides its length."
         )
     if len(set(drawn)) < n:
+        left_out = n - len(set(drawn))
         raise Mistake(
-            f"{where} {n - len(set(drawn))} rows are never drawn. Fill up with rows that come "
-            "twice rather than leave some out."
+            f"{where} {left_out} {'row is' if left_out == 1 else 'rows are'} never drawn. Fill up "
+            "with rows that come twice rather than leave some out."
         )
     if len(drawn) - n >= world_size:
         raise Mistake(
@@ -306,7 +307,7 @@ def wrong_lines(attempt):
         16: "Dividing the sum by the number of processes is right; it needs no exchange, so both "
         "may do it.",
         17: "Printing on one process is right: it is no collective, nobody waits for it.",
-        19: "Every process leaves the group; that is as it should be.",
+        19: "Every process leaves the group. A barrier before it is polite, not a must.",
     }
     for line in sorted(named - {7, 15, 18}):
         reason = fine.get(line, "It has to be there, on both processes.")

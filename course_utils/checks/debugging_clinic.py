@@ -263,7 +263,7 @@ def regression(attempt):
         "You chose the epoch by a training loss. What counts is the validation loss.": loop(
             lambda pairs, losses: losses[-1]
         ),
-        "The validation loss has the shapes wrong: [N, 1] against [N]. Training is right, but the "
+        "The validation loss has the shapes wrong: [B, 1] against [B]. Training is right, but the "
         "best epoch is not.": loop(
             lambda pairs, losses: sum(((pred - yb) ** 2).sum().item() for pred, yb in pairs)
         ),

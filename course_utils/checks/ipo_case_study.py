@@ -127,6 +127,10 @@ def bootstrap_auc(attempt):
         "a 90 % interval (percentiles 5 and 95)": np.percentile(draws, [5, 95]),
         "a 50 % interval (percentiles 25 and 75)": np.percentile(draws, [25, 75]),
         "mean ± one standard deviation, about 68 %": (mean - deviation, mean + deviation),
+        "mean ± two standard errors of the mean, which would shrink with more draws": (
+            mean - 2 * deviation / 1000**0.5,
+            mean + 2 * deviation / 1000**0.5,
+        ),
     }
     result = as_pair(call(attempt, y, score), "low, high")
     yours = [as_number(end, "Each end") for end in result]
@@ -148,6 +152,16 @@ def bootstrap_auc(attempt):
         raise Mistake(
             "The interval is centred on 0.5, chance: labels and scores were drawn separately, so "
             f"they no longer belong together. Use the same rows for both. {shown}"
+        )
+    if yours[1] < auc:
+        raise Mistake(
+            f"Both ends lie below the AUC. np.percentile counts in percent: 2.5 and 97.5. {shown}"
+        )
+    lowest, highest = np.percentile(draws, [0.5, 99.5])
+    if yours[0] < lowest and yours[1] > highest:
+        raise Mistake(
+            "That holds more than 99 % of the draws. If you took the lowest and the highest: take "
+            f"percentiles 2.5 and 97.5. {shown}"
         )
     # Resampling is random, so the interval counts as the one it comes closest to.
     distances = {name: np.abs(np.subtract(yours, right)).max() for name, right in ends.items()}

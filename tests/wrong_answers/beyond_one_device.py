@@ -293,7 +293,7 @@ def unequal(n, rank, world_size, epoch, seed=0):
     return _order(n, seed + epoch)[rank::world_size]
 
 
-@wrong("my_rows", "1 rows are never drawn")
+@wrong("my_rows", "1 row is never drawn")
 def left_out(n, rank, world_size, epoch, seed=0):
     order = _order(n, seed + epoch)
     return order[: n - n % world_size][rank::world_size]
@@ -334,6 +334,7 @@ wrong("wrong_lines", "Line 3 is right")({3, 7, 15})
 wrong("wrong_lines", "Line 5 is right")({5, 15, 18})
 wrong("wrong_lines", "Line 17 is right")({7, 15, 17})
 wrong("wrong_lines", "Line 9 is right")({7, 9, 18})
+wrong("wrong_lines", "polite, not a must")({7, 15, 19})
 wrong("wrong_lines", "2 of the three found. Which rows")({15, 18})
 wrong("wrong_lines", "happen once")({7, 15})
 wrong("wrong_lines", "Its partner never comes")({7, 18})

@@ -228,6 +228,24 @@ def one_deviation(y, score):
     return np.mean(aucs) - np.std(aucs), np.mean(aucs) + np.std(aucs)
 
 
+@wrong("bootstrap_auc", "counts in percent")
+def shares_for_percentages(y, score):
+    return resampled(y, score, same_rows, (0.025, 0.975))
+
+
+@wrong("bootstrap_auc", "lowest and the highest")
+def all_draws(y, score):
+    rng = np.random.default_rng(0)  # its own: the ends hang on the draws
+    return resampled(y, score, lambda n: (rng.integers(n, size=n),) * 2, (0, 100))
+
+
+@wrong("bootstrap_auc", "standard errors of the mean")
+def error_of_the_mean(y, score):
+    aucs = [roc_auc_score(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
+    error = np.std(aucs) / np.sqrt(len(aucs))
+    return np.mean(aucs) - 2 * error, np.mean(aucs) + 2 * error
+
+
 @wrong("bootstrap_auc", "lower end comes first")
 def upside_down(y, score):
     return resampled(y, score, same_rows)[::-1]
