@@ -392,9 +392,14 @@ def _check_values(name, X, y):
     for part, values in (("inputs", X), ("labels", y)):
         if values.is_floating_point() and not torch.isfinite(values).all():
             bad = (~torch.isfinite(values)).sum().item()
+            consequence = (
+                "A loss over them is NaN, and so no epoch could count as the best"
+                if name == "val_loader"
+                else "Training on them would turn every weight into NaN"
+            )
             raise ValueError(
                 f"{name} has {bad} NaN or infinite value{'s' * (bad > 1)} among its {part}. "
-                "Training on them would turn every weight into NaN: fill or drop those rows."
+                f"{consequence}: fill or drop those rows."
             )
 
 

@@ -126,7 +126,10 @@ BAD = {
     "int inputs": (dict(X=X.long()), TypeError, ["torch.int64", "X.float()"]),
     "wrong width": (dict(X=torch.zeros(100, 3)), ValueError, ["[32, 3]", "instead of 2"]),
     "images for a flat model": (dict(X=torch.zeros(100, 2, 3, 3)), ValueError, ["instead of 2"]),
-    "NaN": (dict(X=with_nan), ValueError, ["1 NaN", "inputs"]),
+    "NaN": (dict(X=with_nan), ValueError, ["1 NaN", "inputs", "every weight into NaN"]),
+    "NaN in the validation data": (
+        dict(val_loader=tensor_loader(with_nan, y, batch_size=10)), ValueError, ["val_loader has 1 NaN", "count as the best"],
+    ),
     "NaN in a subset": (
         dict(train_loader=DataLoader(random_split(TensorDataset(with_nan, y), [100, 0])[0], batch_size=5)),
         ValueError, ["1 NaN"],

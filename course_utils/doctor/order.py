@@ -31,7 +31,10 @@ class _Applied:
 
 class NoZeroGrad(Detector):
     bug, severity = "no-zero-grad", ERROR
-    symptom = "steps grow like a learning rate that is far too high; the loss jumps or stalls"
+    symptom = (
+        "old gradients push along like momentum without friction: the loss may fall faster at "
+        "first, then it jumps or stalls"
+    )
     fix = "optimizer.zero_grad() before loss.backward(), for every batch"
 
     def __init__(self, run):

@@ -54,12 +54,12 @@ class ShufflingComparison(Simulation):
             )  # fmt: skip
         self.steps_an_epoch = math.ceil(1600 / self.values["batch_size"])
         self.batch_losses = {name: [] for name in _LOOKS}
-        self.true_losses = {name: [self._true_loss(name)] for name in _LOOKS}
-        self.printed = {}  # of the last full epoch: name -> (printed, true)
+        self.fair_losses = {name: [self._fair_loss(name)] for name in _LOOKS}
+        self.printed = {}  # of the last full epoch: name -> (printed, fair)
 
     def step(self):
         X, y = self.data
-        place = len(self.true_losses["sorted"]) - 1
+        place = len(self.fair_losses["sorted"]) - 1
         if place % self.steps_an_epoch == 0:
             self.orders["reshuffled"] = torch.randperm(1600, generator=self.generator)
         first = place % self.steps_an_epoch * self.values["batch_size"]
@@ -67,13 +67,13 @@ class ShufflingComparison(Simulation):
             rows = self.orders[name][first : first + self.values["batch_size"]]
             loss = train_step(model, X[rows], y[rows], self.loss_fn, optimizer)
             self.batch_losses[name].append(loss.item())
-            self.true_losses[name].append(self._true_loss(name))
+            self.fair_losses[name].append(self._fair_loss(name))
         if (place + 1) % self.steps_an_epoch == 0:
             for name, losses in self.batch_losses.items():
                 mean = np.mean(losses[-self.steps_an_epoch :])
-                self.printed[name] = mean, self.true_losses[name][-1]
+                self.printed[name] = mean, self.fair_losses[name][-1]
 
-    def _true_loss(self, name):
+    def _fair_loss(self, name):
         with torch.no_grad():
             return self.loss_fn(self.runs[name][0](self.data[0]), self.data[1]).item()
 
@@ -96,12 +96,12 @@ class ShufflingComparison(Simulation):
         self.ax.legend(loc="upper right", ncols=3, fontsize="small")
         self.ax.xaxis.get_major_locator().set_params(integer=True)
         self.end_ax.set(title="last full epoch", xlim=(-0.5, 2.5), xticks=[0, 1, 2])
-        self.end_ax.set(xticklabels=list(_LOOKS), xlabel="hollow: printed, full: true")
+        self.end_ax.set(xticklabels=list(_LOOKS), xlabel="hollow: printed, full: fair")
         self._shown = None
         return [*self.lines.values(), *(artist for three in self.ends.values() for artist in three)]
 
     def paint(self):
-        epochs = (len(self.true_losses["sorted"]) - 1) / self.steps_an_epoch
+        epochs = (len(self.fair_losses["sorted"]) - 1) / self.steps_an_epoch
         right = 5 * 2 ** math.ceil(math.log2(max(epochs / 5, 1)))
         if self._shown != right:
             self._shown = right
@@ -109,7 +109,7 @@ class ShufflingComparison(Simulation):
             self.invalidate()
         words, beyond = [], False
         for name, line in self.lines.items():
-            losses = np.array(self.true_losses[name])
+            losses = np.array(self.fair_losses[name])
             beyond = beyond or not (losses < _HIGH).all()
             line.set_data(np.arange(len(losses)) / self.steps_an_epoch, within(losses, _LOW, _HIGH))
             link, *marks = self.ends[name]
@@ -119,8 +119,8 @@ class ShufflingComparison(Simulation):
                 link.set_ydata(within(self.printed[name], _LOW, _HIGH))
                 for mark, loss in zip(marks, self.printed[name], strict=True):
                     mark.set_ydata([within(loss, _LOW, _HIGH)])
-                printed, true = self.printed[name]
-                words.append(f"{name} prints {printed:.3f}, true is {true:.3f}")
+                printed, fair = self.printed[name]
+                words.append(f"{name} prints {printed:.3f}, fair is {fair:.3f}")
             else:
                 words.append(f"{name} {losses[-1]:.3f}")
         if self.printed:

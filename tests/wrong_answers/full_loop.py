@@ -140,7 +140,7 @@ def error_deep_inside_torch(model, xb, yb, loss_fn, optimizer):
     return loss.item()
 
 
-# Exercise 2
+# Exercise 3
 
 
 @right("count_correct")
@@ -209,7 +209,7 @@ def not_summed(logits, yb):
     return logits.argmax(dim=1) == yb
 
 
-# Exercise 3
+# Exercise 4
 
 
 @right("evaluate")
@@ -325,7 +325,7 @@ def loss_only(model, loader, loss_fn):
     return evaluation()(model, loader, loss_fn)[0]
 
 
-# Exercise 4
+# Exercise 5
 
 
 def loop(line_by_line):
@@ -507,7 +507,7 @@ def only_the_last(model, train_loader, val_loader, loss_fn, optimizer, epochs):
     return loop(zero_grad_last)(model, train_loader, val_loader, loss_fn, optimizer, epochs)[-1:]
 
 
-# Exercise 5
+# Exercise 2
 
 
 @right("gradients_are_fresh")
