@@ -65,11 +65,26 @@ def by_hand(attempt):
             "You left the target out: the error is y - target.": [
                 2 * (error + target) * x, 2 * (error + target)
             ],
+            "From y = -3.5 taking the target 1 away leads further down: the error is -4.5.": [
+                2 * (error + 2 * target) * x, 2 * (error + 2 * target)
+            ],
+            "You lost the sign of w: y = w * x + b is -4 + 0.5.": [
+                2 * (error - 2 * w * x) * x, 2 * (error - 2 * w * x)
+            ],
             "You left the bias out of y: y = w * x + b is -3.5.": [
                 2 * (error - b) * x, 2 * (error - b)
             ],
             "You multiplied by the loss itself, the square of the error; its rate is twice the "
             "error.": [error**2 * x, error**2],
+            "That is the loss itself. Asked is how fast it changes with w, and with b.": [
+                error**2, error**2
+            ],
+            "The gradient for w is right. For b the way is the same, without the link through x.": [
+                right[0], yours[1]
+            ],
+            "The gradient for b is right. For w there is one more link: y changes x times as fast.": [
+                yours[0], right[1]
+            ],
         },
         "The pair (gradient for w, gradient for b)",
     )  # fmt: skip
@@ -91,7 +106,15 @@ def numerical_gradient(attempt):
     expected, eps = knob.grad + factors * 0.1**2, 0.1
 
     with without(("backward", "grad"), "Nudge, without backward() or autograd: this is the judge."):
-        yours = call(attempt, f, x, eps)
+        try:
+            yours = call(attempt, f, x, eps)
+        except RuntimeError as error:
+            if "size of tensor" not in str(error):
+                raise
+            raise Mistake(
+                "f was called with a tensor of another shape than x. Nudge a copy of x, and hand "
+                "the whole copy to f."
+            ) from None
     if not isinstance(yours, torch.Tensor):
         raise Mistake(f"Return a tensor; yours is a {type(yours).__name__}.")
     if yours.shape != x.shape:
@@ -112,6 +135,7 @@ def numerical_gradient(attempt):
     still_nudged = torch.stack([f(x + one) - f(x - one) for one in flat]).view(2, 3) / (2 * eps)
     rows = eps * torch.eye(2, dtype=x.dtype)[:, :, None]
     whole_rows = torch.stack([f(x + row) - f(x - row) for row in rows])[:, None] / (2 * eps)
+    first_only = expected * torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     together = (f(x + eps) - f(x - eps)) / (2 * eps)
     compare(
         yours,
@@ -138,21 +162,23 @@ def numerical_gradient(attempt):
             "Your numbers are those of a nudge to one side only, divided by 2 * eps. If your code "
             "nudges both ways: `old = x[i, j]` is no copy, it changes with x. Take "
             "`x[i, j].item()`.": differences(1, 0, 2 * eps),
+            "Only the first entry has a slope. Is the return inside the loop?": first_only,
             "The sign is the wrong way round: it is up minus down.": -expected,
             "You used a nudge of your own. Use the eps that is passed.": knob.grad,
         },
         f"With eps = {eps} the gradient",
     )
     row = x[0].clone()
+    only_tables = "It works for a 2 x 3 tensor, but"
     try:
-        yours = call(attempt, lambda x: (x**2).sum(), row)
+        slopes = call(attempt, lambda x: (x**2).sum(), row)
     except (IndexError, RuntimeError, TypeError, ValueError):
         raise Mistake(
-            "It works for a 2 x 3 tensor, but stops for a vector of 3. Go through x.view(-1), "
-            "which is one row for any shape."
+            f"{only_tables} stops for a vector of 3. Go through x.view(-1), which is one row for "
+            "any shape."
         ) from None
-    if not close(yours, 2 * row):
-        raise Mistake("It works for a 2 x 3 tensor, but not for a vector of 3 and the default eps.")
+    if not close(slopes, 2 * row):
+        raise Mistake(f"{only_tables} not for a vector of 3 and the default eps.")
     return "This judge knows nothing but the function itself, so it can check any gradient."
 
 
@@ -218,10 +244,15 @@ def layer_gradients(attempt):
                 f"The gradient for {name} should be a tensor; yours is a {type(yours).__name__}."
             )
         if yours.shape != expected.shape:
-            turned = " Turn the product round: G.T @ x." if yours.shape == W.T.shape else ""
+            hint = {
+                ("W", W.T.shape): " Turn the product round: G.T @ x.",
+                ("W", b.shape): " Return the one for W first, then the one for b.",
+                ("b", target[:, 0].shape): " Add the rows up, sum(dim=0); each is one example.",
+                ("b", target.shape): " All rows share one bias: add them up.",
+            }.get((name, yours.shape), "")
             raise Mistake(
                 f"The gradient for {name} has the shape of {name}, {list(expected.shape)}; yours "
-                f"has shape {list(yours.shape)}.{turned}"
+                f"has shape {list(yours.shape)}.{hint}"
             )
     slips = {
         "The mean is over all B x out numbers, so divide by error.numel(), 10 here; you "
@@ -230,6 +261,7 @@ def layer_gradients(attempt):
         "The rate of squaring is missing: twice the error.": 0.5,
         "The sign is the wrong way round: the error is out - target.": -1,
         "You divided by the number of outputs; the mean is over rows and outputs.": 5,
+        "You divided by the number of inputs, x.numel(); the mean is over error.numel().": 10 / 15,
     }
     compare(
         W_grad,
@@ -308,9 +340,11 @@ def accumulate(attempt):
             "it would not fit: send each piece through by itself."
         )
     shares = [len(xb) / 60 for xb, _ in pieces]
+    right = gradient(weighted(shares))[0]
+    times = (yours @ right / (right @ right)).item()
     compare(
         yours,
-        gradient(weighted(shares))[0],
+        right,
         {
             "The gradients that were left over from before are still in there. Clear them first.": (
                 gradient(never_cleared)[0]
@@ -331,6 +365,13 @@ def accumulate(attempt):
             "Each mean is divided by the number of rows, but not multiplied by its own rows.": (
                 gradient(weighted([1 / 60] * 3))[0]
             ),
+            "You divided each mean by its own rows. It is a mean already: multiply by them, and "
+            "divide by all rows.": gradient(weighted([1 / 32, 1 / 20, 1 / 8]))[0],
+            "You divided by the rows so far. Count all rows before the first piece.": gradient(
+                weighted([1, 20 / 52, 8 / 60])
+            )[0],
+            f"Your gradient is {times:.3g} times the right one. The weights len(xb) / rows of all "
+            "pieces must add up to 1.": times * right,
         },
         "The gradient",
     )
@@ -342,9 +383,10 @@ def accumulate(attempt):
         )
     with torch.no_grad():
         losses = [loss_fn(start(xb), yb).item() for xb, yb in pieces]
+    mean = sum(loss * share for loss, share in zip(losses, shares, strict=True))
     compare(
         as_number(returned, "The mean loss"),
-        sum(loss * share for loss, share in zip(losses, shares, strict=True)),
+        mean,
         {
             "The gradient is right, but the loss you return is the last piece's alone.": losses[-1],
             "The gradient is right, but you return the last piece's share of the loss. Add the "
@@ -352,6 +394,11 @@ def accumulate(attempt):
             "The gradient is right, but you return the plain mean of the pieces' losses. Weigh "
             "them by their rows as well.": sum(losses) / 3,
             "The gradient is right, but you return the sum of the pieces' losses.": sum(losses),
+            "The gradient is right, but you return the sum over all rows. Divide by their number.": (
+                60 * mean
+            ),
+            "The gradient is right, but the shares add up to the mean: don't divide them by the "
+            "number of pieces again.": mean / 3,
         },
         "The mean loss",
     )

@@ -1,6 +1,7 @@
 """Checks for lesson 01, the forward pass."""
 
 import copy
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -8,6 +9,11 @@ from torch import nn
 
 from ..models import mlp
 from .feedback import Mistake, NotAttempted, as_pair, call, check, close, compare, without
+
+_OTHER_BENDS = {
+    f"Between the layers stands {name}; the exercise asks for a ReLU.": bend
+    for name, bend in (("a sigmoid", torch.sigmoid), ("a tanh", torch.tanh), ("abs", torch.abs))
+}
 
 
 @check
@@ -52,7 +58,8 @@ def budget(attempt):
                 "layer, however wide the hidden one is.": last(hidden),
                 "There is a ReLU after the last layer too; logits may be negative.": logits.relu(),
                 "Leave the logits as they are, without softmax.": logits.softmax(dim=1),
-            },
+            }
+            | {why: last(bend(hidden)) for why, bend in _OTHER_BENDS.items()},
             "With a ReLU between the two layers the logits of 32 rows",
         )
     width = first.out_features
@@ -102,31 +109,49 @@ def forward_by_hand(attempt):
             "Your function changed the weights or biases it was given. Write x = x + b, not b += x."
         )
     without_bias = [torch.zeros(6)] * 3
+    hidden = xb
+    for W, b in zip(weights[:-1], biases, strict=False):
+        hidden = (hidden @ W.T).relu() + b
+    last_too = (
+        "There is a ReLU after the last layer too. Logits may be negative: put it between layers "
+        "only."
+    )
+    slips = {
+        "The ReLU is missing, so your layers are together a single Linear layer.": forward(
+            *arguments, between=lambda x: x
+        ),
+        "The weights are stored as [out, in], so each has to be turned: x @ W.T.": forward(
+            *arguments, turn=lambda W: W
+        ),
+        "The biases are missing.": forward(weights, without_bias, xb),
+        "You turned the logits into probabilities. Leave them as they come from the last "
+        "layer.": forward(*arguments, end=lambda x: x.softmax(dim=1)),
+        "There is a ReLU before the first layer too. The inputs go in as they are.": forward(
+            weights, biases, xb.relu()
+        ),
+        "Each of your layers starts from xb again. It should take what the layer before it "
+        "gave.": forward(weights[-1:], biases[-1:], xb),
+        "You left out the last layer.": forward(weights[:-1], biases[:-1], xb).relu(),
+        "You used two layers only. The lists can be longer: go through all of them.": forward(
+            weights[:2], biases[:2], xb
+        ),
+        "You used the first layer and the last. There can be others between.": forward(
+            weights[::2], biases[::2], xb
+        ),
+        "That is the first layer alone. Is the return inside the loop?": forward(
+            weights[:1], biases[:1], xb
+        ),
+        "The last layer has a bias, too.": forward(weights, [*biases[:-1], torch.zeros(6)], xb),
+        "First add the bias, then apply the ReLU; yours the other way round.": (
+            hidden @ weights[-1].T + biases[-1]
+        ),
+    } | {why: forward(*arguments, between=bend) for why, bend in _OTHER_BENDS.items()}
     compare(
         _as_logits(yours, (4, 6)),
         model(xb),
-        {
-            "There is a ReLU after the last layer too. Logits may be negative: put it between "
-            "layers only.": forward(*arguments, end=torch.relu),
-            "The ReLU is missing, so your layers are together a single Linear layer.": forward(
-                *arguments, between=lambda x: x
-            ),
-            "The weights are stored as [out, in], so each has to be turned: x @ W.T.": forward(
-                *arguments, turn=lambda W: W
-            ),
-            "The biases are missing.": forward(weights, without_bias, xb),
-            "You turned the logits into probabilities. Leave them as they come from the last "
-            "layer.": forward(*arguments, end=lambda x: x.softmax(dim=1)),
-            "There is a ReLU before the first layer too. The inputs go in as they are.": forward(
-                weights, biases, xb.relu()
-            ),
-            "Each of your layers starts from xb again. It should take what the layer before it "
-            "gave.": forward(weights[-1:], biases[-1:], xb),
-            "You left out the last layer.": forward(weights[:-1], biases[:-1], xb).relu(),
-            "You used two layers only. The lists can be longer: go through all of them.": forward(
-                weights[:2], biases[:2], xb
-            ),
-        },
+        {last_too: forward(*arguments, end=torch.relu)}
+        | slips
+        | {f"{why} {last_too}": value.relu() for why, value in slips.items()},
         "For three layers of width 6 the logits",
     )
     for widths in ((5, 7, 4, 3), (8, 2), (3, 9, 4, 6, 2)):
@@ -161,6 +186,28 @@ class _Backwards(nn.Module):
         return self.last(self.bend(self.first(x)))
 
 
+@contextmanager
+def _explain(errors):
+    """Make a Mistake of an error with some words in its message; `errors` maps them to its text."""
+    try:
+        yield
+    except (AttributeError, RuntimeError, TypeError) as error:
+        for words, explanation in errors.items():
+            if words in str(error):
+                raise Mistake(f"{explanation} (Python says: {error})") from None
+        raise
+
+
+_HOOK_ERRORS = {
+    "3 were given": "PyTorch calls a hook with three things, the module, its inputs and its "
+    "output: def hook(module, inputs, output). Everything else it must know from elsewhere.",
+    "must be Tensor": "Your hook returns something, and what a hook returns takes the place of the "
+    "layer's output. Let it only append to the list.",
+    "'NoneType' object is not callable": "Register the hook itself. With parentheses after its name you call "
+    "it at once, and register what it returns.",
+}
+
+
 @check
 def record_shapes(attempt):
     """`record_shapes(model, xb)` returns [(name, output shape), …] by hooks, and removes them."""
@@ -175,7 +222,8 @@ def record_shapes(attempt):
     layers[0].register_forward_hook(lambda *_: None)
     ours = _hooks(model)
 
-    yours = _as_shapes(call(attempt, model, torch.randn(6, 4)))
+    with _explain(_HOOK_ERRORS):
+        yours = _as_shapes(call(attempt, model, torch.randn(6, 4)))
     expected = [(name, (6, size)) for name, size in zip(names, sizes, strict=True)]
     if len(calls) != 1:
         raise Mistake(
@@ -206,6 +254,11 @@ def record_shapes(attempt):
         raise Mistake(
             "The model itself is in your list. named_modules() gives it too; named_children() "
             "gives its layers only."
+        )
+    if set(found) <= {type(layer).__name__ for layer in layers}:
+        raise Mistake(
+            f"{found} are the classes of the layers. Their names, {list(names)}, come from "
+            "named_children()."
         )
     if yours != expected:
         raise Mistake(f"Expected {_shown(expected)}; yours is {_shown(yours)}.")
@@ -295,6 +348,11 @@ def softmax(attempt):
         "down along the rows.": lambda powers: powers / powers.sum(dim=1),
         "The powers still have to be divided by the sum of their row.": lambda powers: powers,
     }
+    if yours.isnan().any():
+        raise Mistake(
+            "Already ordinary logits give NaN: with so much taken away every exp of a row is 0, "
+            "and 0 / 0 is NaN. Subtract from each row its own largest logit, no fixed number."
+        )
     largest = logits.amax(dim=1, keepdim=True)
     slips = {
         text: slip(powers)
@@ -313,6 +371,9 @@ def softmax(attempt):
             "Those are the logarithms of the probabilities.": logits.log_softmax(dim=1),
             "That is the sigmoid of each logit by itself. In softmax the classes of a row share "
             "a sum of 1.": logits.sigmoid(),
+            "You divided by the largest logit of each row; subtract it.": (
+                (logits / largest).softmax(dim=1)
+            ),
             "You divided the logits by their sum, without exp.": (
                 logits / logits.sum(dim=1, keepdim=True)
             ),
@@ -372,7 +433,12 @@ def repair(attempt):
     for n in (6, 1):
         images = np.random.rand(n, 28, 28)
         labels = np.random.permutation(10)[:n, None].astype(np.float64)
-        xb, yb = as_pair(call(attempt, images, labels), "xb, yb")
+        fixed_size = (
+            f"You ask for a shape that does not hold {n} pictures of 28 x 28. Take their number "
+            "from the data, len(images), or use flatten(start_dim=1)."
+        )
+        with _explain({"is invalid for input of size": fixed_size}):
+            xb, yb = as_pair(call(attempt, images, labels), "xb, yb")
         _check_inputs(xb, images)
         _check_labels(yb, labels)
     return "float32 rows in, whole numbers as labels: this batch passes every door of this lesson."
@@ -450,6 +516,13 @@ def _check_labels(yb, labels):
     )
 
 
+_GRAPH_ERRORS = {
+    "'NoneType' object": "You came to None where you expected a node: in next_functions it stands "
+    "for an input without a gradient, such as data. Skip it.",
+    "'tuple' object": "The entries of next_functions are pairs, a node and a number: take the node.",
+}
+
+
 @check
 def leaves(attempt):
     """`leaves(tensor)` returns the leaf tensors of its graph, each once."""
@@ -474,7 +547,8 @@ def leaves(attempt):
 
 def _look_for(attempt, result, named, expression):
     """Raise a Mistake unless the attempt finds just the tensors of `named` in `result`'s graph."""
-    value = call(attempt, result)
+    with _explain(_GRAPH_ERRORS):
+        value = call(attempt, result)
     if isinstance(value, torch.Tensor) or not isinstance(value, list | tuple | set | frozenset):
         raise Mistake(f"Return a list of tensors; yours is a {type(value).__name__}.")
     yours = list(value)
@@ -490,7 +564,13 @@ def _look_for(attempt, result, named, expression):
     if any(item is result for item in yours):
         raise Mistake("The result itself was computed, so it is no leaf.")
     missing = [name for name, leaf in named.items() if not any(leaf is item for item in yours)]
-    if any(not any(leaf is item for leaf in named.values()) for item in yours):
+    strange = [item for item in yours if not any(leaf is item for leaf in named.values())]
+    if any(item.is_leaf and item.requires_grad for item in strange):
+        raise Mistake(
+            f"For {expression} your list holds a leaf of another graph, left over from an earlier "
+            "call. Start with an empty list inside the function, not outside and not as a default."
+        )
+    if strange:
         raise Mistake(
             f"For {expression} your list holds a tensor that is no leaf of the graph. Return the "
             "tensors in `variable`, without copying them."

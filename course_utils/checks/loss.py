@@ -77,6 +77,8 @@ def cross_entropy(attempt):
             "Your softmax adds up over the batch. Each row is one example: dim=1.": (
                 logits.logsumexp(dim=0)[yb] - right
             ).mean(),
+            "Your softmax adds up over all rows and classes together. Each row is one example: "
+            "dim=1.": (logits.logsumexp(dim=(0, 1)) - right).mean(),
             "You always took the largest logit. Take that of the right class, yb.": (
                 total - logits.max(dim=1).values
             ).mean(),
@@ -85,6 +87,15 @@ def cross_entropy(attempt):
             "logits[:, yb] pairs every row with every label. Take one logit from each row: "
             "logits[torch.arange(len(yb)), yb].": (total[:, None] - logits[:, yb]).mean(),
             "Softmax has been applied twice.": F.cross_entropy(logits.softmax(dim=1), yb),
+            "You subtracted the largest logit before exp, but not from the logit of the right class. "
+            "Subtract it from all, or add it to the logarithm again.": (
+                total - logits.max(dim=1).values - right
+            ).mean(),
+            "You divided by the number of classes; divide by the number of rows.": expected * 6 / 4,
+            "That is the loss of the last row alone. Add the rows up inside the loop.": -log_p[
+                5, 2
+            ],
+            "That is the loss of the first row alone. Is the return inside the loop?": -log_p[0, 0],
         },
         "For 6 rows and 4 classes the loss",
     )
@@ -136,8 +147,14 @@ def bce_with_logits(attempt):
     targets = torch.tensor([[1.0], [1.0], [0.0], [0.0], [1.0]])
     yes, no = F.softplus(-logits), F.softplus(logits)  # the losses if yes, or no, is right
     expected = F.binary_cross_entropy_with_logits(logits, targets).item()
+    yours = _value(call(attempt, logits, targets))
+    if math.isnan(yours):
+        raise Mistake(
+            "Already ordinary logits give NaN. Do you take the logarithm of a negative number? "
+            "Logits are no probabilities; sigmoid makes probabilities of them."
+        )
     compare(
-        _value(call(attempt, logits, targets)),
+        yours,
         expected,
         {
             "The minus is missing: a logarithm of a probability is below 0.": -expected,
@@ -152,6 +169,15 @@ def bce_with_logits(attempt):
             "cost something where no is right.": (targets * yes).mean(),
             "You judge the rows with target 0 only; the others cost nothing.": (
                 (1 - targets) * no
+            ).mean(),
+            "The part for no is log(1 - p), not 1 - log(p).": (
+                targets * yes - (1 - targets) * (1 + yes)
+            ).mean(),
+            "In max(z, 0) - z * target + log(1 + exp(-|z|)) the absolute value is missing.": (
+                logits.relu() - logits * targets + yes
+            ).mean(),
+            "max(z, 0) is missing in max(z, 0) - z * target + log(1 + exp(-|z|)).": (
+                F.softplus(-logits.abs()) - logits * targets
             ).mean(),
             "You treat every row as if no were right: the part with the targets is missing.": (
                 no.mean()
@@ -174,7 +200,8 @@ def bce_with_logits(attempt):
         },
         "For five ordinary logits the loss",
     )
-    for logit, target in ((150.0, 0.0), (-150.0, 1.0), (150.0, 1.0), (-150.0, 0.0)):
+    # float64, too, is too small for exp(1000)
+    for logit, target in ((150.0, 0.0), (-150.0, 1.0), (150.0, 1.0), (-150.0, 0.0), (1000.0, 0.0)):
         data = torch.tensor([[logit]]), torch.tensor([[target]])
         right = F.binary_cross_entropy_with_logits(*data).item()
         yours = _value(call(attempt, *data))
@@ -299,6 +326,8 @@ def _parts(choice):
     if isinstance(loss, nn.Module):
         loss = type(loss)
     name = loss.rpartition(".")[2] if isinstance(loss, str) else getattr(loss, "__name__", "?")
+    if name == "BCELoss":
+        raise Mistake("nn.BCELoss wants probabilities. The model gives logits: BCEWithLogitsLoss.")
     if name not in ("MSELoss", "CrossEntropyLoss", "BCEWithLogitsLoss"):
         raise Mistake(
             "The first entry should be nn.MSELoss, nn.CrossEntropyLoss or nn.BCEWithLogitsLoss."
@@ -346,6 +375,16 @@ def _judge(task, loss, output, target, dtype):
         )
 
 
+_NOT_REPAIRED = {
+    "multi-target": "The labels are still a column [N, 1]: make them [N].",
+    "target dtype": "The labels are class numbers of the wrong type: make them int64.",
+    "to match target batch_size": "The labels have lost rows: each row of the logits needs one.",
+    "not implemented for 'Long'": "The logits stand first, then the labels.",
+    "Boolean value of Tensor": "nn.CrossEntropyLoss is a class. Make a loss function of it first, "
+    "nn.CrossEntropyLoss(), then call that.",
+}
+
+
 @check
 def repaired_loss(attempt):
     """`repaired_loss(model, xb, yb)`: cross-entropy of three classes, labels as floats [B, 1]."""
@@ -358,7 +397,13 @@ def repaired_loss(attempt):
         logits = model(xb)
     one_hot = F.one_hot(labels, 3).float()
     expected = F.cross_entropy(logits, labels).item()
-    loss = call(attempt, model, xb, yb)
+    try:
+        loss = call(attempt, model, xb, yb)
+    except (RuntimeError, ValueError) as error:
+        for words, explanation in _NOT_REPAIRED.items():
+            if words in str(error):
+                raise Mistake(f"{explanation} (PyTorch says: {error})") from None
+        raise
     compare(
         _value(loss),
         expected,
@@ -379,6 +424,11 @@ def repaired_loss(attempt):
             "nn.CrossEntropyLoss.": F.binary_cross_entropy_with_logits(logits, one_hot),
             "That is the mean squared error of one-hot rows; the task is cross-entropy.": (
                 F.mse_loss(logits, one_hot)
+            ),
+            "That is the mean squared error of each logit and the class number; the task is "
+            "cross-entropy.": F.mse_loss(logits, yb.expand(5, 3)),
+            "Cross-entropy wants the logits, and got the classes that argmax found.": (
+                F.cross_entropy(logits.argmax(dim=1).float(), yb[:, 0])
             ),
             "That is the sum over the rows; leave the reduction at the mean.": expected * 5,
         },

@@ -46,7 +46,7 @@ def _act(function, *args):
 def _parameters(steps=1):
     """Three parameters, and for each step their gradients; the second has none."""
     torch.manual_seed(1)
-    parameters = [nn.Parameter(torch.randn(*size).double()) for size in ((3, 2), (2,), (4,))]
+    parameters = [nn.Parameter(torch.randn(*size).double()) for size in ((6,), (2,), (2, 2))]
     first, _, last = parameters
     gradients = [
         [0.01 * torch.randn_like(first), None, 5.0 * torch.randn_like(last)] for _ in range(steps)
@@ -102,6 +102,7 @@ def sgd(attempt):
     theirs = torch.optim.SGD(twins, lr=lr)
     right = _run(twins, gradients, theirs.step)
     moved = right - before
+    rate = lr * ((yours - before) @ moved / (moved @ moved)).item()
     compare(
         yours,
         right,
@@ -110,6 +111,8 @@ def sgd(attempt):
             "The learning rate is missing.": before + moved / lr,
             "You divide by the learning rate; multiply.": before + moved / lr**2,
             _STOPPED: _stopped(before, right),
+            f"You move by {rate:.3g} times the gradient. Use the learning rate that was passed, "
+            f"self.lr, {lr} here.": before + moved * rate / lr,
         },
         "After 100 steps the parameters",
     )
@@ -153,21 +156,28 @@ def adam(attempt):
                     "frozen t": 1,
                     "late t": step - 1,
                     "t per parameter": 2 * step - 1 + half,
+                    "t per parameter, skipped too": 3 * step - 2 + i,
                 }
                 t = other_t.get(slip, step)
-                if slip == "forgets":
-                    m[i], v[i] = 0 * m[i], 0 * v[i]
+                if slip in ("forgets", "forgets m"):
+                    m[i] = 0 * m[i]
+                if slip in ("forgets", "forgets v"):
+                    v[i] = 0 * v[i]
                 old1, old2 = (1 - beta1, 1 - beta2) if slip == "roles" else (beta1, beta2)
-                m[i] = old1 * m[i] + (1 if slip == "sums" else 1 - old1) * g
+                old2 = beta1 if slip == "v by beta1" else old2
+                m[i] = old1 * m[i] + (1 if slip in ("sums", "sum in m") else 1 - old1) * g
                 v[i] = old2 * v[i] + (1 if slip == "sums" else 1 - old2) * g**2
-                m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
+                hat2 = beta1 if slip == "v_hat by beta1" else beta2
+                m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - hat2**t)
                 if slip == "hats kept":
                     m[i], v[i] = m_hat, v_hat
                 m_hat = m[i] if slip in ("no hats", "only v_hat") else m_hat
+                m_hat = g if slip == "gradient" else m_hat
                 v_hat = v[i] if slip in ("no hats", "only m_hat") else v_hat
                 root = v_hat if slip == "no root" else v_hat.sqrt()
                 size = (v_hat + eps).sqrt() if slip == "eps inside" else root + eps
-                after[i] += (1 if slip == "uphill" else -1) * lr * m_hat / size
+                way = m_hat / root + eps if slip == "no brackets" else m_hat / size
+                after[i] += (1 if slip == "uphill" else -1) * lr * way
         return _flat(after)
 
     defaults = {"betas": (0.9, 0.999), "eps": 1e-8}
@@ -188,6 +198,19 @@ def adam(attempt):
             ),
             "m and v are as they were after your step: `m = …` only gives the name m to a new "
             "tensor. Change them in place, or write self.m[i] = ….": with_slip("forgets"),
+            "m starts from 0 in each step. Keep it in self.m[i].": with_slip("forgets m"),
+            "v starts from 0 in each step. Keep it in self.v[i].": with_slip("forgets v"),
+            "You move by the gradient itself; move by m_hat, its running mean.": with_slip(
+                "gradient"
+            ),
+            "`/ root + eps` adds eps to the quotient. Put brackets: / (root + eps).": with_slip(
+                "no brackets"
+            ),
+            "The running mean v is made with beta2; you use beta1.": with_slip("v by beta1"),
+            "v_hat is v divided by 1 - beta2**t; you use beta1.": with_slip("v_hat by beta1"),
+            "In m the new gradient must count with 1 - beta1; yours counts in full.": with_slip(
+                "sum in m"
+            ),
             "The old mean counts with beta, the new gradient with 1 - beta; yours the other way "
             "round.": with_slip("roles"),
             "The learning rate is missing.": with_slip(None, lr=1.0),
@@ -196,12 +219,16 @@ def adam(attempt):
                 "eps inside"
             ),
             "The square root of v_hat is missing.": with_slip("no root"),
-            "t is always 1: count the steps with self.t += 1.": with_slip("frozen t"),
+            "t is always 1: count the steps with self.t += 1, and divide by 1 - beta**t.": with_slip(
+                "frozen t"
+            ),
             "t is 0 in your first step, and 1 - beta**0 is 0, so you divide by zero. Count the step "
             "before you use t.": with_slip("late t"),
             "You count t once for each parameter. Count it once a step, before the loop.": (
                 with_slip("t per parameter")
             ),
+            "You count t once for each parameter, even those you skip. Count it once a step, "
+            "before the loop.": with_slip("t per parameter, skipped too"),
             "The new gradient must count with 1 - beta, so that m and v are means, not sums.": (
                 with_slip("sums")
             ),
@@ -228,6 +255,8 @@ def decay(attempt):
     lr, weight_decay = 0.2, 0.3
     parameters, gradients = _parameters()
     before = _flat(parameters)
+    first, _, last = gradients[0]
+    gradient = torch.cat([first, torch.zeros(2), last.flatten()])
     yours = _run(parameters, gradients, lambda: _act(attempt, parameters, lr, weight_decay))
     if close(yours, before):
         raise Mistake("No parameter has changed. Work in place, with *=.")
@@ -249,6 +278,18 @@ def decay(attempt):
             "You shrink by weight_decay. The share is lr * weight_decay, so that a lower learning "
             "rate also decays less.": shrunk(1 - weight_decay),
             "You shrink by lr. The share is lr * weight_decay.": shrunk(1 - lr),
+            "You shrink by lr + weight_decay. Multiply the two.": shrunk(1 - lr - weight_decay),
+            "You shrink only the parameter that has no gradient. It is the one to skip.": shrunk(
+                1.0, middle=share
+            ),
+            "You left out a parameter with a single dimension, as one does with biases. Here every "
+            "one with a gradient decays.": torch.cat([before[:8], shrunk(share)[8:]]),
+            "Decay takes a share of the weight itself; you take one of its gradient.": (
+                before - (1 - share) * gradient
+            ),
+            "Only decay; the step against the gradient is Adam's own.": (
+                shrunk(share) - lr * gradient
+            ),
             _STOPPED: _stopped(before, shrunk(share)),
             "You grow the weights: the factor is 1 - lr * weight_decay.": shrunk(
                 1 + lr * weight_decay
@@ -280,8 +321,9 @@ def pick_lr(attempt):
     )
     yours = as_number(call(attempt, lrs, losses), "The learning rate")
     slips = {
-        0.001: "That is what median(dim=1) leads to: one number for each seed. You want one for each "
-        "rate, over the seeds: dim=0.",
+        0.001: "0.001 stands first, and that is what median(dim=1) leads to, one number for each "
+        "seed, or the median of the whole table. You want one for each rate, over the seeds: dim=0.",
+        0.06: "That is the lowest median itself. Return the rate at which it was reached.",
         0.003: "0.003 has one NaN among its losses. To PyTorch the median or mean of numbers with a "
         "NaN is NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.",
         0.01: "0.01 has the lowest single run, but its other runs did badly. Take the median over "
@@ -315,6 +357,23 @@ def pick_lr(attempt):
     return "You pick what works in most runs, and a run that died counts against its rate."
 
 
+_BY_IDENTITY = (
+    "`in` and == compare tensors number by number, which fails or finds equal values in another "
+    "tensor. Compare by identity: with `is`, or id(p) in a set."
+)
+_GROUPS = (
+    "optimizer.param_groups is a list of dictionaries: go through the groups, and in each through "
+    'group["params"].'
+)
+_ORPHAN_ERRORS = {
+    "size of tensor": _BY_IDENTITY,
+    "Boolean value": _BY_IDENTITY,
+    "list indices": _GROUPS,
+    "'dict' object": _GROUPS,
+    "no attribute 'parameters'": f"An optimizer has no parameters(). {_GROUPS}",
+}
+
+
 @check
 def orphans(attempt):
     """`orphans(model, optimizer)`: names of trainable parameters that it does not hold."""
@@ -322,13 +381,11 @@ def orphans(attempt):
     def answer(model, optimizer):
         try:
             result = call(attempt, model, optimizer)
-        except RuntimeError as error:
-            if "size of tensor" not in str(error) and "Boolean value" not in str(error):
-                raise
-            raise Mistake(
-                "`in` and == compare tensors number by number, which fails or finds equal values in "
-                "another tensor. Compare by identity: with `is`, or id(p) in a set."
-            ) from None
+        except (AttributeError, RuntimeError, TypeError) as error:
+            for words, explanation in _ORPHAN_ERRORS.items():
+                if words in str(error):
+                    raise Mistake(explanation) from None
+            raise
         if not isinstance(result, list | tuple):
             raise Mistake(f"Return a list of names; yours is a {type(result).__name__}.")
         if not all(isinstance(name, str) for name in result):
@@ -337,6 +394,8 @@ def orphans(attempt):
 
     def must_be(expected, yours, why):
         if yours != expected:
+            if set(yours) == set(expected):
+                why = "Give each name once, in the order of model.named_parameters()."
             raise Mistake(f"{why} Your list should be {expected}; it is {yours}.")
 
     model = mlp(2, 4, 4, 2)
@@ -355,8 +414,8 @@ def orphans(attempt):
     must_be(
         ["4.weight", "4.bias"],
         answer(model, optimizer),
-        "The last layer was replaced by another one with equal values. Compare by identity, not "
-        "by value.",
+        "The last layer was replaced by another one with equal shapes and values, which the "
+        "optimizer does not hold. Compare by identity, not by value.",
     )
     model[2].bias.requires_grad_(False)
     optimizer = torch.optim.SGD([model[0].weight, model[4].weight], lr=0.1)

@@ -18,8 +18,9 @@ def steps_per_epoch(attempt):
     none_full = "There is not a single full batch here, and the incomplete one is dropped."
     fraction = "There is no fraction of a step: the examples left over make one smaller batch."
     remainder = "That is the number of examples left over, not the number of steps."
+    one_each = "The examples left over make one batch together, not one each."
     cases = [  # n, batch_size, drop_last, {what a mistake would give}
-        (1010, 32, False, {fraction: 1010 / 32, left_out: 31, remainder: 18}),
+        (1010, 32, False, {fraction: 1010 / 32, left_out: 31, remainder: 18, one_each: 49}),
         (1000, 32, False, {rounded: 31}),  # 31.25, where 1010 / 32 is 31.6
         (960, 32, False, {too_many: 31}),
         (1010, 32, True, {counted: 32, fraction: 1010 / 32}),
@@ -48,9 +49,11 @@ def output_gradient(attempt):
 
     yours = call(attempt, y_hat, y)
     if np.shape(yours) != (n, 1):
+        averaged = " Divide each by the number of points, without adding them up."
         raise Mistake(
             f"For a batch of {n} points the result should have the shape [{n}, 1], one slope for "
             f"each logit; yours has the shape {list(np.shape(yours))}."
+            f"{averaged if np.size(yours) == 1 else ''}"
         )
     compare(
         yours,
@@ -66,6 +69,17 @@ def output_gradient(attempt):
             "You divided by 32, but not every batch has 32 rows. Divide by len(y).": error / 32,
             "The sign got lost. Where y is 1, the slope must be negative.": np.abs(expected),
             "There is a factor 2 too many; it belongs to the squared error.": 2 * expected,
+            "That is the gradient of the mean squared error. The loss here is the cross-entropy, "
+            "and its gradient is simpler.": 2 * expected * y_hat * (1 - y_hat),
+            "The points of class 0 have a slope, too.": y * expected,
+            "The points of class 1 have a slope, too.": (1 - y) * expected,
+            "y_hat has been through the sigmoid already; you apply it once more.": (
+                1 / (1 + np.exp(-y_hat)) - y
+            )
+            / n,
+            "Those are the losses of the points, not the slopes.": (
+                -np.log(np.where(y == 1, y_hat, 1 - y_hat)) / n
+            ),
             "The slope grows with the error itself, not with its square.": error**2 / n,
             "There is a factor y_hat * (1 - y_hat) too many; it belongs to the squared error. "
             "With the cross-entropy it cancels.": expected * y_hat * (1 - y_hat),
@@ -197,8 +211,10 @@ def success_by_width(attempt):
     if any(share is ... for share in result.values()):
         raise NotAttempted
     works = (accuracies >= 0.85).mean(axis=1)
+    yours = [as_number(result[w], f"The share for width {w}", plain=False) for w in widths]
+    divisor = max(round(len(seeds) * works.sum() / sum(yours)), 1) if sum(yours) > 0 else 1
     compare(
-        [as_number(result[w], f"The share for width {w}", plain=False) for w in widths],
+        yours,
         works,
         {
             "Those are mean accuracies. Ask of each run whether it works, then take the share.": (
@@ -215,11 +231,11 @@ def success_by_width(attempt):
             ),
             "Those are percentages; return shares between 0 and 1.": works * 100,
             "Those are the shares of runs that fail.": 1 - works,
-            "You divided by 20, but here there are 4 seeds: divide by len(seeds).": (
-                works * len(seeds) / 20
-            ),
             "You divided by the number of widths; divide by the number of seeds.": (
                 works * len(seeds) / len(widths)
+            ),
+            f"You divided by {divisor}, but here there are 4 seeds: divide by len(seeds).": (
+                works * len(seeds) / divisor
             ),
             "You say only whether any run works at all.": (works > 0).astype(float),
             "You ask whether the mean of the runs is high enough. Ask that of each run, then take "

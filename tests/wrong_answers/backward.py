@@ -20,7 +20,12 @@ wrong("by_hand", "bias is not multiplied by x")({"w": -36, "b": -36})
 wrong("by_hand", "left the bias out")({"w": -40, "b": -10})
 wrong("by_hand", "each other's place")({"w": -9, "b": -36})
 wrong("by_hand", "loss itself")({"w": 81.0, "b": 20.25})
-wrong("by_hand", "should be [-36, -9]")({"w": -36, "b": 1})
+wrong("by_hand", "should be [-36, -9]")({"w": -324, "b": -81})
+wrong("by_hand", "gradient for w is right")({"w": -36, "b": 1})
+wrong("by_hand", "gradient for b is right")({"w": 36, "b": -9})
+wrong("by_hand", "the error is -4.5")({"w": -20, "b": -5})
+wrong("by_hand", "lost the sign of w")({"w": 28, "b": 7})
+wrong("by_hand", "That is the loss itself")({"w": 20.25, "b": 20.25})
 wrong("by_hand", "should be a number")({"w": "minus 36", "b": -9})
 wrong("by_hand", "entries w, b")({"W": -36, "b": -9})
 wrong("by_hand", "Pass the dictionary")(-36)
@@ -224,6 +229,28 @@ def added_and_taken_away(f, x, eps=1e-5):
     return gradient
 
 
+@wrong("numerical_gradient", "Is the return inside the loop?")
+def return_inside(f, x, eps=1e-5):
+    grad = torch.zeros_like(x)
+    for i in range(x.numel()):
+        grad.view(-1)[i] = in_place_and_back(f, x, eps).view(-1)[i]
+        return grad
+
+
+@wrong("numerical_gradient", "Go through the entries whatever the shape")
+def rows_and_columns(f, x, eps=1e-5):
+    grad = torch.zeros_like(x)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            grad[i, j] = in_place_and_back(f, x, eps)[i, j]
+    return grad
+
+
+@wrong("numerical_gradient", "another shape than x")
+def flattened_before_f(f, x, eps=1e-5):
+    return by_unit_vectors(f, x.flatten(), eps).view(x.shape)
+
+
 # Exercise 3
 
 RIGHT = {"a": "nonzero", "b": "None", "c": "None", "d": "zero", "e": "nonzero"}
@@ -283,6 +310,20 @@ wrong("layer_gradients", "averaged the rows")(
 wrong("layer_gradients", "gradient for b has the shape")(
     _from_G(lambda e: 2 * e / e.numel(), make_b=lambda G: G)
 )
+
+
+wrong("layer_gradients", "number of inputs")(_from_G(lambda e: 2 * e / 15))
+wrong("layer_gradients", "Add the rows up")(
+    _from_G(lambda e: 2 * e / e.numel(), make_b=lambda G: G.sum(1))
+)
+wrong("layer_gradients", "All rows share one bias")(
+    _from_G(lambda e: 2 * e / e.numel(), make_b=lambda G: G)
+)
+
+
+@wrong("layer_gradients", "the one for W first")
+def swapped(x, W, b, target):
+    return by_einsum(x, W, b, target)[::-1]
 
 
 @wrong("layer_gradients", "left the bias out")
@@ -373,6 +414,14 @@ wrong("accumulate", "divided by the number of pieces")(_accumulate(lambda n, row
 wrong("accumulate", "added up sums")(_accumulate(lambda n, rows, pieces: n))
 wrong("accumulate", "clear the gradients inside")(_accumulate(_share, clear_inside=True))
 wrong("accumulate", "not multiplied by its own rows")(_accumulate(lambda n, rows, k: 1 / rows))
+wrong("accumulate", "divided each mean by its own rows")(_accumulate(lambda n, rows, k: 1 / n))
+wrong("accumulate", "20 times the right one")(_accumulate(lambda n, rows, pieces: n / pieces))
+wrong("accumulate", "sum over all rows")(
+    _accumulate(_share, returned=lambda losses: 60 * sum(loss * share for loss, share in losses))
+)
+wrong("accumulate", "number of pieces again")(
+    _accumulate(_share, returned=lambda losses: np.mean([loss * share for loss, share in losses]))
+)
 wrong("accumulate", "the last piece's alone")(
     _accumulate(_share, returned=lambda losses: losses[-1][0])
 )
@@ -418,3 +467,13 @@ def one_walk_at_the_end(model, pieces, loss_fn):
     loss = sum(loss_fn(model(xb), yb) * len(xb) for xb, yb in pieces) / rows
     loss.backward()
     return loss.item()
+
+
+@wrong("accumulate", "divided by the rows so far")
+def rows_counted_on_the_way(model, pieces, loss_fn):
+    model.zero_grad()
+    rows = 0
+    for xb, yb in pieces:
+        rows += len(xb)
+        (loss_fn(model(xb), yb) * len(xb) / rows).backward()
+    return 0.0

@@ -49,7 +49,7 @@ wrong("budget", "expects 64. Both are the width")(
 wrong("budget", "Leave the biases in")(
     nn.Sequential(nn.Linear(64, 135, bias=False), nn.ReLU(), nn.Linear(135, 10))
 )
-wrong("budget", "With a ReLU between the two layers")(
+wrong("budget", "stands a sigmoid")(
     nn.Sequential(nn.Linear(64, 133), nn.Sigmoid(), nn.Linear(133, 10))
 )
 
@@ -191,6 +191,46 @@ def from_xb_each_time(weights, biases, xb):
     return out
 
 
+def each_layer(activate, last=lambda x: x):
+    def forward_by_hand(weights, biases, xb):
+        for W, b in zip(weights[:-1], biases[:-1], strict=True):
+            xb = activate(xb @ W.T, b)
+        return last(xb @ weights[-1].T + biases[-1])
+
+    return forward_by_hand
+
+
+wrong("forward_by_hand", "First add the bias")(each_layer(lambda x, b: x.relu() + b))
+wrong("forward_by_hand", "stands a tanh")(each_layer(lambda x, b: (x + b).tanh()))
+wrong("forward_by_hand", "stands a sigmoid; the exercise asks for a ReLU. There is a ReLU after")(
+    each_layer(lambda x, b: (x + b).sigmoid(), last=torch.relu)
+)
+
+
+@wrong("forward_by_hand", "first layer and the last")
+def the_ends_only(weights, biases, xb):
+    return two_layers(weights[:: len(weights) - 1], biases[:: len(weights) - 1], xb)
+
+
+@wrong("forward_by_hand", "starts from xb again")
+def relu_from_xb_each_time(weights, biases, xb):
+    for W, b in zip(weights, biases, strict=True):
+        out = (xb @ W.T + b).relu()
+    return out
+
+
+@wrong("forward_by_hand", "Is the return inside the loop?")
+def return_inside(weights, biases, xb):
+    for W, b in zip(weights, biases, strict=True):
+        xb = (xb @ W.T + b).relu()
+        return xb
+
+
+@wrong("forward_by_hand", "The last layer has a bias")
+def last_bias_forgotten(weights, biases, xb):
+    return relu_unless_last(weights, biases, xb) - biases[-1]
+
+
 # Exercise 3
 
 
@@ -298,12 +338,32 @@ def types_instead_of_names(model, xb):
     return hooked(model, xb, hook_for)
 
 
-@wrong("record_shapes", "Expected [('wide', [6, 9]), ('bend', [6, 9]), ('narrow', [6, 2])]")
+@wrong("record_shapes", "are the classes of the layers")
 def class_names(model, xb):
     def hook_for(name, shapes):
         return lambda module, inputs, output: shapes.append((type(module).__name__, output.shape))
 
     return hooked(model, xb, hook_for)
+
+
+@wrong("record_shapes", "Expected [('wide', [6, 9]), ('bend', [6, 9]), ('narrow', [6, 2])]")
+def numbers_as_names(model, xb):
+    return [(str(i), shape) for i, (_, shape) in enumerate(with_hooks(model, xb))]
+
+
+@wrong("record_shapes", "takes the place of the layer's output")
+def hook_that_returns(model, xb):
+    return hooked(model, xb, lambda name, shapes: lambda module, inputs, output: output.shape)
+
+
+@wrong("record_shapes", "with three things")
+def hook_of_one_thing(model, xb):
+    return hooked(model, xb, lambda name, shapes: lambda output: shapes.append((name, output)))
+
+
+@wrong("record_shapes", "Register the hook itself")
+def hook_called_at_once(model, xb):
+    return hooked(model, xb, lambda name, shapes: output_hook(name, shapes)(None, xb, xb))
 
 
 @wrong("record_shapes", "the name of the last one")
@@ -509,6 +569,18 @@ def both_results_of_max(logits):
     return (logits - logits.max(dim=1, keepdim=True)).exp()
 
 
+@wrong("softmax", "no fixed number")
+def shifted_by_a_thousand(logits):
+    powers = (logits - 1000).exp()
+    return powers / powers.sum(dim=1, keepdim=True)
+
+
+@wrong("softmax", "by the largest logit of each row; subtract")
+def divided_by_the_largest(logits):
+    powers = (logits / logits.amax(dim=1, keepdim=True)).exp()
+    return powers / powers.sum(dim=1, keepdim=True)
+
+
 # Exercise 5
 
 
@@ -581,6 +653,11 @@ def images_only(images, labels):
 @wrong("repair", "divided by 255")
 def scaled_as_well(images, labels):
     return torch.tensor(images).float().flatten(1) / 255, torch.tensor(labels)[:, 0].long()
+
+
+@wrong("repair", "Take their number from the data")
+def thirty_two_fixed(images, labels):
+    return torch.tensor(images).float().reshape(32, 784), torch.tensor(labels).long()[:, 0]
 
 
 # Exercise 6
@@ -670,7 +747,21 @@ def first_branch_only(tensor):
     return [node.variable]
 
 
-@wrong("leaves", "AttributeError: 'NoneType' object has no attribute 'next_functions'")
+@wrong("leaves", "left over from an earlier call")
+def list_as_a_default(tensor, found=[]):  # noqa: B006
+    found += [leaf for leaf in as_a_set(tensor) if not any(leaf is item for item in found)]
+    return found
+
+
+@wrong("leaves", "are pairs, a node and a number")
+def pairs_as_nodes(tensor):
+    nodes = [tensor.grad_fn]
+    for node in nodes:
+        nodes += node.next_functions
+    return nodes
+
+
+@wrong("leaves", "You came to None")
 def none_forgotten(tensor):
     nodes, found = [tensor.grad_fn], set()
     for node in nodes:

@@ -164,6 +164,29 @@ def a_new_leaf(logits, yb):
     return torch.tensor(loss.mean().item(), requires_grad=True)
 
 
+@wrong("cross_entropy", "but not from the logit of the right class")
+def half_shifted(logits, yb):
+    shifted = logits - logits.max(dim=1, keepdim=True).values
+    return (shifted.exp().sum(dim=1).log() - logits[torch.arange(len(yb)), yb]).mean()
+
+
+@wrong("cross_entropy", "over all rows and classes together")
+def one_sum_for_all(logits, yb):
+    return -(logits.exp() / logits.exp().sum())[torch.arange(len(yb)), yb].log().mean()
+
+
+@wrong("cross_entropy", "last row alone")
+def not_added_up(logits, yb):
+    for row, label in zip(logits, yb, strict=True):
+        loss = row.logsumexp(0) - row[label]
+    return loss
+
+
+@wrong("cross_entropy", "divided by the number of classes")
+def divided_by_classes(logits, yb):
+    return row_by_row(logits, yb) * len(yb) / logits.shape[1]
+
+
 # Exercise 2
 
 
@@ -298,6 +321,33 @@ def plus_the_logit(logits, targets):
     return (F.softplus(logits) + logits * targets).mean()
 
 
+@wrong("bce_with_logits", "not 1 - log(p)")
+def minus_outside_the_logarithm(logits, targets):
+    log_p = F.logsigmoid(logits)
+    return -(targets * log_p + (1 - targets) * (1 - log_p)).mean()
+
+
+@wrong("bce_with_logits", "the absolute value is missing")
+def textbook_without_the_absolute_value(logits, targets):
+    return (logits.relu() - logits * targets + (1 + (-logits).exp()).log()).mean()
+
+
+@wrong("bce_with_logits", "max(z, 0) is missing")
+def textbook_without_the_maximum(logits, targets):
+    return (torch.log1p((-logits.abs()).exp()) - logits * targets).mean()
+
+
+@wrong("bce_with_logits", "Logits are no probabilities")
+def logits_as_probabilities(logits, targets):
+    return -(targets * logits.log() + (1 - targets) * (1 - logits).log()).mean()
+
+
+@wrong("bce_with_logits", "At logit 1000")
+def in_float64(logits, targets):
+    z = logits.double()
+    return ((1 + z.exp()).log() - z * targets).mean()
+
+
 # Exercise 3
 
 TEMPERATURE = "tomorrow's temperature in degrees"
@@ -361,7 +411,12 @@ wrong("choices", "yes-or-no question, not a quantity")(
     choosing(TOPICS, nn.MSELoss, [32, 12], [32, 12], torch.float32)
 )
 wrong("choices", "four things")(RIGHT_CHOICES | {BIRDS: nn.CrossEntropyLoss})
-wrong("choices", "The first entry")(choosing(CANCELS, nn.BCELoss, [32, 1], [32, 1], torch.float32))
+wrong("choices", "wants probabilities")(
+    choosing(CANCELS, nn.BCELoss, [32, 1], [32, 1], torch.float32)
+)
+wrong("choices", "The first entry")(
+    choosing(TEMPERATURE, nn.L1Loss, [32, 1], [32, 1], torch.float32)
+)
 wrong("choices", "A shape is a list")(choosing(TOPICS, nn.BCEWithLogitsLoss, 12, 12, torch.float32))
 wrong("choices", "is a dtype")(choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32], "int64"))
 wrong("choices", "Keep the keys")({"temperature": RIGHT_CHOICES[TEMPERATURE]})
@@ -401,12 +456,12 @@ def squeezed(model, xb, yb):
     return F.cross_entropy(model(xb), yb.long().squeeze())
 
 
-@wrong("repaired_loss", "Float")
+@wrong("repaired_loss", "make them int64")
 def dtype_forgotten(model, xb, yb):
     return F.cross_entropy(model(xb), yb[:, 0])
 
 
-@wrong("repaired_loss", "multi-target not supported")
+@wrong("repaired_loss", "still a column")
 def shape_forgotten(model, xb, yb):
     return F.cross_entropy(model(xb), yb.long())
 
@@ -446,6 +501,26 @@ def without_graph(model, xb, yb):
 @wrong("repaired_loss", "sum over the rows")
 def not_averaged(model, xb, yb):
     return F.cross_entropy(model(xb), yb[:, 0].long(), reduction="sum")
+
+
+@wrong("repaired_loss", "is a class")
+def class_called(model, xb, yb):
+    return nn.CrossEntropyLoss(model(xb), yb[:, 0].long())
+
+
+@wrong("repaired_loss", "The logits stand first")
+def arguments_swapped(model, xb, yb):
+    return F.cross_entropy(yb[:, 0].long(), model(xb))
+
+
+@wrong("repaired_loss", "have lost rows")
+def first_label_only(model, xb, yb):
+    return F.cross_entropy(model(xb), yb[0].long())
+
+
+@wrong("repaired_loss", "that argmax found")
+def argmax_of_the_logits(model, xb, yb):
+    return F.cross_entropy(model(xb).argmax(dim=1).float(), yb[:, 0]).requires_grad_()
 
 
 # Exercise 5

@@ -97,6 +97,14 @@ class OnlyTheFirst(Base):
                 return
 
 
+@wrong("sgd", "0.1 times the gradient. Use the learning rate that was passed")
+class OwnRate(Base):
+    @torch.no_grad()
+    def step(self):
+        for p in self.with_gradient():
+            p -= 0.1 * p.grad
+
+
 wrong("sgd", "Pass the class itself")(WithAlpha([torch.zeros(2)]))
 
 
@@ -341,6 +349,67 @@ class AdamStopsAtNone(OwnAdam):
             p -= self.lr * m_hat / (v_hat.sqrt() + self.eps)
 
 
+@wrong("adam", "even those you skip")
+class CountsSkippedParameters(OwnAdam):
+    @torch.no_grad()
+    def step(self):
+        for i, p in enumerate(self.parameters):
+            self.t += 1
+            if p.grad is not None:
+                self.means(i, p.grad)
+                m_hat, v_hat = self.hats(i)
+                p -= self.lr * m_hat / (v_hat.sqrt() + self.eps)
+
+
+@wrong("adam", "m starts from 0")
+class ForgetsM(OwnAdam):
+    def means(self, i, g):
+        self.m[i] = torch.zeros_like(g)
+        super().means(i, g)
+
+
+@wrong("adam", "v starts from 0")
+class ForgetsV(OwnAdam):
+    def means(self, i, g):
+        self.v[i] = torch.zeros_like(g)
+        super().means(i, g)
+
+
+@wrong("adam", "yours counts in full")
+class SumInM(OwnAdam):
+    def means(self, i, g):
+        super().means(i, g)
+        self.m[i] += self.betas[0] * g
+
+
+@wrong("adam", "v is made with beta2; you use beta1")
+class Beta1InV(OwnAdam):
+    def means(self, i, g):
+        v, beta1 = self.v[i], self.betas[0]
+        super().means(i, g)
+        self.v[i] = beta1 * v + (1 - beta1) * g**2
+
+
+@wrong("adam", "v divided by 1 - beta2**t; you use beta1")
+class Beta1InBothHats(OwnAdam):
+    def hats(self, i):
+        return [s[i] / (1 - self.betas[0] ** self.t) for s in (self.m, self.v)]
+
+
+@wrong("adam", "Put brackets")
+class NoBrackets(AdamBase):
+    def direction(self, i):
+        m, v = self.hats(i)
+        return m / v.sqrt() + self.eps
+
+
+@wrong("adam", "move by m_hat")
+class GradientItself(AdamBase):
+    def direction(self, i):
+        _, v = self.hats(i)
+        return self.parameters[i].grad / (v.sqrt() + self.eps)
+
+
 # Exercise 3
 
 
@@ -392,7 +461,26 @@ def decay_recorded(parameters, lr, weight_decay):
             p *= 1 - lr * weight_decay
 
 
+wrong("decay", "shrink by lr + weight_decay")(_decay(lambda p, lr, wd: p.mul_(1 - lr - wd)))
+wrong("decay", "of its gradient")(_decay(lambda p, lr, wd: p.sub_(lr * wd * p.grad)))
+wrong("decay", "Adam's own")(_decay(lambda p, lr, wd: p.mul_(1 - lr * wd).sub_(lr * p.grad)))
 wrong("decay", "without parentheses")(None)
+
+
+@wrong("decay", "as one does with biases")
+@torch.no_grad()
+def tables_only(parameters, lr, weight_decay):
+    for p in parameters:
+        if p.grad is not None and p.ndim > 1:
+            p *= 1 - lr * weight_decay
+
+
+@wrong("decay", "It is the one to skip")
+@torch.no_grad()
+def the_other_way_round(parameters, lr, weight_decay):
+    for p in parameters:
+        if p.grad is None:
+            p *= 1 - lr * weight_decay
 
 
 @wrong("decay", "shrink by lr")
@@ -494,6 +582,16 @@ def median_gives_two(lrs, losses):
     return lrs[losses.nan_to_num(nan=1e30).median(dim=0).argmin()].item()
 
 
+@wrong("pick_lr", "the median of each row")
+def by_row(lrs, losses):
+    return lrs[_clean(losses).median(dim=1).values.argmin()].item()
+
+
+@wrong("pick_lr", "lowest median itself")
+def the_median(lrs, losses):
+    return _clean(losses).median(dim=0).values.min().item()
+
+
 # Exercise 5
 
 
@@ -568,4 +666,21 @@ def never_any(model, optimizer):
 @wrong("orphans", "Compare by identity")
 def not_in_the_list(model, optimizer):
     held = [p for group in optimizer.param_groups for p in group["params"]]
+    return [name for name, p in model.named_parameters() if p not in held]
+
+
+@wrong("orphans", "in the order of model.named_parameters()")
+def in_alphabetical_order(model, optimizer):
+    return sorted(by_is(model, optimizer))
+
+
+@wrong("orphans", "is a list of dictionaries")
+def groups_as_a_dictionary(model, optimizer):
+    held = set(optimizer.param_groups["params"])
+    return [name for name, p in model.named_parameters() if p not in held]
+
+
+@wrong("orphans", "An optimizer has no parameters()")
+def as_of_a_model(model, optimizer):
+    held = set(optimizer.parameters())
     return [name for name, p in model.named_parameters() if p not in held]

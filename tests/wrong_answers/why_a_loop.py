@@ -84,6 +84,11 @@ def in_a_tensor(n, batch_size, drop_last):
     return steps.floor() if drop_last else steps.ceil()
 
 
+@wrong("steps_per_epoch", "one batch together")
+def one_batch_for_each_left_over(n, batch_size, drop_last):
+    return n // batch_size if drop_last else n // batch_size + n % batch_size
+
+
 # Exercise 2
 
 
@@ -169,6 +174,26 @@ def in_place(y_hat, y):
 @wrong("output_gradient", "factor 2 too many")
 def of_the_squared_error(y_hat, y):
     return 2 * (y_hat - y) / len(y)
+
+
+@wrong("output_gradient", "gradient of the mean squared error")
+def chain_rule_of_the_squared_error(y_hat, y):
+    return 2 * (y_hat - y) * y_hat * (1 - y_hat) / len(y)
+
+
+@wrong("output_gradient", "the losses of the points")
+def losses_instead(y_hat, y):
+    return -(y * np.log(y_hat) + (1 - y) * np.log(1 - y_hat)) / len(y)
+
+
+@wrong("output_gradient", "class 0 have a slope")
+def the_ones_alone(y_hat, y):
+    return np.where(y == 1, (y_hat - 1) / len(y), 0)
+
+
+@wrong("output_gradient", "through the sigmoid already")
+def sigmoid_twice(y_hat, y):
+    return (1 / (1 + np.exp(-y_hat)) - y) / len(y)
 
 
 # Exercise 3
@@ -321,6 +346,7 @@ wrong("success_by_width", "numbers of runs")(experiment(lambda a: (a >= 0.85).su
 wrong("success_by_width", "percentages")(experiment(lambda a: 100 * (a >= 0.85).mean()))
 wrong("success_by_width", "runs that fail")(experiment(lambda a: (a < 0.85).mean()))
 wrong("success_by_width", "You divided by 20")(experiment(lambda a: (a >= 0.85).sum() / 20))
+wrong("success_by_width", "You divided by 10")(experiment(lambda a: (a >= 0.85).sum() / 10))
 wrong("success_by_width", "number of widths")(experiment(lambda a: (a >= 0.85).sum() / 3))
 wrong("success_by_width", "works at all")(experiment(lambda a: (a >= 0.85).any().astype(float)))
 
