@@ -75,7 +75,7 @@ def test_feedback_reads_the_same_as_text_and_as_html():
 def test_two_numbers_that_begin_alike_are_shown_with_more_digits_and_without_a_place():
     with pytest.raises(Mistake) as mistake:
         compare(1251.4, 1251, {}, "The sum")
-    assert str(mistake.value) == "The sum should be 1251; yours is 1251.4."
+    assert str(mistake.value) == "The sum should be 1251; you have 1251.4."
 
 
 def test_data_with_nan_or_a_graph_can_be_given_to_an_attempt():

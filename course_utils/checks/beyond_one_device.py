@@ -103,6 +103,13 @@ def step_together(attempt):
 
     losses, weights = run(sgd)
     alone = as_one(sgd, rows=slice(12))
+    sizes = {tensor.numel() for tensor in processes.reduced}
+    wanted = {parameter.numel() for parameter in start.parameters()}
+    if wanted & sizes and not wanted <= sizes:
+        raise Mistake(
+            "all_reduce got the gradients of some parameters only. Call it for every parameter, in "
+            "a loop over model.parameters()."
+        )
     if not processes.reduced:
         raise Mistake(
             "all_reduce was never called, so each process trains for itself. Call it on every "
@@ -353,6 +360,7 @@ def plan(attempt):
         },
         {
             "The last, smaller batch is a step, too: round up.": rows // batch_size,
+            "A step is made or not: round up.": rows / batch_size,
             "Those are the steps of one process that has all the rows.": -(-n // batch_size),
             "The processes make their steps at the same time: don't add them up.": steps * size,
         },
@@ -366,5 +374,5 @@ def plan(attempt):
         },
     )
     for name, right, wrong in zip(names, expected, mistakes, strict=True):
-        compare(as_number(attempt[name], name), right, wrong, name)
+        compare(as_number(attempt[name], name, plain=False), right, wrong, name)
     return "Twenty steps where one process with batches of 64 makes 157, and two rows drawn twice."

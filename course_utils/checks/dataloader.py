@@ -1,5 +1,7 @@
 """Checks for lesson 06, the DataLoader."""
 
+import math
+
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -65,6 +67,8 @@ def count_batches(attempt):
                 "means gives each batch the same weight.": 1,
                 "That is how many rows share the last batch mean. Compare with the 96 that share "
                 "a full one.": 4,
+                "That is the share of a row in the last batch mean. Divide it by that in a full "
+                "one, 1/96.": 1 / 4,
                 "That is the weight against a row of the average batch. Compare with a full "
                 "one.": 2500 / 27 / 4,
             },
@@ -76,7 +80,11 @@ def count_batches(attempt):
         raise NotAttempted
     for name, (expected, mistakes) in facts.items():
         yours = as_number(attempt[name], f'"{name}"', plain=False)
-        compare(yours, expected, mistakes, f'"{name}"')
+        rounded = {  # 26.04 is meant as 2500 / 96
+            text: yours if math.isclose(yours, value, rel_tol=1e-3, abs_tol=2e-3) else value
+            for text, value in mistakes.items()
+        }
+        compare(yours, expected, rounded, f'"{name}"')
     return "All four. Round up for the steps, unless the last batch is dropped."
 
 
@@ -104,6 +112,8 @@ def windows(attempt):
         return _parts(call(data.__getitem__, i), "window, target")
 
     window, target = item(i)
+    if window.ndim < target.ndim:
+        raise Mistake("Another order, please: the window first, then its target.")
     compare(
         window,
         series[i : i + width],
@@ -124,8 +134,11 @@ def windows(attempt):
         },
         "Window 3",
     )
-    if target.shape == (1,):
-        raise Mistake("The target has shape [1]: use an index, not a slice, to get shape [].")
+    if target.shape:
+        raise Mistake(
+            f"The target has shape {list(target.shape)}. It is the one value right after the "
+            "window: use an index, not a slice, to get shape []."
+        )
     compare(
         target,
         series[i + width],
@@ -214,14 +227,21 @@ def _compare_with_dataloader(attempt, rows, drop_last, batch_size=5):
         )
     if not torch.equal(X, X_before):
         raise Mistake("Your loader changed X. Index it with the shuffled row numbers instead.")
+    generator = torch.Generator().manual_seed(1)
+    again = attempt(X, y, batch_size, generator, drop_last=drop_last)
+    if torch.cat(_one_epoch(again, X)).tolist() != orders[0]:
+        raise Mistake(
+            "A generator with the same seed gives another order. One of your draws does not use "
+            "it: torch.randperm(…, generator=self.generator)."
+        )
 
-    def drawn(first, last, shuffle_on=False):
+    def drawn(first, last, shuffle_on=False, kind=torch.int64):
         """The three orders, with or without draws 1 and 3, each of the last epoch's order or not."""
         generator = torch.Generator().manual_seed(1)
         orders, rows_now = [], torch.arange(rows)
         for _ in range(3):
             if first:
-                torch.empty((), dtype=torch.int64).random_(generator=generator)
+                torch.empty((), dtype=kind).random_(generator=generator)
             order = torch.randperm(rows, generator=generator)
             rows_now = rows_now[order] if shuffle_on else order
             orders.append(rows_now.tolist()[: sum(sizes)])
@@ -238,6 +258,10 @@ def _compare_with_dataloader(attempt, rows, drop_last, batch_size=5):
             "The first epoch is right, the later ones are not: draw 3, the unused order at the "
             "end, is missing.": drawn(first=True, last=False),
             "Draw 1, the whole number before the order, is missing.": drawn(first=False, last=True),
+            "Your draw 1 is of another kind, and takes less from the generator. It should be a "
+            "whole number of 64 bits, as in the cell above.": drawn(
+                first=True, last=True, kind=torch.int32
+            ),
             "You shuffle what the last epoch has shuffled. Leave self.X and self.y as they are, and "
             "index them.": drawn(first=True, last=True, shuffle_on=True),
         },
@@ -256,6 +280,11 @@ def _one_epoch(loader, X):
     labels = []
     while len(labels) < 100 and (batch := next(batches, None)) is not None:
         xb, yb = _parts(batch, "xb, yb")
+        if yb.ndim != 1:
+            raise Mistake(
+                "You hand out single rows. A batch is a slice of the order: rows = "
+                "order[i : i + self.batch_size], then self.X[rows], self.y[rows]."
+            )
         if xb.shape != (len(yb), 2):
             raise Mistake(
                 f"A batch has xb {list(xb.shape)} and yb {list(yb.shape)}. Take the same rows of "
@@ -305,6 +334,8 @@ def _check_padding(attempt, values, labels):
         )
     if padded.dtype != torch.float32:
         raise Mistake(f"padded should stay float32, as the rows are; yours is {padded.dtype}.")
+    if not close(padded, expected) and sorted(padded.tolist()) == sorted(expected.tolist()):
+        raise Mistake("Your rows are padded well, but stand in another order. Don't sort them.")
     compare(
         padded,
         expected,
@@ -403,7 +434,8 @@ def clean_split(attempt):
         result = call(attempt, X, y, group, seed)
         return _parts(result, "X_train, y_train, X_val, y_val")
 
-    X_train, y_train, X_val, y_val = split(0)
+    splits = [split(seed) for seed in range(6)]
+    X_train, y_train, X_val, y_val = splits[0]
     if y_train.ndim == 2 and X_val.ndim == 1:
         raise Mistake("Another order, please: X_train, y_train, X_val, y_val.")
     if y_train.ndim != 1 or y_val.ndim != 1 or not len(y_train) or not len(y_val):
@@ -423,16 +455,19 @@ def clean_split(attempt):
         )
     if len(train_groups) == 2:
         raise Mistake("The two parts are exchanged: the fifth goes to validation.")
-    if len(val_groups) != 2:
-        raise Mistake(
-            f"Of 12 groups a fifth, rounded down, is 2. Your validation part has {len(val_groups)}."
-        )
+    for seed, (*_, y_held_out) in enumerate(splits):
+        if (groups := len(group[y_held_out].unique())) != 2:
+            raise Mistake(
+                f"Of 12 groups a fifth, rounded down, is 2. With seed {seed} your validation part "
+                f"has {groups}. Count groups, not rows, and draw from group.unique(): their "
+                "numbers have gaps."
+            )
     if not all(torch.equal(y_val, split(0)[3]) for _ in range(4)):  # chance may repeat one
         raise Mistake(
             "The same seed gave two different splits. Draw with a generator that has that seed: "
             "torch.Generator().manual_seed(seed)."
         )
-    if all(set(split(seed)[3].tolist()) == set(y_val.tolist()) for seed in range(1, 6)):
+    if all(set(other[3].tolist()) == set(y_val.tolist()) for other in splits):
         raise Mistake("Six seeds gave the same split. Draw the groups at random, by `seed`.")
     _check_scaling(X, y_train, y_val, X_train, X_val)
     return "No group on both sides, and validation had no say in the scaling. This score counts."
@@ -463,6 +498,14 @@ def _check_scaling(X, y_train, y_val, X_train, X_val):
             "scale.": half,
             "The mean is taken away, but nothing is divided by the deviation.": both
             - train_part.mean(dim=0),
+            "One mean and one deviation for all columns: each column has its own, dim=0.": (
+                both - train_part.mean()
+            )
+            / train_part.std(),
+            "You divided by the variance; divide by its root, the deviation.": (
+                both - train_part.mean(dim=0)
+            )
+            / train_part.var(dim=0),
         }.items():
             if close(scaled, value, tolerance=1e-4):
                 raise Mistake(explanation)

@@ -13,17 +13,9 @@ from torch.overrides import TorchFunctionMode
 from .. import progress
 from ..devices import seeded
 from ..doctor.where import is_learners
+from .hints import HINTS
 
 PASSED, WRONG, NOT_ATTEMPTED = "passed", "wrong", "not attempted"
-
-# What common errors of Python and PyTorch want to say.
-_HINTS = {
-    "torch.return_types": "With a dimension, max, min, sort and median give two things, values "
-    "and indices: add .values.",
-    "Boolean value of Tensor": "`if` needs one answer, and this tensor has many. Whether there is "
-    "one at all you ask with `is not None`.",
-    "must be Tensor, not float": "Functions of torch take tensors; for a plain number use `math`.",
-}
 
 
 @dataclass(frozen=True)
@@ -212,13 +204,13 @@ def _contrast(yours, expected, what):
             )
         same = np.isclose(yours, expected, 1e-5, 1e-5, equal_nan=True)
         if yours.size == 1:
-            return f"{what} should be {expected.item():.6g}; yours is {yours.item():.6g}."
+            return f"{what} should be {expected.item():.6g}; you have {yours.item():.6g}."
         place = tuple(np.argwhere(~same)[0].tolist())
         return (
-            f"{what} should be {expected[place]:.6g} at place {list(place)}; yours is "
+            f"{what} should be {expected[place]:.6g} at place {list(place)}; you have "
             f"{yours[place]:.6g} there."
         )
-    return f"{what} should be {_short(expected)}; yours is {_short(yours)}."
+    return f"{what} should be {_short(expected)}; you have {_short(yours)}."
 
 
 def _short(value):
@@ -238,7 +230,7 @@ def _explain(error):
     ]
     where = f" in your line `{own[-1].line}`" if own else ""
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-    hints = [hint for words, hint in _HINTS.items() if words in first_line]
+    hints = [hint for words, hint in HINTS.items() if words in first_line]
     hints += getattr(error, "__notes__", [])  # what the loop doctor adds
     hint = "".join(f" ({hint.strip()})" for hint in hints)
     return f"Your code stopped{where} with {type(error).__name__}: {first_line}{hint}"

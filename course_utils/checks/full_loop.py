@@ -54,16 +54,29 @@ def one_step(attempt):
         optimizer.zero_grad()
         loss_fn(model(xb), yb).backward()
 
+    def another_loss(model, xb, yb, loss_fn, optimizer):
+        right(model, xb, yb, nn.CrossEntropyLoss(), optimizer)
+
     def loss_after(model, xb, yb, loss_fn, optimizer):
         right(model, xb, yb, loss_fn, optimizer)
         return loss_fn(model(xb), yb).item()
 
+    def watched(model, *others):
+        loss = call(attempt, model, *others)
+        if not model.training:
+            raise Mistake(
+                "Your function puts the model into evaluation mode, so dropout would never train. "
+                "Leave model.eval() out: here it belongs to the demonstration alone."
+            )
+        return loss
+
     expected_losses, expected, _ = run(right)
-    losses, weights, steps = run(lambda *args: call(attempt, *args))
+    losses, weights, steps = run(watched)
     if steps != 3:
         raise Mistake(
             f"In three calls of your function, step() of the optimizer it was given ran {steps} "
-            "times instead of 3. Call it once each time, with parentheses: optimizer.step()."
+            "times instead of 3. Call it once each time, with parentheses: optimizer.step(). (And "
+            "make no optimizer of your own: it would forget its momentum from call to call.)"
         )
     if close(weights, _weights(start)):
         raise Mistake(
@@ -81,6 +94,7 @@ def one_step(attempt):
             "they come from the model.": run(on_probabilities)[1],
             "optimizer.step() comes before loss.backward(), so each step uses the gradients of "
             "the batch before, and the last batch is never used.": run(step_first)[1],
+            "You use another loss than the loss_fn you were given.": run(another_loss)[1],
         },
         "The weights after three steps",
     )
@@ -91,7 +105,13 @@ def one_step(attempt):
         {
             "That is the loss after the step. Return the one you called backward() on.": run(
                 loss_after
-            )[0]
+            )[0],
+            "You divided by the number of rows, but the loss is a mean over them already.": [
+                loss / 32 for loss in expected_losses
+            ],
+            "That is a sum over the rows of the batch. Return the loss as it is, a mean.": [
+                loss * 32 for loss in expected_losses
+            ],
         },
         "The losses of the three steps",
     )
@@ -118,7 +138,9 @@ def count_correct(attempt):
             "You looked for the largest logit of each class over the batch. Each row is one "
             "example: use argmax(dim=1).": (logits.argmax(dim=0) == yb).sum().item(),
             "Not one row matched. Compare the position of each row's largest logit with yb: "
-            "argmax(dim=1), not max.": 0,
+            "argmax(dim=1), not max. (Without dim, argmax looks for one place in the whole "
+            "table.)": 0,
+            "Only one row is counted: does the `return` stand inside your loop?": 1,
             "That is the number of wrong answers.": 32 - expected,
             "That is the number of rows. Compare the predictions with yb before counting.": 32,
             "You compared every prediction with every label: [B, 1] against [B] gives [B, B]. "
@@ -145,6 +167,7 @@ def evaluate(attempt):
         batch_accuracy = [
             (model(xb).argmax(dim=1) == yb).float().mean().item() for _, xb, yb in per_batch
         ]
+        on_probabilities = loss_fn(model(X).softmax(dim=1), y).item()
     model.train()
 
     seen = []
@@ -193,7 +216,14 @@ def evaluate(attempt):
             "That is the loss of the last batch alone.": batch_losses[-1],
             "That is the loss of the first batch alone. Return after the loop.": batch_losses[0],
             "That is the accuracy. Return the mean loss first.": expected[1],
+            "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as "
+            "they come from the model.": on_probabilities,
             "The sum over all rows still has to be divided by their number.": expected[0] * 90,
+            **{
+                f"You divided by {rows}, the size of another data set. Add up len(xb) of the "
+                "batches as they come.": expected[0] * 90 / rows
+                for rows in (400, 1600, 2000)
+            },
         },
         "The mean loss",
     )
@@ -256,7 +286,13 @@ def train_and_validate(attempt):
         )
         # With a generator of its own, how often it is read leaves dropout's numbers alone.
         val_loader = tensor_loader(X[160:], y[160:], batch_size=32, generator=torch.Generator())
+        before = _weights(model)
         result = function(model, train_loader, val_loader, loss_fn, optimizer, 4)
+        if not optimizer.state and not close(_weights(model), before):  # no momentum: no step
+            raise Mistake(
+                "The weights have moved, but not by the optimizer that your function was given. "
+                "Use it, and make no other."
+            )
         batches = [reference_evaluate(model, [batch], loss_fn)[0] for batch in val_loader]
         batch_means.append(sum(batches) / len(batches))
         scores.append(reference_evaluate(model, val_loader, loss_fn)[1])

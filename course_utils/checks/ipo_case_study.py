@@ -93,6 +93,11 @@ def standardise(attempt):
                 "You scaled the test part by its own mean and deviation. Then the same IPO would "
                 "get other features in other company: use the training part's numbers for both."
             )
+        if close(train, (X_train - mean) / std):
+            raise Mistake(
+                "The training part is right; scale the test part by the same mean and deviation. "
+                "(Take both from X_train before you give that name to something else.)"
+            )
         if close(train, (X_train - both.mean(axis=0)) / both.std(axis=0, ddof=ddof)):
             raise Mistake(
                 "Mean and deviation come from training and test rows together, so the test rows "
@@ -106,10 +111,22 @@ def standardise(attempt):
             raise Mistake("You divided by the deviation; subtract the mean first.")
         if close(train, (X_train - mean) / std**2):
             raise Mistake("You divided by the variance; divide by its root, the deviation.")
-    compare(train, (X_train - mean) / X_train.std(axis=0), {}, "The scaled training part")
-    raise Mistake(
-        "The training part is right; scale the test part by the same mean and deviation. (Take "
-        "both from X_train before you give that name to something else.)"
+    std, low, across = X_train.std(axis=0), X_train.min(axis=0), np.ptp(X_train, axis=0)
+    of_rows = X_train.mean(axis=1, keepdims=True), X_train.std(axis=1, keepdims=True)
+    compare(
+        train,
+        (X_train - mean) / std,
+        {
+            "You scaled each row by its own mean. One row is one IPO; each column has a mean and a "
+            "deviation: axis=0.": (X_train - of_rows[0]) / of_rows[1],
+            "The brackets are missing: subtract first, then divide.": X_train - mean / std,
+            "That is min-max scaling, to values from 0 to 1. Use mean and standard deviation.": (
+                X_train - low
+            )
+            / across,
+            "The two are exchanged: return the training part first.": (X_test - mean) / std,
+        },
+        "The scaled training part",
     )
 
 
@@ -132,7 +149,12 @@ def bootstrap_auc(attempt):
             mean + 2 * deviation / 1000**0.5,
         ),
     }
-    result = as_pair(call(attempt, y, score), "low, high")
+    try:
+        result = as_pair(call(attempt, y, score), "low, high")
+    except ValueError as error:
+        if "continuous format" not in str(error):
+            raise
+        raise Mistake("roc_auc_score wants the labels first, then the scores.") from error
     yours = [as_number(end, "Each end") for end in result]
     if not np.isfinite(yours).all():
         raise Mistake(
@@ -160,8 +182,8 @@ def bootstrap_auc(attempt):
     lowest, highest = np.percentile(draws, [0.5, 99.5])
     if yours[0] < lowest and yours[1] > highest:
         raise Mistake(
-            "That holds more than 99 % of the draws. If you took the lowest and the highest: take "
-            f"percentiles 2.5 and 97.5. {shown}"
+            "That holds more than 99 % of the draws. Take percentiles 2.5 and 97.5, not the lowest "
+            f"and the highest, and draw as many rows as there are. {shown}"
         )
     # Resampling is random, so the interval counts as the one it comes closest to.
     distances = {name: np.abs(np.subtract(yours, right)).max() for name, right in ends.items()}
@@ -191,7 +213,15 @@ def _bootstrapped_aucs(y, score, n):
 def true_gain(attempt):
     """`true_gain(recorded_pct, factor)` undoes the adjustment for later splits, in percent."""
     recorded, factor = -54.46, 5.0
-    yours = as_number(call(attempt, recorded, factor), "The gain")
+    try:
+        yours = as_number(call(attempt, recorded, factor), "The gain")
+    except TypeError as error:
+        if "not iterable" not in str(error):
+            raise
+        raise Mistake(
+            "A single number can't be looped over. Calculate without a loop: + - * / work on "
+            "numbers and on whole columns alike."
+        ) from error
     ratio = 1 + recorded / 100
     compare(
         yours,
@@ -202,6 +232,12 @@ def true_gain(attempt):
             "That is the price ratio in percent of the issue price; subtract 1 before multiplying "
             "by 100.": ratio * factor * 100,
             "That is a fraction; the column is in percent, so multiply by 100.": ratio * factor - 1,
+            "That is the price ratio. Turn it back into a gain in percent: subtract 1, multiply by "
+            "100.": ratio * factor,
+            "A gain is added to the price: the ratio is 1 + recorded/100, with a plus.": (
+                (1 - recorded / 100) * factor - 1
+            )
+            * 100,
             "You used the percentage as a fraction: divide it by 100 first.": (1 + recorded)
             * factor
             - 1,
@@ -249,6 +285,11 @@ def precision_recall(attempt):
             "how many of the true gains you found.": [3 / 4, 5 / 6],
             "These are percentages; return shares between 0 and 1.": [75, 75],
             "You counted losses as the class to find. It is gains, y == 1.": [5 / 6, 5 / 6],
+            "The first number is the accuracy. Precision looks only at what you picked.": [
+                8 / 10,
+                3 / 4,
+            ],
+            "You picked the rows below the threshold.": [1 / 6, 1 / 4],
         },
     )
     ask(
@@ -264,7 +305,17 @@ def precision_recall(attempt):
     ask(0.92, [0, 0], {"One row is picked here, wrongly: precision is 0, not nan.": [math.nan, 0]})
     undefined = "nothing is picked: recall is 0, and precision has no value, float('nan')"
     try:
-        ask(0.99, [math.nan, 0], {f"At threshold 0.99 {undefined}.": [0, 0]})
+        ask(
+            0.99,
+            [math.nan, 0],
+            {
+                f"At threshold 0.99 {undefined}.": [0, 0],
+                "Recall has a value here: none of the gains was found, so it is 0.": [
+                    math.nan,
+                    math.nan,
+                ],
+            },
+        )
     except ZeroDivisionError:
         raise Mistake(f"You divide by zero. At threshold 0.99 {undefined}.") from None
     return "Both are right, also where precision has no value."

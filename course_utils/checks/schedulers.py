@@ -49,6 +49,8 @@ def warmup_cosine(attempt):
         ramp=lambda t: 0.1 + 0.9 * t,
         fall=lambda t: (1 + math.cos(math.pi * t)) / 2,
         share=lambda step, warmup, total: (step - warmup) / (total - warmup),
+        climbed=lambda step, warmup: step / warmup,
+        height=lambda peak: peak,
         late=0,
     ):
         """The rates of a schedule with one of its parts spoilt."""
@@ -56,8 +58,8 @@ def warmup_cosine(attempt):
         def schedule(step, peak, warmup, total):
             step += late
             if step < warmup:
-                return peak * ramp(step / warmup)
-            return peak * fall(share(step, warmup, total))
+                return height(peak) * ramp(climbed(step, warmup))
+            return height(peak) * fall(share(step, warmup, total))
 
         return over_all_steps(schedule)
 
@@ -96,7 +98,18 @@ def warmup_cosine(attempt):
         "The cosine begins at step warmup: its share is (step - warmup) / (total - warmup).": built(
             share=lambda step, warmup, total: step / (total - warmup)
         ),
+        "A quarter of a turn, pi / 2, ends in its steepest fall. Half a turn levels off: "
+        "(1 + cos(pi * share)) / 2.": built(fall=lambda t: math.cos(math.pi / 2 * t)),
+        "math.cos wants radians: half a turn is pi, not 180.": built(
+            fall=lambda t: (1 + math.cos(180 * t)) / 2
+        ),
         "You are one step ahead: steps are counted from 0.": built(late=1),
+        "Your warm-up is one step ahead: at step 0 the rate is still a tenth of the peak.": built(
+            climbed=lambda step, warmup: (step + 1) / warmup
+        ),
+        "Your warm-up is at the peak one step early: it should arrive at step `warmup`, so divide "
+        "by warmup, not by warmup - 1.": built(climbed=lambda step, warmup: step / (warmup - 1)),
+        "The shape is right, but it peaks at 1: multiply by peak.": built(height=lambda peak: 1),
     }
     expected = [rate for run in runs for rate in real(*run)]
     yours = [
@@ -356,9 +369,8 @@ def clip(attempt):
         "You forgot the root: the length is the square root of the sum of squares.": by_square,
         "The factor is upside down: max_norm / length.": upside_down,
         "The gradients have not changed. Change .grad in place, with grad.mul_(…) or grad *= …. "
-        "And model.parameters() can be gone through only once: make a list of it first.": (
-            left_alone
-        ),
+        "And model.parameters() can be gone through only once: make a list of it first. (Or is "
+        "your `if` the wrong way round?)": left_alone,
     }
     for length, max_norm in ((7.0, 2.5), (0.5, 2.5)):
         model = gradients(length)
@@ -373,10 +385,17 @@ def clip(attempt):
             ) from None
         if any(not torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True)):
             raise Mistake("Your function changed the weights. Clipping is for their gradients.")
+        yours, before = flat(model), flat(gradients(length))
+        mistakes = {text: clipped(length, max_norm, do) for text, do in explanations.items()}
+        same_direction = before * yours.norm() / length
+        mistakes[
+            f"The direction is right, but the length is now {yours.norm():.3g}. Did you divide by "
+            "the root of the sum of all squares?"
+        ] = same_direction
         compare(
-            flat(model),
-            flat(gradients(length)) * min(1, max_norm / length),
-            {text: clipped(length, max_norm, do) for text, do in explanations.items()},
+            yours,
+            before * min(1, max_norm / length),
+            mistakes,
             f"A gradient of length {length:g} clipped to {max_norm:g}",
         )
         compare(
@@ -418,6 +437,15 @@ def smallest_scale(attempt):
         "Negative values count too: look at abs().": lambda gradient: brute_force(
             gradient.clamp(min=0)
         ),
+        "min() finds the most negative value. You need the one nearest to 0: abs() first.": (
+            lambda gradient: brute_force(gradient.min())
+        ),
+        "That is one doubling too many: look before you double.": lambda gradient: (
+            2 * brute_force(gradient)
+        ),
+        "That is how often you doubled. Return the power of two itself.": lambda gradient: (
+            math.log2(brute_force(gradient))
+        ),
     }
     generator = torch.Generator().manual_seed(6)
     gradients = [torch.tensor([2e-6, -4e-8, 0.0, 3e-5])]  # nothing is lost here
@@ -429,8 +457,8 @@ def smallest_scale(attempt):
         yours = [as_number(call(attempt, each), "The scale", plain=False) for each in gradients]
     except OverflowError as error:
         raise Mistake(
-            "Your scale grows and grows. An exact 0 stays 0 at any scale: leave it out. And "
-            "multiply before .half(): what has become 0 stays 0."
+            "Your scale grows and grows. An exact 0 stays 0 at any scale: leave it out. Multiply "
+            "before .half(): what has become 0 stays 0. And sizes count, not signs: take abs()."
         ) from error
     matching = {
         text: scale
@@ -442,7 +470,7 @@ def smallest_scale(attempt):
         if scale == expected:
             continue
         shown = f"For the gradient [{', '.join(f'{value:.3g}' for value in gradient.tolist())}]"
-        if not 0 < scale < math.inf:
+        if not matching and not 0 < scale < math.inf:
             raise Mistake(
                 f"{shown} you return {scale:g}. An exact 0 stays 0 at any scale: leave it out. "
                 "And size is what counts, not sign: take abs()."
@@ -450,8 +478,12 @@ def smallest_scale(attempt):
         lost = ((gradient * scale).half()[gradient != 0] == 0).sum().item()
         if lost:
             verdict = f"at yours {lost} of its values still become{'s' * (lost == 1)} 0"
+        elif scale < 1:
+            verdict = "it is never below 1"
+        elif not math.log2(scale).is_integer():
+            verdict = "yours is no power of two"
         else:
-            verdict = "a smaller one is enough, or yours is no power of two"
+            verdict = "a smaller one is enough"
         compare(
             scale,
             expected,
@@ -472,7 +504,7 @@ def amp_step(attempt):
     max_norm = 0.3
 
     def run(step):
-        """(losses, weights, number of optimizer steps) after five batches, the third broken."""
+        """(losses, weights, number of steps, scale) after five batches, the third broken."""
         model = copy.deepcopy(start)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
         steps = []
@@ -480,14 +512,14 @@ def amp_step(attempt):
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
         losses = [step(model, xb, yb, loss_fn, optimizer, scaler, max_norm) for xb, yb in batches]
         weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-        return losses, weights, len(steps)
+        return losses, weights, len(steps), scaler.get_scale()
 
     def right(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
         return train_step(
             model, xb, yb, loss_fn, optimizer, max_grad_norm=max_norm, scaler=scaler
         ).item()
 
-    def spoilt(order="unscale clip step update", clear=True):
+    def spoilt(order="unscale clip step update", clear=True, scale=True):
         """The weights that another order of the lines leads to."""
 
         def step(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
@@ -500,7 +532,8 @@ def amp_step(attempt):
             if clear:
                 optimizer.zero_grad()
             loss = loss_fn(model(xb), yb)
-            scaler.scale(loss).backward()
+            scaled_loss = scaler.scale(loss)
+            (scaled_loss if scale else loss).backward()
             for line in order.split():
                 lines[line]()
 
@@ -509,17 +542,30 @@ def amp_step(attempt):
     def scaled(*arguments):
         return arguments[5].get_scale() * right(*arguments)
 
-    expected_losses, expected, expected_steps = run(right)
+    def divided_too_late(*arguments):
+        return scaled(*arguments) / arguments[5].get_scale()
+
+    out_of_order = (
+        "In the second batch the scaler refused to go on. Each step needs unscale_(), step() and "
+        "update() once, in this order: is update() missing, or not the last of them?"
+    )
+    refusals = {
+        "since the last update()": out_of_order,
+        "after step()": out_of_order,
+        "No inf checks": "The scaler found no gradient at all. Is backward() missing, or does "
+        "zero_grad() stand between backward() and the scaler's lines?",
+        "_scale is None": "The loss is never scaled: scaler.scale(loss).backward().",
+        "param_groups": "unscale_() and step() of the scaler want the optimizer, which knows the "
+        "gradients: scaler.unscale_(optimizer).",
+    }
+    expected_losses, expected, expected_steps, expected_scale = run(right)
     try:
-        losses, weights, steps = run(lambda *args: call(attempt, *args))
-    except RuntimeError as error:
-        if "since the last update()" not in str(error) and "after step()" not in str(error):
+        losses, weights, steps, last_scale = run(lambda *args: call(attempt, *args))
+    except (RuntimeError, AssertionError, AttributeError) as error:
+        why = [why for words, why in refusals.items() if words in str(error)]
+        if not why:
             raise
-        raise Mistake(
-            "In the second batch the scaler refused to go on. Each step needs unscale_(), step() "
-            "and update() once, in this order: is update() missing, or not the last of them? "
-            f"({str(error).splitlines()[0]})"
-        ) from error
+        raise Mistake(f"{why[0]} ({str(error).splitlines()[0]})") from error
     if steps > expected_steps:
         raise Mistake(
             "optimizer.step() takes the gradient as it is, also the broken one of the third batch, "
@@ -536,18 +582,28 @@ def amp_step(attempt):
         "The gradients of earlier batches are still there: clear them once a step.": spoilt(
             clear=False
         ),
+        "The loss is not scaled, but its gradient is unscaled. scaler.scale(loss) changes nothing "
+        "in place: call backward() on what it returns.": spoilt(scale=False),
     }
     compare(weights, expected, explanations, "The weights after five batches")
-    losses = [as_number(loss, "The loss you return") for loss in losses]
-    finite = [0, 1, 3, 4]
-    scaled_losses = run(scaled)[0]
+    if last_scale != expected_scale:
+        raise Mistake(
+            f"The scaler you were given ends with a scale of {last_scale:g} instead of "
+            f"{expected_scale:g}. Use it, not one of your own: it remembers from step to step."
+        )
+
+    def healthy(losses):
+        return [losses[i] for i in (0, 1, 3, 4)]
+
     compare(
-        [losses[i] for i in finite],
-        [expected_losses[i] for i in finite],
+        healthy([as_number(loss, "The loss you return") for loss in losses]),
+        healthy(expected_losses),
         {
-            "That is the scaled loss. Return the true one, for the history.": [
-                scaled_losses[i] for i in finite
-            ]
+            "That is the scaled loss. Return the true one, for the history.": healthy(
+                run(scaled)[0]
+            ),
+            "You divide by the scale when update() has changed it already. Keep the unscaled loss "
+            "before you scale it.": healthy(run(divided_too_late)[0]),
         },
         "The losses of the healthy batches",
     )

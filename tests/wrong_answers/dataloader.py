@@ -43,6 +43,11 @@ wrong("count_batches", "four names")({"steps": 27})
 right("count_batches")(counted(torch.tensor(27), torch.tensor([4]), np.array(780), 24.0))
 
 
+wrong("count_batches", "a whole step, with fewer rows")(counted(steps=26.04))
+wrong("count_batches", "Count its rows")(counted(last=0.04))
+wrong("count_batches", "Divide it by that in a full one")(counted(weight=1 / 4))
+
+
 # Exercise 2
 
 
@@ -162,6 +167,18 @@ wrong("windows", "[i : width] ends too early")(Sliced)
 class WithABatchDimension(Sliced):
     def __getitem__(self, i):
         return self.series[None, i : i + self.width], self.series[i + self.width]
+
+
+@wrong("windows", "the one value right after the window")
+class TargetForEachStep(WindowsRight):
+    def __getitem__(self, i):
+        return self.series[i : i + self.width], self.series[i + 1 : i + self.width + 1]
+
+
+@wrong("windows", "the window first")
+class TargetFirst(WindowsRight):
+    def __getitem__(self, i):
+        return self.series[i + self.width], self.series[i : i + self.width]
 
 
 # Exercise 3
@@ -358,6 +375,28 @@ class ShufflesItsData(ItsOwnIterator):
         return self
 
 
+@wrong("mini_loader", "single rows")
+class OneRowEach(Mini):
+    def __iter__(self):
+        for row in self.order():
+            yield self.X[row], self.y[row]
+
+
+@wrong("mini_loader", "of another kind")
+class DrawOfAnotherKind(Mini):
+    def worker_seed(self):
+        torch.rand(1, generator=self.generator)
+
+
+@wrong("mini_loader", "One of your draws does not use it")
+class OrderFromElsewhere(Mini):
+    def order(self):
+        return torch.randperm(len(self.X))
+
+    def spare(self):
+        torch.randperm(len(self.X), generator=self.generator)
+
+
 # Exercise 4
 
 
@@ -462,6 +501,22 @@ def labels_as_floats(rows):
 @wrong("pad_collate", "3 things")
 def no_mask(rows):
     return padding(rows), labels_of(rows)
+
+
+@wrong("pad_collate", "Don't sort them")
+def longest_first(rows):
+    rows = sorted(rows, key=lambda row: -len(row[0]))
+    values, labels = zip(*rows, strict=True)
+    padded = nn.utils.rnn.pad_sequence(values, batch_first=True)
+    lengths = torch.tensor([len(row) for row in values])
+    return padded, torch.arange(padded.shape[1]) < lengths[:, None], torch.tensor(labels)
+
+
+@right("pad_collate")
+def padded_with_nan(rows):
+    values, labels = zip(*rows, strict=True)
+    padded = nn.utils.rnn.pad_sequence(values, batch_first=True, padding_value=math.nan)
+    return padded.nan_to_num(), ~padded.isnan(), torch.tensor(labels)
 
 
 # Exercise 5
@@ -636,3 +691,50 @@ def in_the_order_of_sklearn(X, y, group, seed):
     val = torch.isin(group, chosen)
     X = (X - X[~val].mean(dim=0)) / X[~val].std(dim=0)
     return X[~val], X[val], y[~val], y[val]
+
+
+def split_at(X, y, held_out, ruler):
+    scaled = (X - ruler[0]) / ruler[1]
+    return scaled[~held_out], y[~held_out], scaled[held_out], y[held_out]
+
+
+def a_fifth_of(group, seed):
+    names = group.unique()
+    generator = torch.Generator().manual_seed(seed)
+    return torch.isin(
+        group, names[torch.randperm(len(names), generator=generator)][: len(names) // 5]
+    )
+
+
+@wrong("clean_split", "their numbers have gaps")
+def as_if_numbered_without_gaps(X, y, group, seed):
+    n = int(group.max()) + 1
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    held_out = torch.isin(group, order[: n // 5])
+    part = X[~held_out]
+    return split_at(X, y, held_out, (part.mean(dim=0), part.std(dim=0)))
+
+
+@wrong("clean_split", "Count groups, not rows")
+def groups_until_a_fifth_of_the_rows(X, y, group, seed):
+    names = group.unique()
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    held_out = torch.zeros(len(X), dtype=torch.bool)
+    for name in names[order]:
+        if held_out.sum() < len(X) // 5:
+            held_out |= group == name
+    part = X[~held_out]
+    return split_at(X, y, held_out, (part.mean(dim=0), part.std(dim=0)))
+
+
+@wrong("clean_split", "each column has its own, dim=0")
+def one_ruler_for_all_columns(X, y, group, seed):
+    held_out = a_fifth_of(group, seed)
+    return split_at(X, y, held_out, (X[~held_out].mean(), X[~held_out].std()))
+
+
+@wrong("clean_split", "divided by the variance")
+def by_the_variance(X, y, group, seed):
+    held_out = a_fifth_of(group, seed)
+    part = X[~held_out]
+    return split_at(X, y, held_out, (part.mean(dim=0), part.var(dim=0)))

@@ -489,7 +489,7 @@ wrong("regression", "weights of the last epoch")(regression(restore=False))
 wrong("regression", "highest validation loss")(regression(better=float.__gt__))
 wrong("regression", "after each epoch")(regression(restore="each epoch"))
 wrong("regression", "by a training loss")(regression(score=lambda pairs, losses: losses[-1]))
-wrong("regression", "shapes wrong: [N, 1] against [N]")(
+wrong("regression", "shapes wrong: [B, 1] against [B]")(
     regression(score=lambda pairs, losses: sum(((p - y) ** 2).sum().item() for p, y in pairs))
 )
 wrong("regression", "mean of the batch means")(

@@ -569,12 +569,6 @@ def both_results_of_max(logits):
     return (logits - logits.max(dim=1, keepdim=True)).exp()
 
 
-@wrong("softmax", "no fixed number")
-def shifted_by_a_thousand(logits):
-    powers = (logits - 1000).exp()
-    return powers / powers.sum(dim=1, keepdim=True)
-
-
 @wrong("softmax", "by the largest logit of each row; subtract")
 def divided_by_the_largest(logits):
     powers = (logits / logits.amax(dim=1, keepdim=True)).exp()

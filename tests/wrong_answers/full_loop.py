@@ -88,7 +88,7 @@ def step_without_parentheses(model, xb, yb, loss_fn, optimizer):
     return loss.item()
 
 
-@wrong("one_step", "weights after three steps should be")
+@wrong("one_step", "another loss than the loss_fn")
 def own_loss(model, xb, yb, loss_fn, optimizer):
     optimizer.zero_grad()
     loss = F.cross_entropy(model(xb), yb)
@@ -138,6 +138,40 @@ def error_deep_inside_torch(model, xb, yb, loss_fn, optimizer):
     loss.backward()
     optimizer.step()
     return loss.item()
+
+
+@wrong("one_step", "puts the model into evaluation mode")
+def in_evaluation_mode(model, xb, yb, loss_fn, optimizer):
+    model.eval()
+    return zero_grad_last(model, xb, yb, loss_fn, optimizer)
+
+
+@wrong("one_step", "no optimizer of your own")
+def own_optimizer(model, xb, yb, loss_fn, optimizer):
+    return zero_grad_last(
+        model, xb, yb, loss_fn, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    )
+
+
+@wrong("one_step", "a mean over them already")
+def divided_by_the_rows(model, xb, yb, loss_fn, optimizer):
+    return zero_grad_last(model, xb, yb, loss_fn, optimizer) / len(xb)
+
+
+@wrong("one_step", "a sum over the rows")
+def summed_over_the_rows(model, xb, yb, loss_fn, optimizer):
+    return zero_grad_last(model, xb, yb, loss_fn, optimizer) * len(xb)
+
+
+@right("one_step")
+def gradients_put_in_place(model, xb, yb, loss_fn, optimizer):
+    loss = loss_fn(model(xb), yb)
+    for parameter, grad in zip(
+        model.parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True
+    ):
+        parameter.grad = grad
+    optimizer.step()
+    return loss.tolist()
 
 
 # Exercise 3
@@ -207,6 +241,24 @@ def still_a_tensor(logits, yb):
 @wrong("count_correct", "one number")
 def not_summed(logits, yb):
     return logits.argmax(dim=1) == yb
+
+
+@wrong("count_correct", "stand inside your loop")
+def counts_the_first_row(logits, yb):
+    count = 0
+    for row, label in zip(logits, yb, strict=True):
+        count += int(row.argmax() == label)
+        return count
+
+
+@wrong("count_correct", "Without dim")
+def argmax_of_the_table(logits, yb):
+    return (logits.argmax() == yb).sum().item()
+
+
+@right("count_correct")
+def own_logit_is_the_largest(logits, yb):
+    return int((logits.gather(1, yb[:, None]).squeeze(1) >= logits.max(dim=1).values).sum())
 
 
 # Exercise 4
@@ -323,6 +375,27 @@ def frozen_for_good(model, loader, loss_fn):
 @wrong("evaluate", "two things")
 def loss_only(model, loader, loss_fn):
     return evaluation()(model, loader, loss_fn)[0]
+
+
+@wrong("evaluate", "the size of another data set")
+def divided_by_the_lessons_rows(model, loader, loss_fn):
+    loss, accuracy = package_evaluate(model, loader, loss_fn)
+    model.train()
+    rows = sum(len(xb) for xb, _ in loader)
+    return loss * rows / 400, accuracy * rows / 400
+
+
+@right("evaluate")
+def with_a_frozen_twin(model, loader, loss_fn):
+    twin = copy.deepcopy(model).eval().requires_grad_(False)
+    parts = [(twin(xb), yb) for xb, yb in loader]
+    logits, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+    return [loss_fn(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()]
+
+
+@wrong("evaluate", "softmax probabilities")
+def on_probabilities(model, loader, loss_fn):
+    return package_evaluate(torch.nn.Sequential(model, torch.nn.Softmax(dim=1)), loader, loss_fn)
 
 
 # Exercise 5
@@ -505,6 +578,17 @@ wrong("train_and_validate", "Measure after the batches")(
 @wrong("train_and_validate", "append one after the batches")
 def only_the_last(model, train_loader, val_loader, loss_fn, optimizer, epochs):
     return loop(zero_grad_last)(model, train_loader, val_loader, loss_fn, optimizer, epochs)[-1:]
+
+
+@wrong("train_and_validate", "make no other")
+def with_another_optimizer(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=0.01), []
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            zero_grad_last(model, xb, yb, loss_fn, optimizer)
+        losses.append(package_evaluate(model, val_loader, loss_fn)[0])
+    return losses
 
 
 # Exercise 2

@@ -150,6 +150,34 @@ def train_only(X_train, X_test):
     return (X_train - X_train.mean(axis=0)) / X_train.std(axis=0)
 
 
+wrong("standardise", "own mean. One row is one IPO")(
+    lambda X_train, X_test: tuple(
+        (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
+        for X in (X_train, X_test)
+    )
+)
+wrong("standardise", "brackets are missing")(
+    lambda X_train, X_test: tuple(
+        X - X_train.mean(axis=0) / X_train.std(axis=0) for X in (X_train, X_test)
+    )
+)
+wrong("standardise", "min-max scaling")(
+    lambda X_train, X_test: tuple(
+        (X - X_train.min(axis=0)) / np.ptp(X_train, axis=0) for X in (X_train, X_test)
+    )
+)
+wrong("standardise", "training part first")(
+    lambda X_train, X_test: tuple(
+        (X - X_train.mean(axis=0)) / X_train.std(axis=0) for X in (X_test, X_train)
+    )
+)
+
+
+@wrong("standardise", "The training part is right")
+def test_part_left_as_it_is(X_train, X_test):
+    return (X_train - X_train.mean(axis=0)) / X_train.std(axis=0, ddof=1), X_test
+
+
 # Exercise 3
 
 
@@ -256,6 +284,17 @@ def the_mean(y, score):
     return np.mean(resampled(y, score, same_rows))
 
 
+@wrong("bootstrap_auc", "as many rows as there are")
+def a_third_of_the_rows(y, score):
+    rng = np.random.default_rng(0)
+    return resampled(y, score, lambda n: (rng.integers(n, size=n // 3),) * 2)
+
+
+@wrong("bootstrap_auc", "labels first, then the scores")
+def arguments_exchanged(y, score):
+    return np.percentile([roc_auc_score(score, y)], [2.5, 97.5])
+
+
 # Exercise 4
 
 
@@ -303,6 +342,16 @@ def only_if_split(recorded_pct, factor):
 @wrong("true_gain", "For three rows at once")
 def one_number_for_all(recorded_pct, factor):
     return float(((1 + np.mean(recorded_pct) / 100) * np.mean(factor) - 1) * 100)
+
+
+wrong("true_gain", "That is the price ratio. Turn it back")(
+    lambda pct, factor: (1 + pct / 100) * factor
+)
+wrong("true_gain", "with a plus")(lambda pct, factor: ((1 - pct / 100) * factor - 1) * 100)
+wrong("true_gain", "can't be looped over")(
+    lambda pct, factor: [((1 + p / 100) * f - 1) * 100 for p, f in zip(pct, factor, strict=True)]
+)
+right("true_gain")(np.vectorize(lambda pct, factor: pct * factor + 100 * (factor - 1)))
 
 
 # Exercise 5
@@ -366,3 +415,20 @@ def division_by_zero(y, probability, threshold):
     picked = [bool(p >= threshold) for p in probability]
     hits = sum(a and b == 1 for a, b in zip(picked, y, strict=True))
     return hits / sum(picked), hits / sum(int(label) for label in y)
+
+
+def picked_and_recall(y, picked):
+    return y[picked].mean() if picked.any() else np.nan, picked[y == 1].mean()
+
+
+right("precision_recall")(lambda y, probability, t: picked_and_recall(y, probability >= t))
+wrong("precision_recall", "below the threshold")(lambda y, p, t: picked_and_recall(y, p < t))
+wrong("precision_recall", "The first number is the accuracy")(
+    lambda y, p, t: (((p >= t) == y).mean(), picked_and_recall(y, p >= t)[1])
+)
+
+
+@wrong("precision_recall", "Recall has a value here")
+def both_undefined(y, probability, threshold):
+    picked = probability >= threshold
+    return picked_and_recall(y, picked) if picked.any() else (np.nan, np.nan)

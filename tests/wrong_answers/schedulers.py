@@ -64,7 +64,7 @@ def counted_from_one(step, peak, warmup, total):
     return schedule()(step + 1, peak, warmup, total)
 
 
-@wrong("warmup_cosine", "the rate of step 0 should be 0.03; yours is 0.3")
+@wrong("warmup_cosine", "the rate of step 0 should be 0.03; you have 0.3")
 def no_warmup(step, peak, warmup, total):
     return 0.5 * peak * (1 + math.cos(math.pi * step / total))
 
@@ -98,6 +98,40 @@ def cosine_of_torch(step, peak, warmup, total):
     if step < warmup:
         return warm(step, peak, warmup)
     return peak * (1 + torch.cos(math.pi * (step - warmup) / (total - warmup))) / 2
+
+
+def warm_up_then(fall, climbed=lambda step, warmup: step / warmup, height=None):
+    def schedule(step, peak, warmup, total):
+        if step < warmup:
+            return (height or peak) * (0.1 + 0.9 * climbed(step, warmup))
+        return (height or peak) * fall((step - warmup) / (total - warmup))
+
+    return schedule
+
+
+def half_cosine(share):
+    return (1 + math.cos(math.pi * share)) / 2
+
+
+wrong("warmup_cosine", "A quarter of a turn")(warm_up_then(lambda t: math.cos(math.pi * t / 2)))
+wrong("warmup_cosine", "pi, not 180")(warm_up_then(lambda t: (1 + math.cos(180 * t)) / 2))
+wrong("warmup_cosine", "multiply by peak")(warm_up_then(half_cosine, height=1))
+wrong("warmup_cosine", "Your warm-up is one step ahead")(
+    warm_up_then(half_cosine, lambda step, warmup: (step + 1) / warmup)
+)
+
+
+@wrong("warmup_cosine", "not by warmup - 1")
+def warm_up_by_linspace(step, peak, warmup, total):
+    if step < warmup:
+        return np.linspace(peak / 10, peak, warmup)[step]
+    return peak * half_cosine((step - warmup) / (total - warmup))
+
+
+@right("warmup_cosine")
+def squared_cosine(step, peak, warmup, total, floor=0.1):
+    share = max(0, step - warmup) / (total - warmup)
+    return peak * min(1, floor + (1 - floor) * step / warmup) * math.cos(math.pi / 2 * share) ** 2
 
 
 # Exercise 2
@@ -329,6 +363,34 @@ def upside_down(parameters, max_norm):
     return length
 
 
+@wrong("clip", "The direction is right")
+def by_absolute_values(parameters, max_norm):
+    grads = [p.grad for p in parameters if p.grad is not None]
+    length = sum(grad.abs().sum() for grad in grads).item()
+    for grad in grads:
+        grad *= min(1, max_norm / length)
+    return length
+
+
+@wrong("clip", "the wrong way round")
+def stretches_the_short_ones(parameters, max_norm):
+    grads = [p.grad for p in parameters if p.grad is not None]
+    length = math.sqrt(sum((grad**2).sum().item() for grad in grads))
+    if length < max_norm:
+        for grad in grads:
+            grad *= max_norm / length
+    return length
+
+
+@right("clip")
+def all_in_one_call(parameters, max_norm, eps=1e-12):
+    grads = [p.grad for p in parameters if p.grad is not None]
+    length = math.hypot(*[float(grad.norm()) for grad in grads])
+    if length > max_norm:
+        torch._foreach_mul_(grads, max_norm / (length + eps))
+    return np.float64(length)
+
+
 # Exercise 5
 
 
@@ -413,12 +475,39 @@ def lifted_to_half_of_the_smallest(gradient):
     return max(1, 2 ** math.ceil(math.log2(2**-25 / smallest)))
 
 
-@wrong("smallest_scale", "multiply before .half()")
+@wrong("smallest_scale", "Multiply before .half()")
 def half_too_early(gradient):
     scale = 1
     while ((gradient.half() * scale)[gradient != 0] == 0).any():
         scale *= 2
     return scale
+
+
+def doubled_until_alive(gradient, by=2):
+    scale = 1
+    while ((gradient * scale).half()[gradient != 0] == 0).any():
+        scale = scale * by if by > 1 else scale + 1
+    return scale
+
+
+wrong("smallest_scale", "no power of two")(lambda gradient: doubled_until_alive(gradient, by=10))
+wrong("smallest_scale", "never below 1")(
+    lambda gradient: 2.0 ** math.ceil(math.log2(2.0**-25 / gradient[gradient != 0].abs().min()))
+)
+wrong("smallest_scale", "how often you doubled")(
+    lambda gradient: int(math.log2(doubled_until_alive(gradient)))
+)
+wrong("smallest_scale", "look before you double")(
+    lambda gradient: 2 * doubled_until_alive(gradient)
+)
+wrong("smallest_scale", "most negative value")(lambda gradient: doubled_until_alive(gradient.min()))
+
+
+@right("smallest_scale")
+def by_recursion(gradient, scale=1):
+    if torch.equal((gradient * scale).half() != 0, gradient != 0):
+        return np.float32(scale)
+    return by_recursion(gradient, 2 * scale)
 
 
 # Exercise 6
@@ -529,3 +618,55 @@ def the_loss_stays_scaled(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
     scaler.step(optimizer)
     scaler.update()
     return loss.item()
+
+
+@wrong("amp_step", "changes nothing in place")
+def scaled_for_nobody(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    scaler.scale(loss)
+    loss.backward()
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.item()
+
+
+@wrong("amp_step", "when update() has changed it already")
+def divided_after_update(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    scaled_loss = the_loss_stays_scaled(model, xb, yb, loss_fn, optimizer, scaler, max_norm)
+    return scaled_loss / scaler.get_scale()
+
+
+@wrong("amp_step", "found no gradient at all")
+def cleared_before_unscale(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    loss = loss_fn(model(xb), yb)
+    scaler.scale(loss).backward()
+    optimizer.zero_grad()
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.item()
+
+
+@wrong("amp_step", "want the optimizer")
+def unscales_the_loss(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    scaler.scale(loss).backward()
+    scaler.unscale_(loss)
+
+
+@wrong("amp_step", "never scaled")
+def no_scale_at_all(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    optimizer.zero_grad()
+    loss_fn(model(xb), yb).backward()
+    scaler.unscale_(optimizer)
+
+
+@wrong("amp_step", "not one of your own")
+def own_scaler(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    in_order = step_in_order("unscale clip step update")
+    return in_order(model, xb, yb, loss_fn, optimizer, torch.amp.GradScaler("cpu"), max_norm)

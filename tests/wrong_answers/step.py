@@ -582,7 +582,7 @@ def median_gives_two(lrs, losses):
     return lrs[losses.nan_to_num(nan=1e30).median(dim=0).argmin()].item()
 
 
-@wrong("pick_lr", "the median of each row")
+@wrong("pick_lr", "what median(dim=1) leads to")
 def by_row(lrs, losses):
     return lrs[_clean(losses).median(dim=1).values.argmin()].item()
 
