@@ -24,7 +24,7 @@ from tests.loops import all_loops
 
 LOOPS = all_loops()
 # Loops whose bug the doctor does not see yet. Who teaches it one takes the loop off this list.
-MISSED = {"credit_frame", "wine_report", "churn_recall"}
+MISSED = {"credit_frame", "wine_report", "churn_recall", "wine_batch_means"}
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ VIEWS = {
 _ARITHMETIC = VIEWS | {
     "Add", "Sub", "Rsub", "Mul", "Div", "Mean", "Sum", "Neg", "Pow", "Abs", "Stack", "Cat",
     "Unbind", "Split", "Index", "Gather", "Where", "MaskedFill", "MaskedSelect", "Sqrt", "Log",
-    "Square", "Huber",
+    "Square", "Huber", "Maximum", "Minimum",
 }  # fmt: skip
 _LOSSES = {
     "NllLoss", "NllLoss2D", "LogSoftmax", "BinaryCrossEntropyWithLogits", "BinaryCrossEntropy",

@@ -2,7 +2,7 @@
 
 import weakref
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from torch.optim import lr_scheduler as kinds
 
@@ -64,6 +64,27 @@ class SchedulerOtherOptimizer(_Schedules):
     fix = "build the scheduler for the optimizer that steps, after the optimizer is built"
 
     def judge(self, run):
+        return self.idle(run) or self.twice_for_one(run)
+
+    def twice_for_one(self, run):
+        """Two equal schedulers of one optimizer, while another that steps has none."""
+        scheduled = [optimizer for _, _, optimizer in self.each()]
+        if all(optimizer in scheduled for optimizer in run.stepped_optimizers()):
+            return None
+        for (one, known, optimizer), (other, _, same) in combinations(self.each(), 2):
+            if (
+                optimizer is same
+                and type(one) is type(other)
+                and _settings(one) == _settings(other)
+            ):
+                return self.found(
+                    f"two equal {type(one).__name__} schedulers made {known.steps} steps each for "
+                    f"one {type(optimizer).__name__}, and another optimizer that steps has none",
+                    run.lines.get("schedule"),
+                    fix="build one scheduler for each optimizer",
+                )
+
+    def idle(self, run):
         stepped = run.stepped_optimizers()
         groups = {id(group) for optimizer in stepped for group in optimizer.param_groups}
         for scheduler, known, optimizer in self.each():
@@ -77,6 +98,15 @@ class SchedulerOtherOptimizer(_Schedules):
                     "optimizer steps of this run were made by another",
                     run.lines.get("schedule"),
                 )
+
+
+def _settings(scheduler):
+    """What was chosen for the scheduler; what changes while it runs begins with an underscore."""
+    changing = ("optimizer", "last_epoch")
+    return {
+        name: value for name, value in vars(scheduler).items()
+        if not name.startswith("_") and name not in changing
+    }  # fmt: skip
 
 
 class SchedulerBeforeOptimizer(_Schedules):

@@ -82,9 +82,27 @@ def unlike(training, source):
     other_mean, other_std = other_mean[varies], other_std[varies]
     shift = ((other_mean - mean).abs() / std).median().item()
     ratio = (other_std / std).median().item()
-    if shift > 2 or ratio > 3 or ratio < 1 / 3:
+    if (
+        shift > 2
+        or ratio > 3
+        or ratio < 1 / 3
+        or _same_in_other_units(mean, std, other_mean, other_std)
+    ):
         return _in_numbers(mean, std, other_mean, other_std)
     return ""
+
+
+def _same_in_other_units(mean, std, other_mean, other_std):
+    """Whether one factor, far from 1, and one shift lead from all columns to the others."""
+    low, factor, high = torch.quantile(other_std / std, torch.tensor([0.25, 0.5, 0.75]).double())
+    offset = other_mean - factor * mean
+    away = (offset - offset.median()).abs() / other_std
+    return bool(
+        len(mean) >= 8
+        and not 0.6 < factor < 1.7
+        and high - low < 0.2 * factor
+        and away.median() < 0.15
+    )
 
 
 def scaled_apart(training, source):
