@@ -8,21 +8,9 @@ import torch
 from course_utils import checks
 from course_utils.checks.feedback import NOT_ATTEMPTED, PASSED, WRONG, Mistake, call, compare
 from tests import lessons
-from tests.wrong_answers import (  # noqa: F401
-    GALLERY,
-    backward,
-    beyond_one_device,
-    dataloader,
-    debugging_clinic,
-    forward,
-    full_loop,
-    ipo_case_study,
-    loss,
-    schedulers,
-    step,
-    why_a_loop,
-)
+from tests.wrong_answers import all_answers
 
+GALLERY = all_answers()
 EXERCISES = [
     (lesson.partition("_")[2], check.source.split("(")[0].rpartition(".")[2])
     for lesson in lessons.LESSONS
