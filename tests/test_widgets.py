@@ -181,9 +181,10 @@ def test_a_hundred_runs_of_the_same_cell_leave_nothing_behind():
     assert sum(type(thing) is Plain for thing in gc.get_objects()) == 1
 
 
-def test_a_simulation_leaves_the_notebooks_random_numbers_alone():
+def test_a_simulation_leaves_the_notebooks_random_numbers_alone(monkeypatch):
     import torch
 
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("seeds the GPU"))
     state = torch.get_rng_state()
     for name in widgets.__all__:
         simulation = make(name)

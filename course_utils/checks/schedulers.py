@@ -193,7 +193,7 @@ def checkpoint(attempt):
 
     def build(seed):
         """A model with buffers and dropout, an optimizer with state, and a schedule."""
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = nn.Sequential(
             nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2)
         )

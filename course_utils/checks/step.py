@@ -45,7 +45,7 @@ def _act(function, *args):
 
 def _parameters(steps=1):
     """Three parameters, and for each step their gradients; the second has none."""
-    torch.manual_seed(1)
+    torch.default_generator.manual_seed(1)
     parameters = [nn.Parameter(torch.randn(*size).double()) for size in ((6,), (2,), (2, 2))]
     first, _, last = parameters
     gradients = [

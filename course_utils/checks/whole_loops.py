@@ -15,7 +15,7 @@ def outcome(run, function):
     steps = []
     hook = register_optimizer_step_post_hook(lambda *_: steps.append(1))
     try:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         result, model = run(function)
     finally:
         hook.remove()
