@@ -1,5 +1,6 @@
 # make lab   open the lessons in JupyterLab        make test   run everything that CI runs
-# make site  write the lessons as web pages        make slides write them as slides
+# make site  write the lessons as web pages        make slides write them as slides;
+#                                                       ONLY=05_full_loop writes one
 # make setup build the environment alone           make stamp  write what all lessons share into them
 # make publish REPO=owner/name   put the repository's address everywhere; commit and push after it
 # make verified   run all tests and note torch's version and today's date in every lesson
@@ -28,7 +29,7 @@ site: setup
 	@$(PY) -m tools.site
 
 slides: setup
-	@$(PY) -m tools.slides
+	@$(PY) -m tools.slides $(ONLY)
 
 stamp: setup
 	@$(PY) -m tools.stamp

@@ -10,6 +10,8 @@ from html import escape
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "quizzes"
+# As large as the text of the notebook, in JupyterLab's Presentation Mode, too
+_SIZE = "font-size: var(--jp-content-font-size1)"
 
 
 def quiz(lesson):
@@ -41,13 +43,15 @@ class Quiz:
 
         rows = []
         for number, question in enumerate(self.questions, 1):
-            heading = widgets.HTML(f"<p><b>{number}.</b> {_html(question['text'])}</p>")
+            heading = widgets.HTML(
+                f"<p style='{_SIZE}'><b>{number}.</b> {_html(question['text'])}</p>"
+            )
             # Long answers wrap in HTML labels but not in radio buttons, so the buttons are letters.
             listed = "".join(
                 f"<li style='margin: 2px 0'>{_html(answer['text'])}</li>"
                 for answer in question["answers"]
             )
-            answers = widgets.HTML(f"<ol type='A' style='margin: 0'>{listed}</ol>")
+            answers = widgets.HTML(f"<ol type='A' style='margin: 0; {_SIZE}'>{listed}</ol>")
             choice = widgets.ToggleButtons(
                 options=[(_letter(i), i) for i in range(len(question["answers"]))],
                 value=None,
@@ -64,7 +68,8 @@ class Quiz:
             sign = "✓ Right." if right else "✗ Not this one."
             verdict.value = (
                 f"<div role='status' style='border-left: 4px solid "
-                f"{'#009E73' if right else '#D55E00'}; padding: 2px 10px; margin: 4px 0'>"
+                f"{'#009E73' if right else '#D55E00'}; padding: 2px 10px; margin: 4px 0; "
+                f"{_SIZE}'>"
                 f"<b>{_letter(change['new'])}: {sign}</b> {_html(why)}</div>"
             )
 

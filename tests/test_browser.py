@@ -58,6 +58,13 @@ def test_simulations_play_pause_step_reset_and_follow_their_sliders(tmp_path):
         field.press("Enter")
         expect(status).to_contain_text("loss 0. Gradient of w 0")
         assert page.locator("[role=alert]:not(:empty)").count() == 0
+
+        # On a small projector the picture and what steers it are seen together.
+        page.set_viewport_size({"width": 1280, "height": 800})
+        race.locator(".jp-Cell-outputWrapper").evaluate("cell => cell.scrollIntoView()")
+        expect(race.locator("img").first).to_be_in_viewport(ratio=1)
+        for slider in race.locator(".noUi-target").all():
+            expect(slider).to_be_in_viewport(ratio=1)
         assert not errors
 
 

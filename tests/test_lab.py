@@ -168,6 +168,22 @@ def _get(address, seconds=30):
             time.sleep(0.1)
 
 
+def test_ending_make_lab_ends_jupyterlab(tmp_path):
+    code = """if True:
+        import pathlib, sys
+        from tools import lab
+        waits = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+        lab.lab_command = lambda *_: [sys.executable, "-c", waits]
+        lab.serve(pathlib.Path(sys.argv[1]), [])"""
+    command = [sys.executable, "-c", code, str(tmp_path / "my_work")]
+    course = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    server = next(int(line) for line in course.stdout if line.strip().isdigit())
+    course.terminate()
+    course.wait(20)
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)
+
+
 def test_lab_serves_the_lessons_and_prints_an_address_with_a_token(tmp_path):
     Desk(ROOT / "notebooks", tmp_path / "my_work").tidy()
     command = lab_command(tmp_path / "my_work", ["--no-browser", "--ServerApp.port_retries=50"])

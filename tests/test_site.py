@@ -184,6 +184,9 @@ def test_a_lesson_is_executed_again_only_when_it_or_the_package_has_changed(tmp_
     assert list(executed.lessons()) == ["99_other"] and runs == ["99_other"]
     executed.lessons()
     assert len(runs) == 1
+    assert list(executed.lessons(["99_other"])) == ["99_other"] and len(runs) == 1
+    with pytest.raises(SystemExit, match="no lesson '98_sample'; there are 99_other"):
+        executed.lessons(["98_sample"])
     (tmp_path / "course_utils" / "training.py").write_text("changed")
     executed.lessons()
     assert len(runs) == 2 and len(list((tmp_path / ".executed").iterdir())) == 1

@@ -1,5 +1,7 @@
 """The decks that `make slides` makes."""
 
+import re
+
 import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
@@ -48,6 +50,32 @@ def test_predictions_output_and_answers_come_with_the_next_key(deck):
         "C.",
         "D.",
     )
+
+
+def test_the_description_of_a_figure_does_not_stand_in_its_code(deck):
+    shown = "".join(slide for section in deck for slide in section["slides"])
+    assert _text(shown).count("plotting.show(ax)") == 1 and "alt=" not in _text(shown)
+    assert 'alt="A line that falls from one to zero."' in shown
+
+
+@pytest.mark.parametrize(
+    "alt", ['"It \\"falls\\", to 0."', '\n    f"It falls, "\n    f"to {y}.",\n']
+)
+def test_a_call_without_its_description_is_still_a_call(alt):
+    cell = v4.new_code_cell(f"plotting.show(ax, alt={alt})")
+    _, (_, html) = slides.pieces(v4.new_notebook(cells=[_begin(), cell]))
+    assert re.fullmatch(r"plotting\.show\(ax\s*\)", _text(html).strip())
+
+
+def test_an_output_that_no_slide_could_show_is_left_to_the_notebook():
+    cell = v4.new_code_cell("train", outputs=[v4.new_output("stream", text="line\n" * 60)])
+    (section,) = slides.deck(v4.new_notebook(cells=[_begin(), cell]))
+    text = "".join(map(_text, section["slides"]))
+    assert "look at it in the notebook" in text and "line" not in text
+
+
+def _begin():
+    return v4.new_markdown_cell("## Section")
 
 
 def test_metadata_of_a_cell_goes_before_the_rule():
@@ -101,3 +129,21 @@ def test_a_deck_is_one_quiet_file_whose_slides_fit_the_screen(tmp_path):
         assert page.evaluate("Reveal.isLastSlide()")
     assert not errors
     assert all(url.startswith(("file:", "data:")) for url in asked)
+
+
+@browser.needs_chromium
+def test_a_slide_with_a_fragment_is_set_no_smaller_than_it_must(tmp_path):
+    printed = v4.new_output("stream", text="line\n" * 10)
+    cell = v4.new_code_cell("run()\n" * 10, outputs=[printed])
+    opening = v4.new_markdown_cell("# 98 · A sample\n\n## Section\n\nText.")
+    slides.write(v4.new_notebook(cells=[opening, cell]), tmp_path / "98_sample.html")
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1920, "height": 1080})
+        page.goto((tmp_path / "98_sample.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        page.evaluate("Reveal.slide(1, 1)")
+        size = "Reveal.getCurrentSlide().querySelector('.fit').style.fontSize"
+        first = page.evaluate(size)
+        page.wait_for_timeout(500)
+        page.evaluate("fit(Reveal.getCurrentSlide())")
+        assert page.evaluate(size) == first != "42px"

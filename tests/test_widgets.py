@@ -193,6 +193,17 @@ def test_a_simulation_leaves_the_notebooks_random_numbers_alone(monkeypatch):
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_slider_that_rounds_what_it_is_given_changes_nothing_until_it_is_moved():
+    simulation = Plain(log=0.64)
+    simulation._repr_mimebundle_()
+    _, slider = simulation._view._fields["log"][0].children
+    slider.value = 10**-0.2  # the nearest of its steps, as the browser answers
+    assert simulation.values["log"] == 0.64
+    slider.value = 10**-0.18
+    assert simulation.values["log"] == 0.66
+    simulation.close()
+
+
 def test_the_threshold_explorer_counts_what_lesson_08_counts():
     explorer = make("threshold_explorer", threshold=0.7)
     sentence = explorer.frame()[1]

@@ -17,9 +17,12 @@ from nbclient.exceptions import CellExecutionError
 ROOT = Path(__file__).parents[1]
 
 
-def lessons():
-    """name -> executed notebook, for every lesson in order."""
-    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+def lessons(names=()):
+    """name -> executed notebook, in order: of the lessons named, or of all."""
+    paths = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+    if unknown := set(names) - set(paths):
+        raise SystemExit(f"There is no lesson {min(unknown)!r}; there are {', '.join(paths)}.")
+    paths = [path for name, path in paths.items() if name in names or not names]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two kernels at a time must not fight for cores
     with ThreadPoolExecutor(max_workers=2) as workers:
         return dict(zip([path.stem for path in paths], workers.map(_executed, paths), strict=True))

@@ -77,6 +77,7 @@ def serve(work, arguments):
     environment = os.environ | {"COURSE_PROGRESS": str(desk.passed)}
     server = subprocess.Popen(lab_command(work, arguments), env=environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches JupyterLab, which asks and stops
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     while True:
         try:
             return server.wait(timeout=1)

@@ -2,11 +2,13 @@
 
 The slides follow from the shape of a lesson. A `##` heading begins a section, which goes downwards:
 headings, predictions, code, and what is read aloud, each on a slide; what the code prints comes
-with the next press of a key. Setup, checks, hints and solutions are left out. A cell that has
-`slideshow` metadata of its own is shown as that says.
+with the next press of a key. Setup, checks, hints and solutions are left out, and so are the
+descriptions of figures in the code, which would tell the answer before the figure does. A cell that
+has `slideshow` metadata of its own is shown as that says.
 """
 
 import re
+import sys
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -15,7 +17,11 @@ from tools import executed, rendering
 
 ROOT = Path(__file__).parents[1]
 LINES = 22  # of code and output that can be read from the back of a room, on one slide
+MOST_LINES = 40  # of output, in the smallest type; more is left to the notebook
 _CUTS = re.compile(r"^(?=#{2,3} |> \*\*Predict|When you are done)", flags=re.MULTILINE)
+_ALT = re.compile(r""",\s*alt=(?:\s*f?"(?:[^"\\]|\\.)*")+,?""")
+
+_TOO_LONG = "<p>Too long for a slide: look at it in the notebook.</p>"
 
 
 def deck(notebook):
@@ -91,15 +97,19 @@ def _text(source):
 
 def _code(cell):
     """A code cell: code, then output, together where both fit."""
-    outputs = "".join(map(rendering.output, cell.outputs))
-    printed = [output.get("text") or _as_text(output.data) for output in cell.outputs]
-    lines = f"{cell.source}\n{''.join(printed)}".count("\n") + 2
+    source = _ALT.sub("", cell.source)
+    outputs, lines = "", source.count("\n") + 2
+    for output in cell.outputs:
+        length = (output.get("text") or _as_text(output.data)).count("\n")
+        too_long = length > MOST_LINES
+        outputs += _TOO_LONG if too_long else rendering.output(output)
+        lines += 1 if too_long else length
     if 'class="quiz"' in outputs:
         yield from _quiz(outputs)
     elif "<figure>" in outputs:  # a simulation, whose picture says more than its line of code
         yield "subslide", outputs
     else:
-        yield "subslide", rendering.code(cell.source)
+        yield "subslide", rendering.code(source)
         if outputs:
             yield "fragment" if lines <= LINES and "<img" not in outputs else "subslide", outputs
 
@@ -125,7 +135,7 @@ def _quiz(html):
 def main():
     folder = ROOT / "slides"
     folder.mkdir(exist_ok=True)
-    for name, notebook in executed.lessons().items():
+    for name, notebook in executed.lessons(sys.argv[1:]).items():
         write(notebook, folder / f"{name}.html")
         print(folder / f"{name}.html")
 

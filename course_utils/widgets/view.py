@@ -1,5 +1,6 @@
 """A simulation on the screen: ipywidgets 7 or 8, operated by mouse or keyboard, read by voice."""
 
+import math
 from html import escape
 
 import ipywidgets
@@ -10,11 +11,20 @@ from .controls import Choice, LogSlider, Switch
 
 _BEAT = 40  # milliseconds between two ticks of the browser's clock
 _PRESENT_SCALE = 1.5
-# The variables from which JupyterLab, Colab and the others take the sizes of all their widgets
-_PRESENT_STYLE = """<style>.course-present {
-    --jp-widgets-font-size: 22px; --jp-ui-font-size1: 22px; --jp-widgets-inline-height: 44px;
+# Lengths in em grow with the type. The variables are those from which JupyterLab, Colab and the
+# others take the sizes of all their widgets. The arrow is grey, to be seen on light and dark; theirs
+# is always dark.
+_STYLE = """<style>
+.course-simulation {
+    font-size: var(--jp-widgets-font-size, 13px);
+    --jp-widgets-dropdown-arrow: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'\
+ viewBox='0 0 18 18'%3E%3Cpath d='M5 7l4 4 4-4z' fill='%23888'/%3E%3C/svg%3E");
 }
-.course-present [class*=Collapse-header] { font-size: 22px; }</style>"""
+.course-present {
+    --jp-widgets-font-size: clamp(17px, 1.2vw, 22px); --jp-ui-font-size1: var(--jp-widgets-font-size);
+    --jp-widgets-inline-height: calc(2 * var(--jp-widgets-font-size));
+}
+</style>"""
 
 
 def this_cell():
@@ -36,15 +46,18 @@ class View:
     def __init__(self, simulation):
         self.simulation = simulation
         self._filling = False
-        width = self._pixels(simulation.size[0] * 100)
-        self._frame = _Frame(format="png", layout={"max_width": "100%", "width": width})
+        width = f"{simulation.size[0] * 100 * (_PRESENT_SCALE if simulation.present else 1):.0f}px"
+        self._frame = _Frame(format="png", layout={"max_width": "calc(100% - 4px)", "width": width})
         self._status = ipywidgets.HTML()
         self._alert = ipywidgets.HTML()
         self._fields = {
             name: self._field(name, control) for name, control in simulation.controls.items()
         }
         self._settings = ipywidgets.Text(
-            description="settings", continuous_update=False, layout={"width": "98%"}
+            description="settings",
+            continuous_update=False,
+            layout={"width": "98%"},
+            style={"description_width": "initial"},
         )
         self._settings.observe(self._on_settings, "value")
         # The browser is the clock: nothing runs when nobody watches, or when the page is closed.
@@ -53,16 +66,22 @@ class View:
         )
         self._clock.observe(lambda _: self._on_tick(), "value")
 
-        rows = ipywidgets.VBox([box for box, _ in self._fields.values()] + [self._settings])
+        fields = [box for box, _ in self._fields.values()]
+        picture = [self._frame, self._status, self._alert]
         if simulation.present:
-            rows = ipywidgets.Accordion([rows], selected_index=None)
-            rows.set_title(0, "Controls")
+            # In columns above the picture, all is on the screen together, and no slider moves away
+            # under the pointer when the sentence grows.
+            columns = {"grid_template_columns": "repeat(auto-fit, minmax(28em, 1fr))"}
+            rows = [ipywidgets.GridBox(fields, layout=columns), *picture]
+        else:
+            rows = [*picture, ipywidgets.VBox(fields)]
+        style = ipywidgets.HTML(_STYLE, layout={"display": "none"})
         self._root = ipywidgets.VBox(
-            [ipywidgets.HBox(self._make_buttons()), self._frame, self._status, self._alert, rows]
+            [ipywidgets.HBox(self._make_buttons()), *rows, self._settings, style]
         )
+        self._root.add_class("course-simulation")
         if simulation.present:
             self._root.add_class("course-present")
-            self._root.children += (ipywidgets.HTML(_PRESENT_STYLE),)
         self.update()
 
     @property
@@ -70,9 +89,6 @@ class View:
         return {"version_major": 2, "version_minor": 0, "model_id": self._root.model_id}
 
     # Building
-
-    def _pixels(self, n):
-        return f"{n * (_PRESENT_SCALE if self.simulation.present else 1):.0f}px"
 
     def _make_buttons(self):
         simulation, made = self.simulation, []
@@ -93,19 +109,19 @@ class View:
 
     def _field(self, name, control):
         """(what to show, the widget that holds the value)"""
-        style = {"description_width": self._pixels(230)}
-        label = {"description": control.label, "style": style}
+        present = self.simulation.present
+        label = {"description": control.label, "style": {"description_width": "13.5em"}}
         if isinstance(control, Choice):
-            wide = {"width": "fit-content", "min_width": self._pixels(420), "max_width": "100%"}
+            wide = {"width": "fit-content", "min_width": "24em", "max_width": "calc(100% - 4px)"}
             widget = ipywidgets.Dropdown(options=control.options, layout=wide, **label)
         elif isinstance(control, Switch):
-            widget = ipywidgets.Checkbox(layout={"width": self._pixels(600)}, **label)
+            widget = ipywidgets.Checkbox(indent=not present, layout={"width": "auto"}, **label)
         else:
             # The slider is quick, but has no name for a screen reader; the number beside it has.
             limits = {"min": control.low, "max": control.high, "value": control.default}
             number = ipywidgets.BoundedFloatText(
                 step=getattr(control, "step", None),
-                layout={"width": self._pixels(320)},
+                layout={"width": "19em", "flex": "none"},
                 **label,
                 **limits,
             )
@@ -115,8 +131,16 @@ class View:
                 slider = ipywidgets.FloatLogSlider(value=control.default, readout=False, **options)
             else:
                 slider = ipywidgets.FloatSlider(step=control.step, readout=False, **limits)
-            # Not linked both ways: the browser rounds what it is given to the slider's own steps.
-            slider.observe(lambda c: setattr(number, "value", control.parse(c["new"])), "value")
+            slider.layout.width = "100%" if present else None
+            place = math.log10 if isinstance(control, LogSlider) else float
+
+            def on_slider(change):
+                # The browser rounds what it is given to the slider's own steps and sends that
+                # back, so less than half a step is nobody's wish.
+                if abs(place(change["new"]) - place(number.value)) > 0.499 * slider.step:
+                    number.value = control.parse(change["new"])
+
+            slider.observe(on_slider, "value")
             number.observe(lambda c: setattr(slider, "value", c["new"]), "value")
             number.observe(lambda change: self._on_control(name, change["new"]), "value")
             return ipywidgets.HBox([number, slider]), number
