@@ -44,7 +44,7 @@ class Simulation:
         self.running = False
         self._lock = threading.RLock()
         self._view = None
-        for name, value in {**self._parsed(settings), **values}.items():
+        for name, value in {**self.parsed(settings), **values}.items():
             self._set(name, value)
         self.reset()
         self._canvas = Canvas(self.draw, self.size, present)
@@ -75,7 +75,8 @@ class Simulation:
         pairs = (f"{name}={as_text(value)}" for name, value in self.values.items())
         return " ".join([self.name, *pairs])
 
-    def _parsed(self, settings):
+    def parsed(self, settings):
+        """The values by name in a line of settings, such as "optimizer_race lr=0.1"."""
         if not isinstance(settings, str):
             raise TypeError(
                 f"{self.name} takes its controls by name, as in {self.name}"

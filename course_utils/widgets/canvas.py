@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..plotting import use_course_style
 
-DPI, PRESENT_DPI = 100, 150
+DPI, PRESENT_SCALE = 100, 1.5
 
 
 class Canvas:
@@ -24,7 +24,7 @@ class Canvas:
         with plt.rc_context():
             use_course_style()
             plt.rcParams.update({"font.size": 14, "axes.titlesize": 15} if present else {})
-            self.figure = Figure(figsize=size, dpi=PRESENT_DPI if present else DPI)
+            self.figure = Figure(figsize=size, dpi=DPI * (PRESENT_SCALE if present else 1))
             self._canvas = FigureCanvasAgg(self.figure)
             self._moving = draw(self.figure)
         for artist in self._moving:

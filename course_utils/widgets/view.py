@@ -7,10 +7,10 @@ import ipywidgets
 import traitlets
 from IPython import get_ipython
 
+from .canvas import DPI, PRESENT_SCALE
 from .controls import Choice, LogSlider, Switch
 
 _BEAT = 40  # milliseconds between two ticks of the browser's clock
-_PRESENT_SCALE = 1.5
 # Lengths in em grow with the type. The variables are those from which JupyterLab, Colab and the
 # others take the sizes of all their widgets. The arrow is grey, to be seen on light and dark; theirs
 # is always dark.
@@ -46,7 +46,7 @@ class View:
     def __init__(self, simulation):
         self.simulation = simulation
         self._filling = False
-        width = f"{simulation.size[0] * 100 * (_PRESENT_SCALE if simulation.present else 1):.0f}px"
+        width = f"{simulation.size[0] * DPI * (PRESENT_SCALE if simulation.present else 1):.0f}px"
         self._frame = _Frame(format="png", layout={"max_width": "calc(100% - 4px)", "width": width})
         self._status = ipywidgets.HTML()
         self._alert = ipywidgets.HTML()
@@ -174,7 +174,7 @@ class View:
         if self._filling or change["new"] == self.simulation.settings:
             return
         try:
-            self.simulation.set(**self.simulation._parsed(change["new"]))
+            self.simulation.set(**self.simulation.parsed(change["new"]))
         except ValueError as error:
             self._say(self._alert, "alert", str(error))
 
