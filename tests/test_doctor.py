@@ -24,7 +24,9 @@ from tests.loops import all_loops
 
 LOOPS = all_loops()
 # Loops whose bug the doctor does not see yet. Who teaches it one takes the loop off this list.
-MISSED = {"credit_frame", "wine_report", "churn_recall", "wine_batch_means"}
+MISSED = {
+    "credit_frame", "wine_report", "churn_recall", "wine_batch_means", "ten_by_ten_batches",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -46,8 +46,8 @@ class ClipBeforeUnscale(Detector):
         self.clips = self.wrong = 0
         self.largest = 1.0
 
-    def scaled(self, scaler):
-        self.scale = float(scaler.get_scale()) if scaler.is_enabled() else 1.0
+    def scaled(self, scale):
+        self.scale = scale
 
     def unscaled(self, scaler, optimizer):
         self.scale = 1.0

@@ -31,7 +31,7 @@ class Detector:
         "state_loaded",  # (module, state): load_state_dict() will be
         "dropout",  # (model, explicit): functional dropout that drops, in its forward; whether
         #             training=True was said
-        "scaled",  # (scaler): GradScaler.scale
+        "scaled",  # (scale): a GradScaler multiplies a loss
         "unscaled",  # (scaler, optimizer)
         "function",  # (call, function, args, kwargs, result): a torch function after the forward
         #              `call`, for the first few of each model and mode

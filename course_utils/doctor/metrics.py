@@ -9,7 +9,7 @@ from .detector import Detector
 from .findings import ERROR, WARNING
 from .graph import VIEWS, inputs, kind, shape, signed
 from .run import memory_of
-from .sums import division, mean_of_list, meeting, receiver
+from .sums import division, mean_of_list, meeting, meter, receiver
 from .where import describe, learner_frame, learner_line
 
 _COMPARE = {"eq", "__eq__", "ne", "__ne__"}
@@ -258,7 +258,7 @@ class MetricNotNormalised(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.hits = []  # (call, tensors that came from a comparison)
-        self.means = {}  # pass -> learner's line
+        self.means = {}  # pass -> learner's line, and the object that keeps the mean, if any
         self.sums = {}  # learner's line -> what is added up there, and the division of the sum
 
     def added(self, call, what):
@@ -293,8 +293,10 @@ class MetricNotNormalised(Detector):
             return
         frame = receiver(frame)
         line = describe(frame.f_code.co_filename, frame.f_lineno)
-        if ("+=" in line and "*" not in line) or mean_of_list(frame):  # added without weights
-            self.means[id(one_pass)] = one_pass, one_pass.held, line
+        plain = ("+=" in line and "*" not in line) or mean_of_list(frame)  # without weights
+        keeper = None if plain else meter(frame)
+        if plain or keeper is not None:
+            self.means[id(one_pass)] = one_pass, one_pass.held, line, keeper
 
     def judge(self, run):
         for text, divisor, what, one_pass, loader in filter(None, self.sums.values()):
@@ -310,7 +312,10 @@ class MetricNotNormalised(Detector):
                     fix="divide a sum of batch means by len(loader), a sum of counts by "
                     "len(loader.dataset)",
                 )
-        for one_pass, loader, line in self.means.values():
+        for one_pass, loader, line, keeper in self.means.values():
+            counts = [v for v in getattr(keeper, "__dict__", {}).values() if type(v) is int]
+            if keeper is not None and one_pass.batches not in counts:
+                continue
             size = getattr(loader, "batch_size", None)
             rows = len(loader.sampler) if size and hasattr(loader.sampler, "__len__") else 0
             last = rows % size if rows else 0

@@ -9,7 +9,7 @@ import torch
 from .detector import Detector
 from .findings import ERROR, WARNING
 from .metrics import compares
-from .run import memory_of, tensors_in
+from .run import sample, tensors_in
 from .where import learner_line
 
 
@@ -224,7 +224,7 @@ class DropoutAlwaysOn(Detector):
         self.calls = self.in_eval = 0
         self.meant = False
         self.sampled = False  # whether a model saw one input several times in a row: MC dropout
-        self.last = None  # batch, model and memory of the input of the last forward
+        self.last = None  # batch and model of the last forward, and some values of its input
 
     def dropout(self, model, explicit):
         self.calls += 1
@@ -233,11 +233,13 @@ class DropoutAlwaysOn(Detector):
         self.meant |= explicit
 
     def forward(self, call):
-        if call.training or call.x is None or self.sampled:
+        if call.training or call.x is None or self.sampled or not self.calls:
             return
-        now = self.run.steps, call.batch_number, id(call.module), memory_of(call.x), call.x.shape
-        self.sampled = self.last == now
-        self.last = now
+        if call.x.layout is torch.strided:
+            values = sample(call.x).tolist()
+            now = self.run.steps, call.batch_number, id(call.module), call.x.shape, values
+            self.sampled = self.last == now
+            self.last = now
 
     def judge(self, run):
         if not self.in_eval or (self.meant and (self.sampled or not run.over)):
@@ -298,24 +300,24 @@ class GraphKept(Detector):
 
     def backward(self, backward):
         number = self.run.backwards
-        self.tag(backward.loss)
+        self.tag(backward.loss, number)
         # The last few may still be held by the loop's own variables.
         if number % 8 == 0:
             self.count(number)
 
     def forward(self, call):
         if self.run.backwards % 2 and call.has_graph and call.training:
-            self.tag(call.out)
+            self.tag(call.out, self.run.backwards + 1)  # together with the loss to come
 
     def pass_end(self, one_pass):
         if one_pass.backwards:
             self.count(self.run.backwards)
 
-    def tag(self, tensor):
+    def tag(self, tensor, number):
         node = tensor.grad_fn
         if node is not None:
             tag = node.metadata["doctor"] = _Tag()
-            self.tags.append((self.run.backwards, weakref.ref(tag)))
+            self.tags.append((number, weakref.ref(tag)))
 
     def count(self, number):
         self.tags = [(n, tag) for n, tag in self.tags if tag() is not None]

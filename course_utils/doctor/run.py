@@ -172,6 +172,7 @@ class Run:
         self.batch_number = 0
         self.backwards = self.grad_calls = self.steps = self.forwards = 0
         self.scaler_steps = 0
+        self.scale = 1.0  # by which a GradScaler multiplied the loss of the next backward
         self.losses = []
         # (time, ids of leaves or None if not looked at) of the last backwards
         self.recent = deque(maxlen=64)
@@ -290,7 +291,8 @@ class Run:
         self.batch_of_backward = self.batch_number
         value = None
         if loss.numel() == 1 and (loss.device.type == "cpu" or self.looking):
-            value = loss.item()
+            value = loss.item() / self.scale
+        self.scale = 1.0
         graph = Graph(loss) if self.looking else None
         ids = None
         if graph is not None:

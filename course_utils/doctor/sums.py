@@ -64,6 +64,19 @@ def mean_of_list(frame):
     return bool(plain) and names <= {"mean", "fmean", "nanmean", "sum", "len", "print", "std"}
 
 
+def meter(frame):
+    """The object to which the line that runs in `frame` hands its number and nothing else, as in
+    `accuracy_meter.update(accuracy.item())`; None if there is none."""
+    around, *_ = _around(frame)
+    call = next((n.value for n in around if isinstance(n, ast.Expr)), None)
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return None
+    alone = len(call.args) == 1 and not call.keywords and not _weighted(call.args[0])
+    return (
+        _value(call.func.value, frame) if alone and isinstance(call.func.value, ast.Name) else None
+    )
+
+
 def meeting(frame, maker="numpy"):
     """The first `a - b` or `a == b` in which the array that `maker` returns in the line in `frame`
     meets another one, and that one's shape; None if there is none."""

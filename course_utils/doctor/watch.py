@@ -333,7 +333,8 @@ class Watch:
 
     @_safely
     def on_scale(self, scaler, *_):
-        self.tell("scaled", scaler)
+        self.run.scale = float(scaler.get_scale()) if scaler.is_enabled() else 1.0
+        self.tell("scaled", self.run.scale)
 
     @_safely
     def on_unscale(self, scaler, optimizer):

@@ -120,10 +120,13 @@ class OptimizerHoldsOtherParams(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.useless = weakref.WeakKeyDictionary()  # optimizer -> steps without any gradient
+        self.unused = weakref.WeakKeyDictionary()  # optimizer -> ids that its last loss left out
 
     def step(self, step):
         if step.complete and not step.pending:
-            mine = any(id(p) in step.reached for p in step.held)
+            unused = {id(p) for p in step.held if id(p) not in step.reached}
+            self.unused[step.optimizer] = unused
+            mine = len(unused) < len(step.held)
             if not mine and step.without_gradient():
                 self.useless[step.optimizer] = self.useless.get(step.optimizer, 0) + 1
             elif mine:
@@ -149,7 +152,11 @@ class OptimizerHoldsOtherParams(Detector):
         in_models = {id(p) for model in run.known_models() for p in model.parameters()}
         for optimizer in run.stepped_optimizers():
             held, name = held_by(optimizer), type(optimizer).__name__
-            foreign = [p for p in held if id(p) not in in_models and p not in run.reached]
+            unused = self.unused.get(optimizer, ())
+            foreign = [
+                p for p in held
+                if id(p) not in in_models and (id(p) in unused or p not in run.reached)
+            ]  # fmt: skip
             replaced = [p for p in missing if any(p.shape[1:] == q.shape[1:] for q in foreign)]
             if foreign and replaced:
                 return self.found(
