@@ -181,11 +181,17 @@ def test_part_left_as_it_is(X_train, X_test):
 # Exercise 3
 
 
+def auc(y, score):
+    """As roc_auc_score, but quick: it is called some ten thousand times."""
+    positive, negative = score[y == 1][:, None], score[y == 0]
+    return (positive > negative).mean() + (positive == negative).mean() / 2
+
+
 def resampled(y, score, draw, percentiles=(2.5, 97.5)):
     aucs = []
     for _ in range(1000):
         a, b = draw(len(y))
-        aucs.append(roc_auc_score(y[a], score[b]))
+        aucs.append(auc(y[a], score[b]))
     return tuple(np.percentile(aucs, percentiles))
 
 
@@ -205,7 +211,7 @@ def percentiles(y, score):
 @right("bootstrap_auc")
 def quantiles_with_choice(y, score):
     draws = [np.random.choice(len(y), len(y)) for _ in range(1000)]
-    aucs = [roc_auc_score(y[rows], score[rows]) for rows in draws]
+    aucs = [auc(y[rows], score[rows]) for rows in draws]
     return np.quantile(aucs, 0.025), np.quantile(aucs, 0.975)
 
 
@@ -220,13 +226,13 @@ def resample_of_the_resample(y, score):
     for _ in range(1000):
         rows, _ = same_rows(len(y))
         y, score = y[rows], score[rows]
-        aucs.append(roc_auc_score(y, score) if len(set(y)) == 2 else np.nan)
+        aucs.append(auc(y, score) if len(set(y)) == 2 else np.nan)
     return np.percentile(aucs, [2.5, 97.5])
 
 
 @right("bootstrap_auc")
 def two_deviations(y, score):
-    aucs = [roc_auc_score(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
+    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
     return np.mean(aucs) - 1.96 * np.std(aucs), np.mean(aucs) + 1.96 * np.std(aucs)
 
 
@@ -252,7 +258,7 @@ def quartiles(y, score):
 
 @wrong("bootstrap_auc", "one standard deviation")
 def one_deviation(y, score):
-    aucs = [roc_auc_score(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
+    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
     return np.mean(aucs) - np.std(aucs), np.mean(aucs) + np.std(aucs)
 
 
@@ -269,7 +275,7 @@ def all_draws(y, score):
 
 @wrong("bootstrap_auc", "standard errors of the mean")
 def error_of_the_mean(y, score):
-    aucs = [roc_auc_score(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
+    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
     error = np.std(aucs) / np.sqrt(len(aucs))
     return np.mean(aucs) - 2 * error, np.mean(aucs) + 2 * error
 
