@@ -1,8 +1,10 @@
 """The course's figures: plain matplotlib, told apart by shape and line as well as by colour."""
 
+import tomllib
 from base64 import b64encode
 from html import escape
 from io import BytesIO
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +21,7 @@ COLORS = (BLUE, VERMILLION, GREEN, PURPLE, SKY, GREY)
 # From class 0 to class 1, pale so that points and lines stand out on it.
 CONFIDENCE = LinearSegmentedColormap.from_list("confidence", ["#7fb8dd", "white", "#f0b27a"])
 MARKERS = ("o", "^", "s", "D", "v", "P")
+_DESCRIPTIONS = Path(__file__).parent / "figures"
 
 
 def use_course_style():
@@ -57,14 +60,22 @@ class Picture:
         return f"[Figure: {self.alt}]"
 
 
-def show(figure, alt):
+def show(figure, name):
     """The figure (or the figure of the Axes, or array of Axes, given) as a `Picture` to display.
 
     Notebooks give pictures no alternative text of their own, so every figure of the course goes
-    through here. `alt` is one or two sentences on what there is to see.
+    through here. `name`, as in "08.gains", is that of its description in figures/08_….toml: one or
+    two sentences on what there is to see. In the cell they would answer the prediction above it.
+
+    Raises ValueError for a figure without a description, and TypeError for what is no figure.
     """
-    if not (alt and alt.strip()):
-        raise ValueError("alt must say what the figure shows.")
+    alt = _described().get(name)
+    if alt is None:
+        lesson, _, short = str(name).partition(".")
+        raise ValueError(
+            f'The figure {name!r} has no description. Write a line {short or "NAME"} = "…" into '
+            f"course_utils/figures/{lesson}_….toml: what there is to see, for those who can't."
+        )
     given, figure = figure, getattr(np.ravel(figure)[0], "figure", figure)
     if not hasattr(figure, "savefig"):
         raise TypeError(f"show takes a figure or its Axes; got a {type(given).__name__}.")
@@ -72,6 +83,15 @@ def show(figure, alt):
     figure.savefig(buffer, format="png", dpi=100)
     plt.close(figure)
     return Picture(buffer.getvalue(), alt)
+
+
+def _described():
+    """name -> description of every figure, from the files in figures/."""
+    return {
+        f"{path.stem[:2]}.{short}": alt
+        for path in sorted(_DESCRIPTIONS.glob("*.toml"))
+        for short, alt in tomllib.loads(path.read_text(encoding="utf-8")).items()
+    }
 
 
 def plot_history(history, axes=None, metric="accuracy (share correct)"):

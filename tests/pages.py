@@ -92,7 +92,7 @@ def sample():
             code("import course_utils", "course_utils 1\n", tags=["setup"]),
             v4.new_markdown_cell(SECTION),
             code(CODE, "a line that is too long for a phone: " + "0123456789" * 8),
-            code("plotting.show(ax)", plotting.show(ax, alt="A line that falls from one to zero.")),
+            code("plotting.show(ax)", plotting.show(ax, "05.moons")),
             code("table", table),
             code("show_source(train_step)", show_source(train_step)),
             v4.new_markdown_cell(EXERCISE),

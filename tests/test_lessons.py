@@ -54,6 +54,16 @@ def test_images_in_the_text_have_alternative_text(lesson):
 
 
 @each_lesson
+def test_each_figure_is_described_once_and_apart_from_its_cell(lesson):
+    sources = "\n".join(cell.source for cell in lessons.code_cells(lessons.read(lesson)))
+    shown = re.findall(rf'plotting\.show\(.+, "{lesson[:2]}\.(\w+)"\)', sources)
+    file = lessons.ROOT / "course_utils" / "figures" / f"{lesson}.toml"
+    descriptions = tomllib.loads(file.read_text(encoding="utf-8"))
+    assert sources.count("plotting.show(") == len(shown) and sorted(shown) == sorted(descriptions)
+    assert all(len(description) > 20 for description in descriptions.values())
+
+
+@each_lesson
 def test_headings_nest(lesson):
     levels = []
     for cell in lessons.read(lesson).cells:

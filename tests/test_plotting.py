@@ -100,22 +100,24 @@ def test_loop_cycle_texts_do_not_overlap_and_are_not_cut():
         assert box.count_overlaps(boxes[:i]) == 0
 
 
-def test_show_makes_a_picture_with_alternative_text_and_closes_the_figure():
+def test_show_makes_a_picture_with_alternative_text_and_closes_the_figure(monkeypatch):
+    described = {"99.curve": 'A "quoted" <curve>.'}
+    monkeypatch.setattr(plotting, "_described", lambda: described)
     for make in (
         lambda: plt.subplots()[1],
         lambda: plt.subplots(1, 2)[1],
         lambda: plt.subplots()[0],
     ):
-        picture = plotting.show(make(), alt='A "quoted" <curve>.')
+        picture = plotting.show(make(), "99.curve")
         assert not plt.get_fignums()
         assert picture._repr_png_().startswith(b"\x89PNG")
         assert 'alt="A &quot;quoted&quot; &lt;curve&gt;."' in picture._repr_html_()
         assert repr(picture) == '[Figure: A "quoted" <curve>.]'
 
 
-def test_a_figure_without_alternative_text_is_refused():
-    with pytest.raises(ValueError, match="alt must say"):
-        plotting.show(plt.subplots()[1], alt=" ")
+def test_a_figure_without_a_description_is_refused():
+    with pytest.raises(ValueError, match=r"line sunset = .* into course_utils/figures/05_….toml"):
+        plotting.show(plt.subplots()[1], "05.sunset")
 
 
 def test_the_two_passes_show_values_gradients_and_rates():

@@ -1,7 +1,5 @@
 """The decks that `make slides` makes."""
 
-import re
-
 import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
@@ -50,21 +48,6 @@ def test_predictions_output_and_answers_come_with_the_next_key(deck):
         "C.",
         "D.",
     )
-
-
-def test_the_description_of_a_figure_does_not_stand_in_its_code(deck):
-    shown = "".join(slide for section in deck for slide in section["slides"])
-    assert _text(shown).count("plotting.show(ax)") == 1 and "alt=" not in _text(shown)
-    assert 'alt="A line that falls from one to zero."' in shown
-
-
-@pytest.mark.parametrize(
-    "alt", ['"It \\"falls\\", to 0."', '\n    f"It falls, "\n    f"to {y}.",\n']
-)
-def test_a_call_without_its_description_is_still_a_call(alt):
-    cell = v4.new_code_cell(f"plotting.show(ax, alt={alt})")
-    _, (_, html) = slides.pieces(v4.new_notebook(cells=[_begin(), cell]))
-    assert re.fullmatch(r"plotting\.show\(ax\s*\)", _text(html).strip())
 
 
 def test_an_output_that_no_slide_could_show_is_left_to_the_notebook():

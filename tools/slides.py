@@ -2,9 +2,8 @@
 
 The slides follow from the shape of a lesson. A `##` heading begins a section, which goes downwards:
 headings, predictions, code, and what is read aloud, each on a slide; what the code prints comes
-with the next press of a key. Setup, checks, hints and solutions are left out, and so are the
-descriptions of figures in the code, which would tell the answer before the figure does. A cell that
-has `slideshow` metadata of its own is shown as that says.
+with the next press of a key. Setup, checks, hints and solutions are left out. A cell that has
+`slideshow` metadata of its own is shown as that says.
 """
 
 import re
@@ -19,7 +18,6 @@ ROOT = Path(__file__).parents[1]
 LINES = 22  # of code and output that can be read from the back of a room, on one slide
 MOST_LINES = 40  # of output, in the smallest type; more is left to the notebook
 _CUTS = re.compile(r"^(?=#{2,3} |> \*\*Predict|When you are done)", flags=re.MULTILINE)
-_ALT = re.compile(r""",\s*alt=(?:\s*f?"(?:[^"\\]|\\.)*")+,?""")
 
 _TOO_LONG = "<p>Too long for a slide: look at it in the notebook.</p>"
 
@@ -97,8 +95,7 @@ def _text(source):
 
 def _code(cell):
     """A code cell: code, then output, together where both fit."""
-    source = _ALT.sub("", cell.source)
-    outputs, lines = "", source.count("\n") + 2
+    outputs, lines = "", cell.source.count("\n") + 2
     for output in cell.outputs:
         length = (output.get("text") or _as_text(output.data)).count("\n")
         too_long = length > MOST_LINES
@@ -109,7 +106,7 @@ def _code(cell):
     elif "<figure>" in outputs:  # a simulation, whose picture says more than its line of code
         yield "subslide", outputs
     else:
-        yield "subslide", rendering.code(source)
+        yield "subslide", rendering.code(cell.source)
         if outputs:
             yield "fragment" if lines <= LINES and "<img" not in outputs else "subslide", outputs
 
