@@ -2,6 +2,7 @@
 # make site  write the lessons as web pages        make slides write them as slides;
 #                                                       ONLY=05_full_loop writes one
 # make setup build the environment alone           make stamp  write what all lessons share into them
+# make text LESSON=05   a lesson as text, to edit; make notebook LESSON=05 puts it back
 # make publish REPO=owner/name   put the repository's address everywhere; commit and push after it
 # make verified   run all tests and note torch's version and today's date in every lesson
 # make bench measure, and write benchmarks/README.md; ONLY=loader measures one section
@@ -13,9 +14,11 @@ PYTHON ?= python3
 LAB_ARGS ?=
 CONSTRAINTS ?= constraints.txt
 ONLY ?=
+LESSON ?=
 PY := .venv/bin/python
+PIP = $(PY) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 BENCH_PY := .venv-bench/bin/python
-.PHONY: lab test site slides setup browser stamp publish verified bench bench-check bench-setup
+.PHONY: lab test site slides setup browser stamp text notebook publish verified bench bench-check bench-setup
 
 lab: setup
 	@$(PY) -m tools.lab $(LAB_ARGS)
@@ -23,7 +26,7 @@ lab: setup
 test: setup browser
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@$(PY) -m pytest -n 2 --dist worksteal
+	@$(PY) -m pytest -n 2 --dist worksteal --durations=10
 
 site: setup
 	@$(PY) -m tools.site
@@ -33,6 +36,12 @@ slides: setup
 
 stamp: setup
 	@$(PY) -m tools.stamp
+
+text: setup
+	@$(PY) -m tools.text "$(LESSON)"
+
+notebook: setup
+	@$(PY) -m tools.text --back "$(LESSON)"
 
 publish: setup
 	@$(PY) -m tools.stamp --repository "$(REPO)"
@@ -49,16 +58,25 @@ browser:
 		apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || \
 	echo "There is no chromium, so the browser tests are skipped. Install it to run them."
 
-# .venv/complete is written last and holds what was installed, so an interrupted
-# or outdated environment is never taken for a finished one.
+# .venv/complete is written last and holds what was installed, so an interrupted or outdated
+# environment is never taken for a finished one; nor is one whose Python went away, or whose folder
+# was moved, which the second line notices: there the package is found no more, or somewhere else.
+FOUND := import importlib.util, os, sys; spec = importlib.util.find_spec("course_utils"); \
+	sys.exit(not spec or spec.origin != os.path.realpath("course_utils/__init__.py"))
 setup:
-	@cat pyproject.toml $(CONSTRAINTS) | cmp -s - .venv/complete || { \
+	@{ cat pyproject.toml $(CONSTRAINTS) | cmp -s - .venv/complete && \
+	$(PY) -I -c '$(FOUND)' 2>/dev/null; } || { \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "This course needs Python 3.11 or newer. Install it, then run: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }; \
-	echo "Setting up .venv (once; a few minutes) ..."; \
 	rm -f .venv/complete; \
+	echo "Setting up .venv, once. It takes a few minutes, most of them for step 2."; \
+	echo "1 of 3: an environment for $$($(PYTHON) --version)"; \
+	{ $(PY) -c '' 2>/dev/null || rm -rf .venv; } && \
 	$(PYTHON) -m venv .venv && \
-	$(PY) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]' && \
+	echo "2 of 3: torch, some 200 MB" && \
+	$(PIP) torch && \
+	echo "3 of 3: JupyterLab, the other packages, and the course itself" && \
+	$(PIP) -e '.[dev]' && \
 	cat pyproject.toml $(CONSTRAINTS) > .venv/complete || { \
 		echo "The set-up did not finish. Look at the message above (is there a network connection?), then run the same command again."; exit 1; }; }
 

@@ -4,6 +4,8 @@ import re
 
 import nbformat
 
+from tools.stamp import repository
+
 _FENCED = re.compile(r"```.*?```", flags=re.DOTALL)
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", flags=re.DOTALL)
 _LINK = re.compile(r"""\]\(([^)\s]+)\)|(?:href|src)=["']([^"']+)["']|<(https?://[^>]+)>""")
@@ -54,6 +56,7 @@ def broken_links(root):
 
 
 def external_links(root):
-    """The addresses outside the course."""
+    """The addresses outside the course, published or not."""
     targets = {target for markdown in pages(root).values() for target in links(markdown)}
-    return {target for target in targets if "://" in target and not _COLAB.match(target)}
+    own = repository(root) or "nowhere"
+    return {t for t in targets if "://" in t and not _COLAB.match(t) and not t.startswith(own)}

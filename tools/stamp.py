@@ -37,6 +37,15 @@ _LAST = 'print("course_utils", course_utils.__version__)'
 _GITHUB = "https://github.com/"
 _MINUTES = re.compile(r"^\*About \d+ minutes.*\*$", flags=re.MULTILINE)
 VERIFIED_LINE = re.compile(r"\n\n\*Last verified with torch .*\*$", flags=re.MULTILINE)
+_COLAB = "https://colab.research.google.com/github/"
+_LOCAL_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb(#[^)\s]*)?\)")
+_COLAB_LINK = re.compile(
+    r"(?<!\[Open in Colab)\]\(" + re.escape(_COLAB) + r"[^)\s]+/notebooks/(\w+)\.ipynb(#[^)\s]*)?\)"
+)
+_SAVE = (
+    "there, first “File → Save a copy in Drive”: that copy is yours, and where you come back to; "
+    "Colab keeps nothing else, and which exercises you have solved is noted nowhere"
+)
 _README_BLOCK = re.compile(r"<!-- published -->\n.*?<!-- /published -->", flags=re.DOTALL)
 
 
@@ -51,6 +60,7 @@ def repository(root):
 
 def set_repository(root, name):
     """Publish under `name`, the owner and name of a repository on GitHub."""
+    name = name.removesuffix(".git")
     if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", name):
         raise SystemExit(
             "REPO is the owner and the name of your repository on GitHub, as in "
@@ -84,7 +94,19 @@ def setup_cell(repository):
 def colab_link(repository, lesson):
     """The address that opens a lesson in Colab."""
     name = repository.removeprefix(_GITHUB)
-    return f"https://colab.research.google.com/github/{name}/blob/main/notebooks/{lesson}.ipynb"
+    return f"{_COLAB}{name}/blob/main/notebooks/{lesson}.ipynb"
+
+
+def links_in_colab(markdown, repository):
+    """The text with its links to other lessons as addresses in Colab, which knows no folder."""
+    return _LOCAL_LINK.sub(
+        lambda link: f"]({colab_link(repository, link[1])}{link[2] or ''})", markdown
+    )
+
+
+def local_links(markdown):
+    """The text with its links to other lessons as names of files, for all other places."""
+    return _COLAB_LINK.sub(lambda link: f"]({link[1]}.ipynb{link[2] or ''})", markdown)
 
 
 def header_cell(source, root, lesson):
@@ -93,7 +115,7 @@ def header_cell(source, root, lesson):
     day = f"{fact['date'].day} {fact['date']:%B %Y}"
     line = f"Last verified with torch {fact['torch']} on {day}"
     if address := repository(root):
-        line += f" · [Open in Colab]({colab_link(address, lesson)})"
+        line += f" · [Open in Colab]({colab_link(address, lesson)}): {_SAVE}"
     bare = VERIFIED_LINE.sub("", source)
     if not _MINUTES.search(bare):
         raise SystemExit(f"The first cell of {lesson} has no line like *About 50 minutes · …*")
@@ -115,15 +137,31 @@ def readme(source, address, titles):
     return _README_BLOCK.sub(lambda _: block, source)
 
 
+def clean(notebook):
+    """Without what a run leaves behind: outputs, counts, and metadata of cells but the known ones."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        kept = ("tags", "slideshow", "nbmake", "alt")
+        cell.metadata = {name: cell.metadata[name] for name in kept if name in cell.metadata}
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.pop("jupytext", None)
+    return notebook
+
+
 def stamp(root):
     """Stamp every lesson and the README; a second time changes nothing."""
     titles = {}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
+        notebook = clean(nbformat.read(path, as_version=4))
         header = notebook.cells[0]
         titles[path.stem] = header.source.splitlines()[0].removeprefix("# ")
         header.source = header_cell(header.source, root, path.stem)
         for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = local_links(cell.source)
+                if address := repository(root):
+                    cell.source = links_in_colab(cell.source, address)
             if "setup" in cell.metadata.get("tags", []):
                 cell.source = setup_cell(repository(root))
         nbformat.write(notebook, path)
