@@ -1,11 +1,14 @@
 """Every check names the mistake of a wrong answer and accepts right answers in any style."""
 
+import copy
 from collections import Counter
+from types import FunctionType
 
 import pytest
 import torch
 
 from course_utils import checks
+from course_utils.checks.exercise import Exercise
 from course_utils.checks.feedback import NOT_ATTEMPTED, PASSED, WRONG, Mistake, call, compare
 from tests import lessons
 from tests.wrong_answers import all_answers
@@ -18,10 +21,19 @@ EXERCISES = [
 ]
 
 
+TABLES = [
+    check
+    for lesson, exercise in EXERCISES
+    if isinstance(check := getattr(getattr(checks, lesson), exercise), Exercise)
+]
+
+
+def named(value):
+    return getattr(value, "__name__", None) or type(value).__name__
+
+
 @pytest.mark.parametrize(
-    "answer",
-    GALLERY,
-    ids=lambda a: f"{a.exercise}-{getattr(a.attempt, '__name__', type(a.attempt).__name__)}",
+    "answer", GALLERY, ids=lambda answer: f"{answer.exercise}-{named(answer.attempt)}"
 )
 def test_feedback_names_the_mistake_and_accepts_right_answers(answer):
     feedback = answer.feedback
@@ -32,13 +44,47 @@ def test_feedback_names_the_mistake_and_accepts_right_answers(answer):
         assert answer.says in feedback.message
 
 
+@pytest.mark.parametrize("table", TABLES, ids=named)
+def test_a_table_refuses_each_of_its_mistakes_with_its_words(table):
+    for words, attempt in table.mistakes.items():
+        feedback = table(attempt)
+        assert feedback.status == WRONG and feedback.message.startswith(words), words
+
+
+@pytest.mark.parametrize("table", TABLES, ids=named)
+def test_a_table_accepts_each_of_its_right_answers(table):
+    for seen in map(table._see, [table.right] * 99, table._drawn()):
+        assert seen.error is None, "the right answer itself stops"
+    for attempt in table.variants:
+        feedback = table(attempt)
+        assert feedback.status == PASSED, f"{attempt.__name__}: {feedback.message}"
+
+
+@pytest.mark.parametrize(
+    "table", [table for table in TABLES if isinstance(table.right, FunctionType)], ids=named
+)
+def test_an_answer_by_heart_or_one_that_remembers_does_not_pass(table):
+    first = table.right(*table._drawn()[0])
+    assert table(lambda *case: copy.deepcopy(first)).status == WRONG
+
+    calls = []
+
+    def remembers(*case):
+        calls.append(1)
+        return table.right(*case) if len(calls) == 1 else copy.deepcopy(first)
+
+    assert table(remembers).status == WRONG
+
+
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
-def test_each_check_has_four_wrong_and_two_right_answers(lesson, exercise):
+def test_each_check_knows_four_wrong_and_two_right_answers(lesson, exercise):
     mine = [a for a in GALLERY if (a.lesson, a.exercise) == (lesson, exercise)]
-    assert sum(a.says is not None for a in mine) >= 4
-    assert sum(a.says is None for a in mine) >= 2
+    table = getattr(getattr(checks, lesson), exercise)
+    mistakes, variants = getattr(table, "mistakes", ()), getattr(table, "variants", ())
+    assert sum(a.says is not None for a in mine) + len(mistakes) >= 4
+    assert sum(a.says is None for a in mine) + len(variants) >= 2
     messages = [a.feedback.message for a in mine if a.says is not None]
-    assert max(Counter(messages).values()) <= 2, "different mistakes get the same feedback"
+    assert max(Counter(messages).values(), default=0) <= 2, "two mistakes get the same feedback"
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)

@@ -14,6 +14,8 @@ from .. import progress
 from ..devices import seeded
 from ..doctor.where import is_learners
 from .hints import HINTS
+from .relations import relation
+from .values import close, contrast
 
 PASSED, WRONG, NOT_ATTEMPTED = "passed", "wrong", "not attempted"
 
@@ -70,7 +72,7 @@ def check(function):
         except Mistake as mistake:
             return Feedback(WRONG, str(mistake))
         except Exception as error:  # the attempt's own: the learner needs its line, not our stack
-            return Feedback(WRONG, _explain(error))
+            return Feedback(WRONG, explain(error))
         finally:
             np.random.set_state(numpy_state)
 
@@ -169,16 +171,6 @@ def _item(value):
     return value
 
 
-def close(a, b, tolerance=1e-5):
-    """Equal up to rounding, for numbers, arrays and tensors; False for other shapes."""
-    a, b = _array(a), _array(b)
-    return a.shape == b.shape and np.allclose(a, b, tolerance, tolerance, equal_nan=True)
-
-
-def _array(value):
-    return np.asarray(value.detach() if isinstance(value, torch.Tensor) else value, dtype=float)
-
-
 def compare(yours, expected, mistakes, what):
     """Raise a Mistake unless `yours` is `expected`.
 
@@ -187,41 +179,16 @@ def compare(yours, expected, mistakes, what):
     """
     if close(yours, expected):
         return
-    shown = _contrast(yours, expected, what)
+    shown = contrast(yours, expected, what)
     for explanation, value in mistakes.items():
         if close(yours, value):
             raise Mistake(f"{explanation} ({shown})")
+    if words := relation([(yours, expected, {})]):
+        raise Mistake(f"{words} ({shown})")
     raise Mistake(shown)
 
 
-def _contrast(yours, expected, what):
-    """What should be and what is; the first difference if both begin alike."""
-    if _short(yours) == _short(expected):
-        yours, expected = _array(yours), _array(expected)
-        if yours.shape != expected.shape:
-            return (
-                f"{what} should have shape {list(expected.shape)}; yours has {list(yours.shape)}."
-            )
-        same = np.isclose(yours, expected, 1e-5, 1e-5, equal_nan=True)
-        if yours.size == 1:
-            return f"{what} should be {expected.item():.6g}; you have {yours.item():.6g}."
-        place = tuple(np.argwhere(~same)[0].tolist())
-        return (
-            f"{what} should be {expected[place]:.6g} at place {list(place)}; you have "
-            f"{yours[place]:.6g} there."
-        )
-    return f"{what} should be {_short(expected)}; you have {_short(yours)}."
-
-
-def _short(value):
-    value = _array(value)
-    if value.size == 1:
-        return f"{value.item():.4g}"
-    shown = ", ".join(f"{number:.4g}" for number in value.flatten()[:4])
-    return f"[{shown}{', …' if value.size > 4 else ''}]"
-
-
-def _explain(error):
+def explain(error):
     """The exception with the learner's line: the innermost one that is not library code."""
     own = [
         frame

@@ -1,5 +1,6 @@
 """Checks for lesson 02, the loss."""
 
+import functools
 import math
 
 import torch
@@ -7,7 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..models import mlp
-from .feedback import Mistake, NotAttempted, call, check, close, compare, without
+from .exercise import exercise
+from .feedback import Mistake, NotAttempted, call, check
+from .values import close
 
 
 def _value(loss):
@@ -40,209 +43,338 @@ def _gradient(loss_fn, logits, targets):
     return gradient
 
 
+_CUT_OFF = (
+    "The value is right, its gradient is not. Is some part of your computation cut off from the "
+    "logits, by .detach() or no_grad()? (torch.where computes both of its branches: an overflow in "
+    "the one not taken still spoils the gradient.)"
+)
 _BY_HAND = "Right, but PyTorch did the work. Write it without its loss functions."
 
 
-@check
-def cross_entropy(attempt):
-    """`cross_entropy(logits, yb)`: the mean over the batch, from logits, at any size of them."""
-    logits, yb = 2 * torch.randn(6, 4), torch.tensor([0, 3, 1, 1, 0, 2])
-    rows = torch.arange(6)
-    total, right = logits.logsumexp(dim=1), logits[rows, yb]
-    log_p = logits.log_softmax(dim=1)
-    p = log_p.exp()[rows, yb]
-    expected = F.cross_entropy(logits, yb).item()
-    compare(
-        _value(call(attempt, logits, yb)),
-        expected,
-        {
-            "The minus is missing: a logarithm of a probability is below 0.": -expected,
-            "That is the sum over the rows; divide by their number.": expected * 6,
-            "You took the mean over all rows and classes. Only the right class of each row counts: "
-            "divide by the number of rows.": expected / 4,
-            "The logarithm is missing: that is the mean probability of the right class.": p.mean(),
-            "The logarithm is missing: that is minus the mean probability of the right class.": (
-                -p.mean()
-            ),
-            "You took the logarithm of a logit. Make probabilities of the logits first.": (
-                -right.log().mean()
-            ),
-            "That is 1 minus the probability of the right class. Take minus its logarithm.": (
-                1 - p.mean()
-            ),
-            "You took the logarithm of the mean probability. First the logarithm of each row's, "
-            "then the mean.": -p.mean().log(),
-            "That is the logarithm to the base 2. Take the natural one.": expected / math.log(2),
-            "That is the logarithm to the base 10. Take the natural one.": expected / math.log(10),
-            "Your softmax adds up over the batch. Each row is one example: dim=1.": (
-                logits.logsumexp(dim=0)[yb] - right
-            ).mean(),
-            "Your softmax adds up over all rows and classes together. Each row is one example: "
-            "dim=1.": (logits.logsumexp(dim=(0, 1)) - right).mean(),
-            "You always took the largest logit. Take that of the right class, yb.": (
-                total - logits.max(dim=1).values
-            ).mean(),
-            "That is the mean of the right logits, without a softmax: the logarithm of the sum of "
-            "exps is missing.": -right.mean(),
-            "logits[:, yb] pairs every row with every label. Take one logit from each row: "
-            "logits[torch.arange(len(yb)), yb].": (total[:, None] - logits[:, yb]).mean(),
-            "Softmax has been applied twice.": F.cross_entropy(logits.softmax(dim=1), yb),
-            "You subtracted the largest logit before exp, but not from the logit of the right class. "
-            "Subtract it from all, or add it to the logarithm again.": (
-                total - logits.max(dim=1).values - right
-            ).mean(),
-            "You divided by the number of classes; divide by the number of rows.": expected * 6 / 4,
-            "That is the loss of the last row alone. Add the rows up inside the loop.": -log_p[
-                5, 2
-            ],
-            "That is the loss of the first row alone. Is the return inside the loop?": -log_p[0, 0],
-        },
-        "For 6 rows and 4 classes the loss",
-    )
-
-    def ask(rows, labels, expected, explanation):
-        yours = _value(call(attempt, torch.tensor(rows), torch.tensor(labels)))
-        if not close(yours, expected, 1e-4):
-            raise Mistake(
-                f"For the logits {rows} and the classes {labels} the loss should be "
-                f"{expected:.4g}; yours is {yours:.4g}. {explanation}"
-            )
-
-    large, small = [1000.0, 999.0, 997.0], [-1000.0, -1001.0, -1003.0]
-    one = F.cross_entropy(torch.tensor([large]), torch.tensor([1])).item()
-    ask(
-        [large],
-        [1],
-        one,
-        "exp of such a logit overflows. Subtract the row's largest first, or use logsumexp.",
-    )
-    ask(
-        [large, small],
-        [1, 1],
-        one,
-        "Subtract from each row its own largest logit; the largest of the whole batch wipes the "
-        "other rows out.",
-    )
-    ask(
-        [[200.0, 0.0, 0.0]],
-        [1],
-        200.0,
-        "The probability of the right class rounds to 0, and its logarithm is lost, or capped by "
-        "whatever you added to it. Don't form the probability: logsumexp minus the right logit.",
-    )
-    if not close(_gradient(attempt, logits, yb), _gradient(F.cross_entropy, logits, yb)):
-        raise Mistake(
-            "The value is right, its gradient is not: it should be (probabilities - one_hot) / B. "
-            "Some part of your computation was cut off from the logits."
-        )
-    with without(("cross_entropy", "nll_loss"), _BY_HAND):
-        call(attempt, logits, yb)
-    return "Right for any logits, and its gradient is (probabilities - one_hot) / B, as it should."
-
-
-@check
-def bce_with_logits(attempt):
-    """`bce_with_logits(logits, targets)`: the mean, with the right value and push everywhere."""
-    logits = torch.tensor([[1.7], [-0.4], [0.9], [-2.2], [0.3]])
-    targets = torch.tensor([[1.0], [1.0], [0.0], [0.0], [1.0]])
-    yes, no = F.softplus(-logits), F.softplus(logits)  # the losses if yes, or no, is right
-    expected = F.binary_cross_entropy_with_logits(logits, targets).item()
+def _loss_and_gradient(attempt, logits, targets, what, advice=lambda yours: ""):
+    """The parts of a loss of logits; `advice` says what a wrong number at this place points to."""
     yours = _value(call(attempt, logits, targets))
+    yield f"{what} the loss", yours, advice(yours)
+    yield f"{what} the gradient", _gradient(attempt, logits, targets), _CUT_OFF
+
+
+def _batches():
+    for rows, classes in ((6, 4), (9, 3), (1, 5)):
+        yield 2 * torch.randn(rows, classes), torch.randperm(rows * classes)[:rows] % classes
+    large, small = [1000.0, 999.0, 997.0], [-1000.0, -1001.0, -1003.0]
+    for rows in ([large], [large, small], [[200.0, 0.0, 0.0]], [[1000.0, 0.0, 0.0]]):
+        yield torch.tensor(rows), torch.ones(len(rows), dtype=torch.long)
+
+
+def _cross_entropy(attempt, logits, yb):
+    what, advice = f"For {len(yb)} rows and {logits.shape[1]} classes", ""
+    if logits.abs().max() > 100:
+        what = f"For the logits {logits.tolist()} and the classes {yb.tolist()}"
+        advice = (
+            "exp of such a logit overflows. Subtract the row's largest first, or use logsumexp."
+        )
+        if logits.min() < 0:
+            advice = (
+                "Subtract from each row its own largest logit; the largest of the whole batch wipes "
+                "the other rows out."
+            )
+        elif logits.min() == 0:
+            advice = (
+                "The probability of the right class rounds to 0, and its logarithm is lost, or "
+                "capped by whatever you added to it. Don't form the probability: logsumexp minus "
+                "the right logit."
+            )
+    yield from _loss_and_gradient(attempt, logits, yb, what, lambda yours: advice)
+
+
+@exercise(
+    cases=_batches,
+    observe=_cross_entropy,
+    praise="Right for any logits, and its gradient is (probabilities - one_hot) / B, as it should.",
+    forbid=(("cross_entropy", "nll_loss"), _BY_HAND),
+)
+def cross_entropy(logits, yb):
+    """`cross_entropy(logits, yb)`: the mean over the batch, from logits, at any size of them."""
+    return (logits.logsumexp(dim=1) - _right_logit(logits, yb)).mean()
+
+
+def _right_logit(logits, yb):
+    return logits[torch.arange(len(yb)), yb]
+
+
+def _p_right(logits, yb, dim=1):
+    return _right_logit(logits.softmax(dim=dim), yb)
+
+
+@cross_entropy.variant
+def with_one_hot(logits, yb):
+    one_hot = F.one_hot(yb, logits.shape[1])
+    return -(logits.log_softmax(dim=-1) * one_hot).sum(dim=1).mean()
+
+
+@cross_entropy.variant
+def with_gather_and_max(logits, yb):
+    shifted = logits - logits.max(dim=1, keepdim=True).values
+    right_logit = shifted.gather(1, yb[:, None]).squeeze(1)
+    return (shifted.exp().sum(dim=1).log() - right_logit).sum() / len(yb)
+
+
+@cross_entropy.variant
+def row_by_row(logits, yb):
+    losses = [row.logsumexp(0) - row[label] for row, label in zip(logits, yb, strict=True)]
+    return torch.stack(losses).mean().reshape(1)
+
+
+@cross_entropy.mistake
+def shifted_by_the_largest_of_all(logits, yb):
+    """Subtract from each row its own largest logit; the largest of the whole batch wipes the
+    other rows out."""
+    shifted = logits - logits.max()
+    return (shifted.exp().sum(dim=1).log() - _right_logit(shifted, yb)).mean()
+
+
+@cross_entropy.mistake
+def one_minus_p(logits, yb):
+    """That is 1 minus the probability of the right class. Take minus its logarithm."""
+    return 1 - _p_right(logits, yb).mean()
+
+
+@cross_entropy.mistake
+def mean_over_classes(logits, yb):
+    """You took the mean over all rows and classes. Only the right class of each row counts:
+    divide by the number of rows."""
+    return -(logits.log_softmax(dim=1) * F.one_hot(yb, logits.shape[1])).mean()
+
+
+@cross_entropy.mistake
+def softmax_over_the_batch(logits, yb):
+    """Your softmax adds up over the batch. Each row is one example: dim=1."""
+    return -_right_logit(logits.log_softmax(dim=0), yb).mean()
+
+
+@cross_entropy.mistake
+def one_sum_for_all(logits, yb):
+    """Your softmax adds up over all rows and classes together. Each row is one example: dim=1."""
+    return (logits.logsumexp(dim=(0, 1)) - _right_logit(logits, yb)).mean()
+
+
+@cross_entropy.mistake
+def all_pairs(logits, yb):
+    """logits[:, yb] pairs every row with every label. Take one logit from each row:
+    logits[torch.arange(len(yb)), yb]."""
+    return -logits.log_softmax(dim=1)[:, yb].mean()
+
+
+@cross_entropy.mistake
+def half_shifted(logits, yb):
+    """You subtracted the largest logit before exp, but not from the logit of the right class.
+    Subtract it from all, or add it to the logarithm again."""
+    shifted = logits - logits.max(dim=1, keepdim=True).values
+    return (shifted.exp().sum(dim=1).log() - _right_logit(logits, yb)).mean()
+
+
+@cross_entropy.mistake
+def divided_by_classes(logits, yb):
+    """You divided by the number of classes; divide by the number of rows."""
+    return F.cross_entropy(logits, yb, reduction="sum") / logits.shape[1]
+
+
+cross_entropy.known(
+    {
+        "The minus is missing: a logarithm of a probability is below 0.": (
+            lambda logits, yb: -F.cross_entropy(logits, yb)
+        ),
+        "That is the sum over the rows; divide by their number.": (
+            lambda logits, yb: F.cross_entropy(logits, yb, reduction="sum")
+        ),
+        "The logarithm is missing: that is the mean probability of the right class.": (
+            lambda logits, yb: _p_right(logits, yb).mean()
+        ),
+        "The logarithm is missing: that is minus the mean probability of the right class.": (
+            lambda logits, yb: -_p_right(logits, yb).mean()
+        ),
+        "You took the logarithm of a logit. Make probabilities of the logits first.": (
+            lambda logits, yb: -_right_logit(logits, yb).log().mean()
+        ),
+        "You took the logarithm of the mean probability. First the logarithm of each row's, then "
+        "the mean.": lambda logits, yb: -_p_right(logits, yb).mean().log(),
+        "That is the logarithm to the base 2. Take the natural one.": (
+            lambda logits, yb: -_p_right(logits, yb).log2().mean()
+        ),
+        "That is the logarithm to the base 10. Take the natural one.": (
+            lambda logits, yb: -_p_right(logits, yb).log10().mean()
+        ),
+        "You always took the largest logit. Take that of the right class, yb.": (
+            lambda logits, yb: -logits.log_softmax(dim=1).max(dim=1).values.mean()
+        ),
+        "That is the mean of the right logits, without a softmax: the logarithm of the sum of exps "
+        "is missing.": lambda logits, yb: -_right_logit(logits, yb).mean(),
+        "Softmax has been applied twice.": (
+            lambda logits, yb: F.cross_entropy(logits.softmax(dim=1), yb)
+        ),
+        "That is the loss of the last row alone. Add the rows up inside the loop.": (
+            lambda logits, yb: F.cross_entropy(logits[-1:], yb[-1:])
+        ),
+        "That is the loss of the first row alone. Is the return inside the loop?": (
+            lambda logits, yb: F.cross_entropy(logits[:1], yb[:1])
+        ),
+    }
+)
+
+
+def _columns():
+    for n in (5, 8):
+        logits = 2 * torch.randn(n, 1)
+        logits[0], logits[1] = 1.7, -0.4
+        yield logits, (torch.arange(n) % 3 == 0).float()[:, None]
+    # float64, too, is too small for exp(1000)
+    for logit, target in ((150.0, 0.0), (-150.0, 1.0), (150.0, 1.0), (-150.0, 0.0), (1000.0, 0.0)):
+        yield torch.tensor([[logit]]), torch.tensor([[target]])
+
+
+def _bce_with_logits(attempt, logits, targets):
+    if len(logits) > 1:
+        what, advice = f"For {len(logits)} ordinary logits", _ordinary_bce
+    else:
+        what = f"At logit {logits.item():g} with target {targets.item():g}"
+        advice = functools.partial(_extreme_bce, attempt, logits, targets)
+    yield from _loss_and_gradient(attempt, logits, targets, what, advice)
+
+
+def _ordinary_bce(yours):
     if math.isnan(yours):
-        raise Mistake(
+        return (
             "Already ordinary logits give NaN. Do you take the logarithm of a negative number? "
             "Logits are no probabilities; sigmoid makes probabilities of them."
         )
-    compare(
-        yours,
-        expected,
-        {
-            "The minus is missing: a logarithm of a probability is below 0.": -expected,
-            "That is the sum over the rows; take the mean.": expected * 5,
-            "Yes and no are swapped: target 1 asks for a large logit.": (
-                F.binary_cross_entropy_with_logits(logits, 1 - targets)
-            ),
-            "You added the logit of a yes. It is subtracted: log(1 + e^z) - z.": (
-                no + logits * targets
-            ).mean(),
-            "You judge the rows with target 1 only; the others cost nothing. A certain yes must "
-            "cost something where no is right.": (targets * yes).mean(),
-            "You judge the rows with target 0 only; the others cost nothing.": (
-                (1 - targets) * no
-            ).mean(),
-            "The part for no is log(1 - p), not 1 - log(p).": (
-                targets * yes - (1 - targets) * (1 + yes)
-            ).mean(),
-            "In max(z, 0) - z * target + log(1 + exp(-|z|)) the absolute value is missing.": (
-                logits.relu() - logits * targets + yes
-            ).mean(),
-            "max(z, 0) is missing in max(z, 0) - z * target + log(1 + exp(-|z|)).": (
-                F.softplus(-logits.abs()) - logits * targets
-            ).mean(),
-            "You treat every row as if no were right: the part with the targets is missing.": (
-                no.mean()
-            ),
-            "You treat every row as if yes were right: the part with the targets is missing.": (
-                yes.mean()
-            ),
-            "That is the logarithm to the base 2. Take the natural one.": expected / math.log(2),
-            "The sigmoid has been applied twice.": F.binary_cross_entropy_with_logits(
-                logits.sigmoid(), targets
-            ),
-            "That is the mean squared error of the probabilities, not a cross-entropy.": (
-                F.mse_loss(logits.sigmoid(), targets)
-            ),
-            "That is the cross-entropy of a single class: its softmax is always 1, its loss always "
-            "0. The other class has the logit 0.": 0.0,
-            "You compared every logit with every target: [B] against [B, 1] gives [B, B].": (
-                no.mean() - logits.mean() * targets.mean()
-            ),
-        },
-        "For five ordinary logits the loss",
+    return ""
+
+
+def _extreme_bce(attempt, logits, targets, yours):
+    if not math.isfinite(yours):
+        why = (
+            "Somewhere exp is too large or too small for float32."
+            if math.isfinite(_value(attempt(logits / 3, targets)))
+            else "A probability is rounded to 0 or 1 before its logarithm is taken. (A clamp at "
+            "1 - 1e-12 does not help: in float32 that is 1.) Don't form the probability."
+        )
+        return (
+            f"{why} It is the cross-entropy of the two logits 0 and z: exercise 1 has the formula."
+        )
+    if close(yours, 100.0):
+        return (
+            "100 is the limit of nn.BCELoss: the probability was rounded before it got there. "
+            "Start from the logits."
+        )
+    return (
+        "Clamping, or a small number added inside the logarithm, hides the infinity and caps the "
+        "loss, and the gradient goes silent."
     )
-    # float64, too, is too small for exp(1000)
-    for logit, target in ((150.0, 0.0), (-150.0, 1.0), (150.0, 1.0), (-150.0, 0.0), (1000.0, 0.0)):
-        data = torch.tensor([[logit]]), torch.tensor([[target]])
-        right = F.binary_cross_entropy_with_logits(*data).item()
-        yours = _value(call(attempt, *data))
-        shown = f"At logit {logit:g} with target {target:g} the loss should be {right:g}"
-        if not math.isfinite(yours):
-            why = (
-                "Somewhere exp is too large or too small for float32."
-                if math.isfinite(_value(attempt(data[0] / 3, data[1])))
-                else "A probability is rounded to 0 or 1 before its logarithm is taken. (A clamp at "
-                "1 - 1e-12 does not help: in float32 that is 1.) Don't form the probability."
-            )
-            raise Mistake(
-                f"{shown}; yours is {yours}. {why} It is the cross-entropy of the two logits 0 "
-                "and z, so exercise 1 has the formula."
-            )
-        if close(yours, 100.0):
-            raise Mistake(
-                f"{shown}; yours is 100, the limit of nn.BCELoss: the probability was rounded "
-                "before it got there. Start from the logits."
-            )
-        if not close(yours, right, 1e-4):
-            raise Mistake(
-                f"{shown}; yours is {yours:.4g}. Clamping, or a small number added inside the "
-                "logarithm, hides the infinity and caps the loss, and the gradient goes silent."
-            )
-        push = _gradient(attempt, *data)
-        expected_push = _gradient(F.binary_cross_entropy_with_logits, *data)
-        if not close(push, expected_push):
-            raise Mistake(
-                f"At logit {logit:g} with target {target:g} the value is right, but its gradient "
-                f"is {push.item():g} instead of {expected_push.item():g}. (torch.where computes "
-                "both of its branches: an overflow in the one not taken still spoils the gradient.)"
-            )
-    if not close(
-        _gradient(attempt, logits, targets),
-        _gradient(F.binary_cross_entropy_with_logits, logits, targets),
-    ):
-        raise Mistake("The values are right, but the gradient is not (p - target) / B.")
-    with without(("binary_cross_entropy_with_logits",), _BY_HAND):
-        call(attempt, logits, targets)
-    return "Even a model that is sure and wrong is pushed back with full strength."
+
+
+@exercise(
+    cases=_columns,
+    observe=_bce_with_logits,
+    praise="Even a model that is sure and wrong is pushed back with full strength.",
+    forbid=(("binary_cross_entropy_with_logits",), _BY_HAND),
+)
+def bce_with_logits(logits, targets):
+    """`bce_with_logits(logits, targets)`: the mean, with the right value and push everywhere."""
+    return (F.softplus(logits) - logits * targets).mean()
+
+
+def _bce(logits, targets):
+    return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+@bce_with_logits.variant
+def as_two_classes(logits, targets):
+    both = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    return F.cross_entropy(both, targets[:, 0].long())
+
+
+@bce_with_logits.variant
+def with_logsigmoid(logits, targets):
+    yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
+    return -(targets * yes + (1 - targets) * no).mean()
+
+
+@bce_with_logits.variant
+def with_logaddexp(logits, targets):
+    return (torch.logaddexp(torch.zeros_like(logits), logits) - targets * logits).mean()
+
+
+@bce_with_logits.variant
+def the_textbook_formula(logits, targets):
+    tail = torch.log1p(torch.exp(-logits.abs()))
+    return (logits.clamp(min=0) - logits * targets + tail).mean()
+
+
+@bce_with_logits.mistake
+def where(logits, targets):
+    """torch.where computes both of its branches: an overflow in the one not taken still spoils
+    the gradient."""
+    softplus = torch.where(logits > 50, logits, (1 + logits.exp()).log())
+    return (softplus - logits * targets).mean()
+
+
+@bce_with_logits.mistake
+def yes_only(logits, targets):
+    """You judge the rows with target 1 only; the others cost nothing. A certain yes must cost
+    something where no is right."""
+    return -(targets * F.logsigmoid(logits)).mean()
+
+
+@bce_with_logits.mistake
+def minus_outside_the_logarithm(logits, targets):
+    """The part for no is log(1 - p), not 1 - log(p)."""
+    log_p = F.logsigmoid(logits)
+    return -(targets * log_p + (1 - targets) * (1 - log_p)).mean()
+
+
+@bce_with_logits.mistake
+def textbook_without_the_absolute_value(logits, targets):
+    """In max(z, 0) - z * target + log(1 + exp(-|z|)) the absolute value is missing."""
+    return (logits.relu() - logits * targets + (1 + (-logits).exp()).log()).mean()
+
+
+@bce_with_logits.mistake
+def textbook_without_the_maximum(logits, targets):
+    """max(z, 0) is missing in max(z, 0) - z * target + log(1 + exp(-|z|))."""
+    return (torch.log1p((-logits.abs()).exp()) - logits * targets).mean()
+
+
+bce_with_logits.known(
+    {
+        "The minus is missing: a logarithm of a probability is below 0.": lambda z, t: -_bce(z, t),
+        "That is the sum over the rows; take the mean.": lambda z, t: _bce(z, t) * len(z),
+        "Yes and no are swapped: target 1 asks for a large logit.": lambda z, t: _bce(-z, t),
+        "You added the logit of a yes. It is subtracted: log(1 + e^z) - z.": (
+            lambda z, t: (F.softplus(z) + z * t).mean()
+        ),
+        "You judge the rows with target 0 only; the others cost nothing.": (
+            lambda z, t: ((1 - t) * F.softplus(z)).mean()
+        ),
+        "You treat every row as if no were right: the part with the targets is missing.": (
+            lambda z, t: F.softplus(z).mean()
+        ),
+        "You treat every row as if yes were right: the part with the targets is missing.": (
+            lambda z, t: F.softplus(-z).mean()
+        ),
+        "That is the logarithm to the base 2. Take the natural one.": (
+            lambda z, t: _bce(z, t) / math.log(2)
+        ),
+        "The sigmoid has been applied twice.": lambda z, t: _bce(z.sigmoid(), t),
+        "That is the mean squared error of the probabilities, not a cross-entropy.": (
+            lambda z, t: F.mse_loss(z.sigmoid(), t)
+        ),
+        "That is the cross-entropy of a single class: its softmax is always 1, its loss always 0. "
+        "The other class has the logit 0.": lambda z, t: F.cross_entropy(z, t),
+        "You compared every logit with every target: [B] against [B, 1] gives [B, B].": (
+            lambda z, t: (F.softplus(z) - z * t[:, 0]).mean()
+        ),
+    }
+)
 
 
 # For each task: the right loss, what else is wrong with the other two, the number of outputs.
@@ -385,69 +517,97 @@ _NOT_REPAIRED = {
 }
 
 
-@check
-def repaired_loss(attempt):
-    """`repaired_loss(model, xb, yb)`: cross-entropy of three classes, labels as floats [B, 1]."""
-    model = mlp(2, 16, 3)
-    with torch.no_grad():
-        model[-1].weight *= 6  # far from even, so that the mistakes differ
-    xb, yb = torch.randn(5, 2), torch.tensor([[2.0], [0.0], [1.0], [2.0], [2.0]])
-    labels = yb[:, 0].long()
-    with torch.no_grad():
-        logits = model(xb)
-    one_hot = F.one_hot(labels, 3).float()
-    expected = F.cross_entropy(logits, labels).item()
+def _labelled_columns():
+    for labels in ([2.0, 0.0, 1.0, 2.0, 2.0], [1.0, 2.0, 0.0, 1.0], [1.0]):
+        model = mlp(2, 16, 3)
+        with torch.no_grad():
+            model[-1].weight *= 6  # far from even, so that the mistakes differ
+        yield model, torch.randn(len(labels), 2), torch.tensor(labels)[:, None]
+
+
+def _repaired_loss(attempt, model, xb, yb):
     try:
         loss = call(attempt, model, xb, yb)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
+        if len(xb) == 1:
+            raise Mistake(
+                "With a batch of one row it fails: .squeeze() without a dimension removes the batch "
+                "dimension too. Use yb[:, 0] or yb.squeeze(1)."
+            ) from None
         for words, explanation in _NOT_REPAIRED.items():
             if words in str(error):
                 raise Mistake(f"{explanation} (PyTorch says: {error})") from None
         raise
-    compare(
-        _value(loss),
-        expected,
-        {
-            "It runs, but the softmax is still there, and cross-entropy applies its own. Give it "
-            "the logits.": F.cross_entropy(logits.softmax(dim=1), labels),
-            "A sigmoid in front is as wrong as a softmax: cross-entropy wants the logits.": (
-                F.cross_entropy(logits.sigmoid(), labels)
-            ),
-            "NLLLoss wants logarithms of probabilities, and got logits. nn.CrossEntropyLoss takes "
-            "the logits as they are.": F.nll_loss(logits, labels),
-            "NLLLoss wants logarithms of probabilities, and got the probabilities themselves.": (
-                F.nll_loss(logits.softmax(dim=1), labels)
-            ),
-            "Every label became class 0: argmax over a column of length 1 is always 0. Take the "
-            "numbers themselves.": F.cross_entropy(logits, torch.zeros_like(labels)),
-            "That asks three yes-or-no questions. One of three classes is right: "
-            "nn.CrossEntropyLoss.": F.binary_cross_entropy_with_logits(logits, one_hot),
-            "That is the mean squared error of one-hot rows; the task is cross-entropy.": (
-                F.mse_loss(logits, one_hot)
-            ),
-            "That is the mean squared error of each logit and the class number; the task is "
-            "cross-entropy.": F.mse_loss(logits, yb.expand(5, 3)),
-            "Cross-entropy wants the logits, and got the classes that argmax found.": (
-                F.cross_entropy(logits.argmax(dim=1).float(), yb[:, 0])
-            ),
-            "That is the sum over the rows; leave the reduction at the mean.": expected * 5,
-        },
-        "For a batch of five the loss",
-    )
+    yield f"For a batch of {len(xb)} the loss", _value(loss)
     if not loss.requires_grad:
         raise Mistake(
             "The value is right, but the graph is lost, so backward() can't reach the weights. "
             "Leave .detach() and no_grad() out."
         )
-    try:
-        single = _value(attempt(model, xb[:1], yb[:1]))
-    except (RuntimeError, ValueError, IndexError):
-        raise Mistake(
-            "With a batch of one row it fails: .squeeze() without a dimension removes the batch "
-            "dimension too. Use yb[:, 0] or yb.squeeze(1)."
-        ) from None
-    compare(single, F.cross_entropy(logits[:1], labels[:1]), {}, "For a batch of one row the loss")
-    return "Logits, int64 class numbers, shape [B]: all three repaired, the silent one too."
+    (gradient,) = torch.autograd.grad(loss.sum(), model[-1].bias, allow_unused=True)
+    yield "The value is right, but the gradient of the last bias", gradient
+
+
+@exercise(
+    cases=_labelled_columns,
+    observe=_repaired_loss,
+    praise="Logits, int64 class numbers, shape [B]: all three repaired, the silent one too.",
+)
+def repaired_loss(model, xb, yb):
+    """`repaired_loss(model, xb, yb)`: cross-entropy of three classes, labels as floats [B, 1]."""
+    return F.cross_entropy(model(xb), yb.squeeze(1).to(torch.int64))
+
+
+@repaired_loss.variant
+def flattened(model, xb, yb):
+    return nn.CrossEntropyLoss()(model(xb), yb.flatten().long())
+
+
+@repaired_loss.variant
+def log_softmax_and_nll(model, xb, yb):
+    return nn.NLLLoss()(model(xb).log_softmax(dim=1), yb.view(-1).type(torch.long))
+
+
+@repaired_loss.variant
+def with_one_hot_rows(model, xb, yb):
+    return F.cross_entropy(model(xb), _one_hot(yb))
+
+
+def _one_hot(yb):
+    return F.one_hot(yb[:, 0].long(), 3).float()
+
+
+repaired_loss.known(
+    {
+        "It runs, but the softmax is still there, and cross-entropy applies its own. Give it the "
+        "logits.": lambda m, xb, yb: F.cross_entropy(m(xb).softmax(dim=1), yb[:, 0].long()),
+        "A sigmoid in front is as wrong as a softmax: cross-entropy wants the logits.": (
+            lambda m, xb, yb: F.cross_entropy(m(xb).sigmoid(), yb[:, 0].long())
+        ),
+        "NLLLoss wants logarithms of probabilities, and got logits. nn.CrossEntropyLoss takes the "
+        "logits as they are.": lambda m, xb, yb: F.nll_loss(m(xb), yb[:, 0].long()),
+        "NLLLoss wants logarithms of probabilities, and got the probabilities themselves.": (
+            lambda m, xb, yb: F.nll_loss(m(xb).softmax(dim=1), yb[:, 0].long())
+        ),
+        "Every label became class 0: argmax over a column of length 1 is always 0. Take the "
+        "numbers themselves.": lambda m, xb, yb: F.cross_entropy(m(xb), yb.argmax(dim=1)),
+        "That asks three yes-or-no questions. One of three classes is right: "
+        "nn.CrossEntropyLoss.": lambda m, xb, yb: _bce(m(xb), _one_hot(yb)),
+        "That is the mean squared error of one-hot rows; the task is cross-entropy.": (
+            lambda m, xb, yb: F.mse_loss(m(xb), _one_hot(yb))
+        ),
+        "That is the mean squared error of each logit and the class number; the task is "
+        "cross-entropy.": lambda m, xb, yb: F.mse_loss(m(xb), yb.expand(-1, 3)),
+        "Cross-entropy wants the logits, and got the classes that argmax found.": (
+            lambda m, xb, yb: F.cross_entropy(
+                m(xb).argmax(dim=1).float(), yb[:, 0]
+            ).requires_grad_()
+        ),
+        "That is the sum over the rows; leave the reduction at the mean.": (
+            lambda m, xb, yb: F.cross_entropy(m(xb), yb[:, 0].long(), reduction="sum")
+        ),
+    }
+)
 
 
 # For each run: its name, and what its numbers say.

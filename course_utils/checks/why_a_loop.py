@@ -1,149 +1,347 @@
 """Checks for lesson 00, why a loop."""
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+from .exercise import exercise, returned
+from .feedback import Mistake, NotAttempted, as_number, call, check
+from .values import close
 
 
-@check
-def steps_per_epoch(attempt):
+def _loaders():
+    yield 1010, 32, False
+    yield 1000, 32, False  # 31.25, where 1010 / 32 is 31.6
+    yield 960, 32, False
+    yield 1010, 32, True
+    yield 960, 32, True
+    yield 20, 32, False
+    yield 20, 32, True
+    yield 77, 10, False
+
+
+@exercise(
+    cases=_loaders,
+    observe=returned(
+        "steps_per_epoch({0}, {1}, drop_last={2})",
+        lambda steps: as_number(steps, "The number of steps", plain=False),
+    ),
+    praise="The same numbers as len() of PyTorch's DataLoader gives.",
+)
+def steps_per_epoch(n, batch_size, drop_last):
     """`steps_per_epoch(n, batch_size, drop_last)` returns the number of steps in one epoch."""
-    left_out = "You left out the incomplete last batch, but drop_last is False here."
-    rounded = "You rounded to the nearest number. Any example left over makes one more batch."
-    too_many = "n divides evenly here: no example is left over, so there is no batch more."
-    counted = "You counted the incomplete last batch, but drop_last is True here."
-    none_full = "There is not a single full batch here, and the incomplete one is dropped."
-    fraction = "There is no fraction of a step: the examples left over make one smaller batch."
-    remainder = "That is the number of examples left over, not the number of steps."
-    one_each = "The examples left over make one batch together, not one each."
-    cases = [  # n, batch_size, drop_last, {what a mistake would give}
-        (1010, 32, False, {fraction: 1010 / 32, left_out: 31, remainder: 18, one_each: 49}),
-        (1000, 32, False, {rounded: 31}),  # 31.25, where 1010 / 32 is 31.6
-        (960, 32, False, {too_many: 31}),
-        (1010, 32, True, {counted: 32, fraction: 1010 / 32}),
-        (960, 32, True, {"Nothing is incomplete here, so nothing is dropped.": 29}),
-        (20, 32, False, {"20 examples still make one batch, an incomplete one.": 0}),
-        (20, 32, True, {none_full: 1}),
-    ]
-    for n, batch_size, drop_last, mistakes in cases:
-        expected = len(DataLoader(range(n), batch_size, drop_last=drop_last))
-        what = f"steps_per_epoch({n}, {batch_size}, drop_last={drop_last})"
-        yours = as_number(call(attempt, n, batch_size, drop_last), what, plain=False)
-        compare(yours, expected, mistakes, what)
-    return "The same numbers as len() of PyTorch's DataLoader gives."
+    return n // batch_size if drop_last else -(-n // batch_size)
 
 
-@check
-def output_gradient(attempt):
-    """`output_gradient(y_hat, y)` is the gradient of the mean BCE for each logit, [B, 1]."""
-    n = 20
-    logits = torch.randn(n, 1, dtype=torch.float64, requires_grad=True)
-    labels = (torch.arange(n) % 3 == 0).double()[:, None]
-    nn.BCEWithLogitsLoss()(logits, labels).backward()
-    expected = logits.grad.numpy()
-    y_hat, y = logits.detach().sigmoid().numpy(), labels.numpy()
-    error = y_hat - y
+@steps_per_epoch.variant
+def as_pytorch_counts(n, batch_size, drop_last):
+    return len(DataLoader(range(n), batch_size, drop_last=drop_last))
 
-    yours = call(attempt, y_hat, y)
-    if np.shape(yours) != (n, 1):
+
+@steps_per_epoch.variant
+def by_counting(n, batch_size, drop_last):
+    starts = range(0, n, batch_size)
+    return sum(1 for start in starts if not drop_last or start + batch_size <= n)
+
+
+@steps_per_epoch.variant
+def in_a_tensor(n, batch_size, drop_last):
+    steps = torch.tensor(n / batch_size)
+    return steps.floor() if drop_last else steps.ceil()
+
+
+@steps_per_epoch.mistake
+def always_floor(n, batch_size, drop_last):
+    """You left out the incomplete last batch, but drop_last is False here."""
+    return n // batch_size
+
+
+@steps_per_epoch.mistake
+def rounded(n, batch_size, drop_last):
+    """You rounded to the nearest number. Any example left over makes one more batch."""
+    return n // batch_size if drop_last else round(n / batch_size)
+
+
+@steps_per_epoch.mistake
+def rounded_always(n, batch_size, drop_last):
+    """You rounded to the nearest number. drop_last decides whether the rest counts, not its size."""
+    return round(n / batch_size)
+
+
+@steps_per_epoch.mistake
+def always_one_more(n, batch_size, drop_last):
+    """n divides evenly here: no example is left over, so there is no batch more."""
+    return n // batch_size if drop_last else n // batch_size + 1
+
+
+@steps_per_epoch.mistake
+def always_ceil(n, batch_size, drop_last):
+    """You counted the incomplete last batch, but drop_last is True here."""
+    return math.ceil(n / batch_size)
+
+
+@steps_per_epoch.mistake
+def drop_last_the_wrong_way_round(n, batch_size, drop_last):
+    """drop_last works the wrong way round: True leaves the incomplete batch out."""
+    return n // batch_size if not drop_last else -(-n // batch_size)
+
+
+@steps_per_epoch.mistake
+def at_least_one(n, batch_size, drop_last):
+    """There is not a single full batch here, and the incomplete one is dropped."""
+    return max(1, steps_per_epoch.right(n, batch_size, drop_last))
+
+
+@steps_per_epoch.mistake
+def plain_division(n, batch_size, drop_last):
+    """There is no fraction of a step: the examples left over make one smaller batch."""
+    return n / batch_size
+
+
+@steps_per_epoch.mistake
+def plain_division_unless_dropped(n, batch_size, drop_last):
+    """There is no fraction of a step: without drop_last the rest makes one smaller batch."""
+    return n // batch_size if drop_last else n / batch_size
+
+
+@steps_per_epoch.mistake
+def always_dropping_one(n, batch_size, drop_last):
+    """Nothing is incomplete here, so nothing is dropped."""
+    return math.ceil(n / batch_size) - (1 if drop_last else 0)
+
+
+@steps_per_epoch.mistake
+def remainder(n, batch_size, drop_last):
+    """That is the number of examples left over, not the number of steps."""
+    return n % batch_size
+
+
+@steps_per_epoch.mistake
+def one_batch_for_each_left_over(n, batch_size, drop_last):
+    """The examples left over make one batch together, not one each."""
+    return n // batch_size if drop_last else n // batch_size + n % batch_size
+
+
+@steps_per_epoch.mistake
+def needs_a_full_batch(n, batch_size, drop_last):
+    """20 examples still make one batch, an incomplete one."""
+    return 0 if n < batch_size else steps_per_epoch.right(n, batch_size, drop_last)
+
+
+def _answers():
+    for n, every in ((20, 3), (7, 2), (1, 1)):
+        y = (np.arange(n) % every == 0).astype(float)[:, None]
+        yield 1 / (1 + np.exp(-np.random.normal(size=(n, 1)))), y
+
+
+def _slopes(attempt, y_hat, y):
+    n = len(y)
+    slopes = call(attempt, y_hat, y)
+    if np.shape(slopes) != (n, 1):
         averaged = " Divide each by the number of points, without adding them up."
         raise Mistake(
             f"For a batch of {n} points the result should have the shape [{n}, 1], one slope for "
-            f"each logit; yours has the shape {list(np.shape(yours))}."
-            f"{averaged if np.size(yours) == 1 else ''}"
+            f"each logit; yours has the shape {list(np.shape(slopes))}."
+            f"{averaged if np.size(slopes) == 1 else ''}"
         )
-    compare(
-        yours,
-        expected,
-        {
-            "You left out the division: the loss is the mean over the batch, so each point has "
-            "only its share, 1 / len(y), of the say.": error,
-            "The sign is the other way round: where the answer is too high, a higher logit makes "
-            "the loss larger, so the slope is positive.": -expected,
-            "The sign is the other way round, and the division by len(y) is missing.": -error,
-            f"You divided by 5, which was right for five points. This batch has {n}: divide by "
-            "len(y).": error / 5,
-            "You divided by 32, but not every batch has 32 rows. Divide by len(y).": error / 32,
-            "The sign got lost. Where y is 1, the slope must be negative.": np.abs(expected),
-            "There is a factor 2 too many; it belongs to the squared error.": 2 * expected,
-            "That is the gradient of the mean squared error. The loss here is the cross-entropy, "
-            "and its gradient is simpler.": 2 * expected * y_hat * (1 - y_hat),
-            "The points of class 0 have a slope, too.": y * expected,
-            "The points of class 1 have a slope, too.": (1 - y) * expected,
-            "y_hat has been through the sigmoid already; you apply it once more.": (
-                1 / (1 + np.exp(-y_hat)) - y
-            )
-            / n,
-            "Those are the losses of the points, not the slopes.": (
-                -np.log(np.where(y == 1, y_hat, 1 - y_hat)) / n
-            ),
-            "The slope grows with the error itself, not with its square.": error**2 / n,
-            "There is a factor y_hat * (1 - y_hat) too many; it belongs to the squared error. "
-            "With the cross-entropy it cancels.": expected * y_hat * (1 - y_hat),
-            "That is the gradient for the probability y_hat. One step further back, for the "
-            "logit, the denominator cancels.": expected / (y_hat * (1 - y_hat)),
-        },
-        "The gradient",
-    )
-    return "This is what PyTorch computes, too: answer minus truth, shared among the batch."
+    yield f"For {n} points the gradient", slopes
 
 
-@check
-def update(attempt):
-    """`update(params, grads, lr)` moves the arrays in place and returns the list."""
-    rng = np.random.default_rng(0)
-    shapes = (4, 2), (4,), (1, 4), (1,)
-    arrays, grads = ([rng.normal(size=shape) for shape in shapes] for _ in range(2))
-    before, grads_before = [p.copy() for p in arrays], [g.copy() for g in grads]
-    lr = 0.3
+@exercise(
+    cases=_answers,
+    observe=_slopes,
+    praise="This is what PyTorch computes, too: answer minus truth, shared among the batch.",
+)
+def output_gradient(y_hat, y):
+    """`output_gradient(y_hat, y)` is the gradient of the mean BCE for each logit, [B, 1]."""
+    return (y_hat - y) / len(y)
 
-    def flat(arrays):
-        return np.concatenate([np.ravel(array) for array in arrays])
 
-    start, gradient = flat(before), flat(grads)
-    expected = start - lr * gradient
-    params = list(arrays)
+@output_gradient.variant
+def with_where(y_hat, y):
+    return np.where(y == 1, y_hat - 1, y_hat) / y.size
+
+
+@output_gradient.variant
+def by_autograd(y_hat, y):
+    logits = torch.from_numpy(np.log(y_hat / (1 - y_hat))).requires_grad_()
+    nn.BCEWithLogitsLoss()(logits, torch.from_numpy(y)).backward()
+    return logits.grad.numpy()
+
+
+output_gradient.known(
+    {
+        "You left out the division: the loss is the mean over the batch, so each point has only "
+        "its share, 1 / len(y), of the say.": lambda y_hat, y: y_hat - y,
+        "The sign is the other way round: where the answer is too high, a higher logit makes the "
+        "loss larger, so the slope is positive.": lambda y_hat, y: (y - y_hat) / len(y),
+        "The sign is the other way round, and the division by len(y) is missing.": (
+            lambda y_hat, y: y - y_hat
+        ),
+        "You divided by 5, which was right for five points. Not every batch has 5: divide by "
+        "len(y).": lambda y_hat, y: (y_hat - y) / 5,
+        "You divided by 32, but not every batch has 32 rows. Divide by len(y).": (
+            lambda y_hat, y: (y_hat - y) / 32
+        ),
+        "The sign got lost. Where y is 1, the slope must be negative.": (
+            lambda y_hat, y: abs(y_hat - y) / len(y)
+        ),
+        "There is a factor 2 too many; it belongs to the squared error.": (
+            lambda y_hat, y: 2 * (y_hat - y) / len(y)
+        ),
+        "That is the gradient of the mean squared error. The loss here is the cross-entropy, and "
+        "its gradient is simpler.": (
+            lambda y_hat, y: 2 * (y_hat - y) * y_hat * (1 - y_hat) / len(y)
+        ),
+        "The points of class 0 have a slope, too.": lambda y_hat, y: y * (y_hat - y) / len(y),
+        "The points of class 1 have a slope, too.": lambda y_hat, y: (1 - y) * y_hat / len(y),
+        "y_hat has been through the sigmoid already; you apply it once more.": (
+            lambda y_hat, y: (1 / (1 + np.exp(-y_hat)) - y) / len(y)
+        ),
+        "Those are the losses of the points, not the slopes.": (
+            lambda y_hat, y: -np.log(np.where(y == 1, y_hat, 1 - y_hat)) / len(y)
+        ),
+        "The slope grows with the error itself, not with its square.": (
+            lambda y_hat, y: (y_hat - y) ** 2 / len(y)
+        ),
+        "There is a factor y_hat * (1 - y_hat) too many; it belongs to the squared error. With the "
+        "cross-entropy it cancels.": lambda y_hat, y: (y_hat - y) * y_hat * (1 - y_hat) / len(y),
+        "That is the gradient for the probability y_hat. One step further back, for the logit, the "
+        "denominator cancels.": lambda y_hat, y: (y_hat - y) / (y_hat * (1 - y_hat)) / len(y),
+        "You multiplied by the answer: the slope for a logit is answer minus truth, no more.": (
+            lambda y_hat, y: (y_hat - y) * y_hat / len(y)
+        ),
+    }
+)
+
+
+def _layers():
+    for lr, *shapes in ((0.05, (4, 2), (4,), (1, 4), (1,)), (1.7, (3,)), (0.4, (2, 3), (2, 3))):
+        params, grads = ([np.random.normal(size=shape) for shape in shapes] for _ in range(2))
+        yield params, grads, lr
+
+
+def _flat(arrays):
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+def _update(attempt, params, grads, lr):
+    arrays, start, gradient = list(params), _flat(params), _flat(grads)
     result = call(attempt, params, grads, lr)
-    if not close(flat(grads), flat(grads_before)):
+    if not close(_flat(grads), gradient):
         raise Mistake("Your function changed the gradients. It should only read them.")
     if not (isinstance(result, list | tuple) and len(result) == len(arrays)):
         raise Mistake("Return the whole list: `return params`, after the loop.")
-    if close(flat(arrays), start) and close(flat(params), expected):
-        raise Mistake(
-            "You put new arrays into the list. The numbers are right, but everybody who holds one "
-            "of the old arrays still has the old numbers. Change the arrays themselves, with -=."
-        )
-    if close(flat(arrays), start) and close(flat(result), expected):
-        raise Mistake(
-            "You return new arrays with the right numbers, but the arrays that the network uses "
-            "are as they were. Change those, with -=."
-        )
-    if close(flat(arrays), flat([before[0] - lr * grads[0], *before[1:]])):
-        raise Mistake("Only the first array has moved. Is the return inside the loop?")
-    compare(
-        flat(arrays),
-        expected,
-        {
-            "No array has changed. `p = p - …` makes a new array and calls it p, and the array in "
-            "the list stays as it was. `p -= …` changes the array itself.": start,
-            "You went uphill. The gradient points to where the loss rises, so subtract.": (
-                start + lr * gradient
-            ),
-            "The learning rate is missing: each array moves by lr times its gradient.": (
-                start - gradient
-            ),
-            "You replaced the weights by the update. Start from where they are: p -= lr * g.": (
-                -lr * gradient
-            ),
-        },
-        "The arrays after the update",
-    )
+    yield "The arrays should have moved; the change of their numbers", _flat(arrays) - start
+    yield "The change of the arrays in the list", _flat(params) - start
+    yield "The change of the arrays that you return", _flat(result) - start
     if not all(a is b for a, b in zip(result, arrays, strict=True)):
         raise Mistake("The arrays have moved as they should, but you return others: return params.")
-    return "You changed the arrays themselves, as optimizer.step() does with a model's parameters."
+
+
+@exercise(
+    cases=_layers,
+    observe=_update,
+    praise="You changed the arrays themselves, as optimizer.step() does with a model's parameters.",
+)
+def update(params, grads, lr):
+    """`update(params, grads, lr)` moves the arrays in place and returns the list."""
+    for p, g in zip(params, grads, strict=True):
+        p -= lr * g
+    return params
+
+
+@update.variant
+def by_index(params, grads, lr):
+    for i in range(len(params)):
+        params[i] -= lr * grads[i]
+    return params
+
+
+@update.variant
+def with_slices(params, grads, lr):
+    for p, g in zip(params, grads, strict=True):
+        p[...] = p - g * lr
+    return [p for p in params]
+
+
+@update.variant
+def with_numpy_subtract(params, grads, lr):
+    for p, g in zip(params, grads, strict=True):
+        np.subtract(p, lr * g, out=p)
+    return params
+
+
+@update.mistake
+def new_arrays_in_the_list(params, grads, lr):
+    """You put new arrays into the list. The numbers are right, but everybody who holds one of the
+    old arrays still has the old numbers. Change the arrays themselves, with -=."""
+    for i, g in enumerate(grads):
+        params[i] = params[i] - lr * g
+    return params
+
+
+@update.mistake
+def new_list(params, grads, lr):
+    """You return new arrays with the right numbers, but the arrays that the network uses are as
+    they were. Change those, with -=."""
+    return [p - lr * g for p, g in zip(params, grads, strict=True)]
+
+
+@update.mistake
+def return_inside_the_loop(params, grads, lr):
+    """Only the first array has moved. Is the return inside the loop?"""
+    params[0] -= lr * grads[0]
+    return params
+
+
+@update.mistake
+def the_friends_version(params, grads, lr):
+    """No array has changed. `p = p - …` makes a new array and calls it p, and the array in the
+    list stays as it was. `p -= …` changes the array itself."""
+    return params
+
+
+def _moving(move):
+    """An update whose arrays move by `move(p, g, lr)`."""
+
+    def attempt(params, grads, lr):
+        for p, g in zip(params, grads, strict=True):
+            p += move(p, g, lr)
+        return params
+
+    return attempt
+
+
+update.known(
+    {
+        "You went uphill. The gradient points to where the loss rises, so subtract.": _moving(
+            lambda p, g, lr: lr * g
+        ),
+        "The learning rate is missing: each array moves by lr times its gradient.": _moving(
+            lambda p, g, lr: -g
+        ),
+        "You replaced the weights by the update. Start from where they are: p -= lr * g.": _moving(
+            lambda p, g, lr: -p - lr * g
+        ),
+        "You divided by lr. Each array moves by lr times its gradient.": _moving(
+            lambda p, g, lr: -g / lr
+        ),
+        "You subtracted the rate and forgot the gradient.": _moving(lambda p, g, lr: -lr),
+        "You multiplied the rate with the array itself, not with its gradient.": _moving(
+            lambda p, g, lr: -lr * p
+        ),
+        "Each array moves by 0.3 times its gradient, whatever lr is. Use lr.": _moving(
+            lambda p, g, lr: -0.3 * g
+        ),
+        "You kept only the sign of the gradient: its size counts, too.": _moving(
+            lambda p, g, lr: -lr * np.sign(g)
+        ),
+    }
+)
 
 
 @check
@@ -153,6 +351,8 @@ def order_of_the_lines(attempt):
         isinstance(part, str) for part in attempt
     ):
         raise Mistake('Give the order as a string of five letters, such as "ABCDE".')
+    if len("".join(attempt)) > 3 * 5 and any(len(part.split()) > 1 for part in attempt):
+        raise Mistake('Give the letters of the lines, such as "ABCDE", not the lines themselves.')
     letters = [letter for letter in "".join(attempt).upper() if letter.isalpha()]
     if sorted(letters) != list("ABCDE"):
         raise Mistake(
@@ -182,25 +382,37 @@ def order_of_the_lines(attempt):
     )
 
 
-@check
-def success_by_width(attempt):
-    """`success_by_width(train_once, widths, seeds)` returns {width: share of runs that work}."""
+class _Trainer:
+    """`train_once(width, seed)` with known accuracies, which notes its calls."""
+
+    def __init__(self, seeds, table):
+        self.seeds, self.table, self.runs = seeds, table, []
+
+    def __call__(self, width, seed):
+        self.runs.append((width, seed))
+        known = width in self.table and seed in self.seeds
+        return self.table[width][self.seeds.index(seed)] if known else 0.5
+
+
+def _experiments():
     seeds = [3, 8, 13, 21]
     table = {
         2: [0.70, 0.85, 0.60, 0.72],
         5: [0.90, 0.84, 0.88, 0.65],
         9: [0.95, 0.91, 0.99, 0.70],
     }
-    widths = list(table)
-    accuracies = np.array(list(table.values()))
-    runs = []
+    yield _Trainer(seeds, table), list(table), seeds
+    seeds = [14, 10, 17, 11, 12, 19, 15]
+    table = {
+        1: [0.5, 0.6, 0.7, 0.84, 0.3, 0.8, 0.2],
+        4: [0.9, 0.8, 0.85, 0.7, 0.99, 0.6, 0.5],
+    }
+    yield _Trainer(seeds, table), list(table), seeds
 
-    def train_once(width, seed):
-        runs.append((width, seed))
-        return table[width][seeds.index(seed)] if width in table and seed in seeds else 0.5
 
+def _shares(attempt, train_once, widths, seeds):
     result = call(attempt, train_once, widths, seeds)
-    _check_runs(runs, widths, seeds)
+    _check_runs(train_once.runs, widths, seeds)
     if not isinstance(result, dict):
         raise Mistake(f"Return a dict, {{width: share}}; yours is a {type(result).__name__}.")
     if set(result) != set(widths):
@@ -210,43 +422,94 @@ def success_by_width(attempt):
         )
     if any(share is ... for share in result.values()):
         raise NotAttempted
-    works = (accuracies >= 0.85).mean(axis=1)
-    yours = [as_number(result[w], f"The share for width {w}", plain=False) for w in widths]
-    divisor = max(round(len(seeds) * works.sum() / sum(yours)), 1) if sum(yours) > 0 else 1
-    compare(
-        yours,
-        works,
-        {
-            "Those are mean accuracies. Ask of each run whether it works, then take the share.": (
-                accuracies.mean(axis=1)
-            ),
-            "Those are the best runs. One lucky run says little: take the share that works.": (
-                accuracies.max(axis=1)
-            ),
-            "A run with exactly 0.85 works, too: at least means >=.": (accuracies > 0.85).mean(
-                axis=1
-            ),
-            "Those are numbers of runs; divide by the number of seeds to get shares.": (
-                works * len(seeds)
-            ),
-            "Those are percentages; return shares between 0 and 1.": works * 100,
-            "Those are the shares of runs that fail.": 1 - works,
-            "You divided by the number of widths; divide by the number of seeds.": (
-                works * len(seeds) / len(widths)
-            ),
-            f"You divided by {divisor}, but here there are 4 seeds: divide by len(seeds).": (
-                works * len(seeds) / divisor
-            ),
-            "You say only whether any run works at all.": (works > 0).astype(float),
-            "You ask whether the mean of the runs is high enough. Ask that of each run, then take "
-            "the share.": (accuracies.mean(axis=1) >= 0.85).astype(float),
-            "Your count goes on from one width to the next. Start it at 0 for each.": (
-                np.cumsum(works)
-            ),
-        },
-        f"For the widths {widths} the shares",
-    )
-    return "Every width got the same seeds, so the luck of the start is the same for all."
+    shares = [as_number(result[w], f"The share for width {w}", plain=False) for w in widths]
+    yield f"For the widths {widths} and {len(seeds)} seeds the shares", shares
+
+
+@exercise(
+    cases=_experiments,
+    observe=_shares,
+    praise="Every width got the same seeds, so the luck of the start is the same for all.",
+)
+def success_by_width(train_once, widths, seeds):
+    """`success_by_width(train_once, widths, seeds)` returns {width: share of runs that work}."""
+    return {width: np.mean([train_once(width, seed) >= 0.85 for seed in seeds]) for width in widths}
+
+
+@success_by_width.variant
+def seeds_outside(train_once, widths, seeds):
+    works = dict.fromkeys(widths, 0)
+    for seed in seeds:
+        for width in widths:
+            if train_once(width=width, seed=seed) >= 0.85:
+                works[width] += 1 / len(seeds)
+    return works
+
+
+@success_by_width.variant
+def mean_of_a_tensor(train_once, widths, seeds):
+    return {
+        w: torch.tensor([train_once(w, s) >= 0.85 for s in seeds]).float().mean() for w in widths
+    }
+
+
+@success_by_width.mistake
+def count_goes_on(train_once, widths, seeds):
+    """Your count goes on from one width to the next. Start it at 0 for each."""
+    share, works = {}, 0
+    for width in widths:
+        works += sum(train_once(width, seed) >= 0.85 for seed in seeds)
+        share[width] = works / len(seeds)
+    return share
+
+
+def _summary(summarise):
+    """A right experiment up to its last line."""
+
+    def attempt(train_once, widths, seeds):
+        runs = {width: np.array([train_once(width, seed) for seed in seeds]) for width in widths}
+        return {width: summarise(accuracies, widths) for width, accuracies in runs.items()}
+
+    return attempt
+
+
+success_by_width.known(
+    {
+        "Those are mean accuracies. Ask of each run whether it works, then take the share.": (
+            _summary(lambda a, widths: a.mean())
+        ),
+        "Those are the best runs. One lucky run says little: take the share that works.": (
+            _summary(lambda a, widths: a.max())
+        ),
+        "A run with exactly 0.85 works, too: at least means >=.": (
+            _summary(lambda a, widths: (a > 0.85).mean())
+        ),
+        "Those are numbers of runs; divide by the number of seeds to get shares.": (
+            _summary(lambda a, widths: (a >= 0.85).sum())
+        ),
+        "Those are percentages; return shares between 0 and 1.": (
+            _summary(lambda a, widths: 100 * (a >= 0.85).mean())
+        ),
+        "Those are the shares of runs that fail.": _summary(lambda a, widths: (a < 0.85).mean()),
+        "You divided by the number of widths; divide by the number of seeds.": (
+            _summary(lambda a, widths: (a >= 0.85).sum() / len(widths))
+        ),
+        "You say only whether any run works at all.": (
+            _summary(lambda a, widths: float((a >= 0.85).any()))
+        ),
+        "You say only whether every run works.": (
+            _summary(lambda a, widths: float((a >= 0.85).all()))
+        ),
+        "You ask whether the mean of the runs is high enough. Ask that of each run, then take the "
+        "share.": _summary(lambda a, widths: float(a.mean() >= 0.85)),
+    }
+    | {
+        f"You divided by {n}, whatever the number of seeds: divide by len(seeds).": (
+            _summary(lambda a, widths, n=n: (a >= 0.85).sum() / n)
+        )
+        for n in (2, 3, 4, 5, 8, 10, 20)
+    }
+)
 
 
 def _check_runs(runs, widths, seeds):

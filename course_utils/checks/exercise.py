@@ -1,0 +1,204 @@
+"""A check as a table: what is right, the cases it is tried on, and each known mistake once.
+
+    @exercise(cases=batches, observe=returned("The count", as_number), praise="You count rows.")
+    def count_correct(logits, yb):
+        return (logits.argmax(dim=1) == yb).sum().item()
+
+    @count_correct.mistake
+    def a_share(logits, yb):
+        '''That is the share of correct answers, not their number. Sum instead of averaging.'''
+        return (logits.argmax(dim=1) == yb).float().mean().item()
+
+A mistake is an attempt like any other, and its docstring is what the learner is told. An attempt
+that gives on every case what a mistake gives has made it; so the table tests itself.
+"""
+
+import functools
+import random
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ..devices import seeded
+from .feedback import Mistake, NotAttempted, call, check, without
+from .relations import quantities, relation
+from .values import contrast, same
+
+
+def returned(what, read=lambda result: result):
+    """Observe what the attempt returns for a case, as `read` reads it.
+
+    `what` names it for the learner; {0}, {1} … stand for the arguments of the case.
+    """
+
+    def observe(attempt, *case):
+        yield what.format(*case), read(call(attempt, *case))
+
+    return observe
+
+
+def exercise(cases, observe, praise, forbid=None):
+    """Make a check of the right answer; the decorated name is then the check.
+
+    cases: a function that gives the cases one after the other, each a tuple of arguments. It is
+        asked again for each attempt, always with the same random numbers.
+    observe: a generator function (attempt, *case) that yields what is to be compared, as pairs
+        (its name for the learner, value); a third item says what to do where only that is wrong
+        and no mistake is known. It may raise Mistake.
+    forbid: (names of torch's functions, words) that a right answer may not call.
+    """
+
+    def make(right):
+        return Exercise(right, cases, observe, praise, forbid)
+
+    return make
+
+
+class Exercise:
+    """A check; call it with an attempt. `right`, `variants` and `mistakes` are its table."""
+
+    def __init__(self, right, cases, observe, praise, forbid):
+        self.right, self.cases, self.observe = right, cases, observe
+        self.praise, self.forbid = praise, forbid
+        self.variants = []  # other right answers
+        self.mistakes = {}  # words -> attempt
+        self._memory = {}  # (words, number of a case) -> what was seen
+        functools.update_wrapper(self, right)
+        self._check = check(functools.wraps(right)(lambda attempt: self._judge(attempt)))
+
+    def __call__(self, attempt):
+        return self._check(attempt)
+
+    def variant(self, attempt):
+        """Decorator: another right answer."""
+        self.variants.append(attempt)
+        return attempt
+
+    def mistake(self, attempt):
+        """Decorator: a known mistake, a function or a class with its words as its docstring."""
+        self.known({" ".join(attempt.__doc__.split()): attempt})
+        return attempt
+
+    def known(self, mistakes):
+        """Add {words: attempt}: mistakes that are no functions, or functions of one line."""
+        twice = self.mistakes.keys() & mistakes.keys()
+        assert not twice, f"the same words for two mistakes: {twice}"
+        self.mistakes |= mistakes
+
+    def _judge(self, attempt):
+        right = [self._see(self.right, case) for case in self._drawn()]
+        yours = [self._see(attempt, case) for case in self._drawn()]
+        for n, (mine, expected) in enumerate(zip(yours, right, strict=True)):
+            if mine != expected:
+                raise self._named(yours, right, n)
+        if self.forbid:
+            with without(*self.forbid):
+                list(self.observe(attempt, *self._drawn()[0]))
+        return self.praise
+
+    def _drawn(self):
+        """All cases, made anew, and then the first once more: it brings stale state to light."""
+        with _randomness(0):
+            cases = list(self.cases())
+        with _randomness(0):
+            return [*cases, next(iter(self.cases()))]
+
+    def _see(self, attempt, case):
+        seen = Observation(quantities(self.right, case))
+        try:
+            with _randomness(1):
+                for part in self.observe(attempt, *case):
+                    seen.parts.append(Part(*part))
+        except NotAttempted:
+            raise
+        except Exception as error:
+            seen.error = error
+        return seen
+
+    def _seen_of(self, words, n):
+        """What a known mistake does on case n, which is the same each time."""
+        if (words, n) not in self._memory:
+            self._memory[words, n] = self._see(self.mistakes[words], self._drawn()[n])
+        return self._memory[words, n]
+
+    def _named(self, yours, right, n):
+        """The error with the best words there are for an attempt that fails on case n."""
+        place = yours[n].first_difference(right[n])
+        difference = yours[n].contrast(right[n], place)
+        order = sorted(range(len(yours)), key=lambda case: case != n)
+        for words in self.mistakes:
+            if all(self._seen_of(words, case) == yours[case] for case in order):
+                return Mistake(f"{words} ({difference})" if difference else words)
+        if not difference:  # the attempt came to no result
+            error = yours[n].error
+            if n and not isinstance(error, Mistake):
+                error.add_note(f"The case: {right[n].parts[place].what}")
+            return error
+        if n == len(yours) - 1:
+            return Mistake(
+                "The first time it is right, and later, with the same input, it is not: something "
+                f"is left from the calls before. Is it kept outside the function? ({difference})"
+            )
+        results = [
+            (mine.parts[place].value, expected.parts[place].value, mine.names)
+            for mine, expected in zip(yours, right, strict=True)
+            if place < len(mine.parts) and place < len(expected.parts)
+        ]
+        if words := yours[n].parts[place].hint or relation(results):
+            return Mistake(f"{words} ({difference})")
+        if n or place:
+            return Mistake(f"{difference} What is asked before that is right.")
+        return Mistake(difference)
+
+
+class Part(NamedTuple):
+    """One thing that is compared: its name for the learner, its value, a word of advice."""
+
+    what: str
+    value: object
+    hint: str = ""
+
+
+@dataclass(eq=False)
+class Observation:
+    """What an attempt did on one case: the parts that were seen, and the error that ended it."""
+
+    names: dict
+    parts: list = field(default_factory=list)
+    error: Exception | None = None
+
+    def first_difference(self, other):
+        """The place of the first part that differs, or that only one of the two came to."""
+        pairs = zip(self.parts, other.parts, strict=False)
+        for place, (mine, theirs) in enumerate(pairs):
+            if not same(mine.value, theirs.value):
+                return place
+        return min(len(self.parts), len(other.parts))
+
+    def contrast(self, right, place):
+        if place < len(self.parts):
+            return contrast(
+                self.parts[place].value, right.parts[place].value, right.parts[place].what
+            )
+        return ""
+
+    def __eq__(self, other):
+        ended = [(type(seen.error), str(seen.error)) for seen in (self, other)]
+        length = len(self.parts)
+        return length == len(other.parts) == self.first_difference(other) and ended[0] == ended[1]
+
+
+@contextmanager
+def _randomness(seed):
+    """Every attempt meets the same random numbers, of PyTorch, NumPy and Python."""
+    states = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with seeded(seed):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])

@@ -1,0 +1,375 @@
+"""Plain relations between a wrong result and the right one, for mistakes that nobody foresaw.
+
+A relation is only told if it holds on every case and could hardly hold by accident.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from .values import as_array
+
+_ENOUGH_BITS = 12  # of agreement; one number with a fraction gives more
+
+
+def relation(results):
+    """Words for the plain relation that holds in all `results`, or None.
+
+    results: triples (yours, right, names); `names` maps words such as "`len(xb)`" to the numbers,
+    and "`xb`" to the arrays, that the attempt was given.
+    """
+    try:
+        results = [(as_array(yours), as_array(right), names) for yours, right, names in results]
+    except (TypeError, ValueError):
+        return None
+    wrong = [(y, r) for y, r, _ in results if not _equal(y, r)]
+    if not wrong:
+        return None
+    if words := _not_finite(wrong):
+        return words
+    if _bits(wrong) >= _ENOUGH_BITS:
+        fits = [list(_fits(*result)) for result in results]
+        for words in fits[0]:
+            if all(words in others for others in fits[1:]):
+                return words
+        if words := _common_factor(results):
+            return words
+    return _always_the_same(results) or _partly_right(*wrong[0])
+
+
+def quantities(function, case):
+    """The `names` for `relation`: lengths, sizes and numbers among the arguments of a case."""
+    code = getattr(function, "__code__", None)
+    names = {}
+    for name, value in zip(code.co_varnames if code else (), case, strict=False):
+        if isinstance(value, bool):
+            continue
+        if isinstance(value, int | float):
+            names[f"`{name}`"] = value
+        elif isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
+            if value.dtype not in (object, np.dtype("O")):
+                names[f"`{name}`"] = as_array(value)
+            names[f"`len({name})`"] = len(value)
+            if value.ndim > 1:
+                names |= {f"`{name}.shape[{d}]`": value.shape[d] for d in range(1, value.ndim)}
+                names[f"the number of all entries of `{name}`"] = math.prod(value.shape)
+        elif isinstance(value, list | tuple):
+            names[f"`len({name})`"] = len(value)
+    return names
+
+
+def _equal(a, b):
+    """Equal up to rounding, measured by the size of the numbers themselves."""
+    if a.shape != b.shape:
+        return False
+    finite = np.abs(b[np.isfinite(b)])
+    scale = min(1.0, finite.max()) if finite.size else 1.0
+    return np.allclose(a, b, 1e-5, 1e-5 * scale, equal_nan=True)
+
+
+def _bits(wrong):
+    """How surprising it would be if a formula gave all of these numbers by accident."""
+    right = np.concatenate([r.ravel() for _, r in wrong])
+    right = right[np.isfinite(right) & (right != 0)]
+    if np.any(right != np.round(right)):
+        return _ENOUGH_BITS
+    spread = np.ptp(right) if right.size else 0
+    return right.size * math.log2(1 + spread)
+
+
+def _fits(yours, right, names):
+    """The words of each relation that holds between the two arrays, the plainest first."""
+    with np.errstate(all="ignore"):
+        for words, value in _candidates(yours, right, names):
+            value = np.asarray(value, dtype=float)
+            if np.isfinite(value).any() and _equal(yours, value):
+                yield words
+        for words, value in _unfinished(yours, right):
+            if _equal(np.asarray(value, dtype=float), right):
+                yield words
+
+
+def _candidates(yours, right, names):
+    """(words, what a result would be that stands in this relation to the right one)"""
+    if yours.shape == right.shape:
+        yield from _scaled(right, names)
+        yield from _mapped(right)
+        if right.ndim:
+            yield from _moved(right)
+    yield from _given(names)
+    if yours.shape != right.shape:
+        yield from _reshaped(yours, right)
+
+
+def _scaled(right, names):
+    yield "The sign is the wrong way round.", -right
+    yield "Yours is twice the right result.", 2 * right
+    yield "Yours is half of the right result.", right / 2
+    yield "Yours is 100 times the right result: percent instead of a share?", 100 * right
+    yield "Yours is a hundredth of the right result: a share instead of percent?", right / 100
+    natural = "so a logarithm is taken to the base {}, and the natural one is meant."
+    yield f"Yours is the right result divided by ln 2, {natural.format(2)}", right / math.log(2)
+    yield f"Yours is the right result divided by ln 10, {natural.format(10)}", right / math.log(10)
+    yield "Yours is twice the right result, and has the other sign.", -2 * right
+    for name, n in names.items():
+        if isinstance(n, np.ndarray) or n == 0:
+            continue
+        of_rows = name.startswith("`len") or "shape" in name or "entries" in name
+        much = " Is it a sum where a mean is asked for?" if of_rows else ""
+        little = " Is it divided once too often, or a mean where a sum is asked for?"
+        yield f"Yours is {name} times the right result.{much}", n * right
+        yield (
+            f"Yours is the right result divided by {name}.{little if of_rows else ''}",
+            right / n,
+        )
+        yield f"Yours is {name} times the right result, and has the other sign.", -n * right
+        yield f"Yours is the right result divided by {name}, and has the other sign.", -right / n
+        yield f"Yours is the right result times the square of {name}.", n**2 * right
+        yield f"Yours is the right result divided by the square of {name}.", right / n**2
+        if n > 0:
+            yield f"Yours is the right result times the root of {name}.", n**0.5 * right
+            yield f"Yours is the right result divided by the root of {name}.", right / n**0.5
+        if n > 1 and of_rows:
+            ends = f"{name} and {name} - 1 stand for one another in a division."
+            yield f"Yours is the right result times n / (n - 1): {ends}", right * n / (n - 1)
+            yield f"Yours is the right result times (n - 1) / n: {ends}", right * (n - 1) / n
+            root = math.sqrt(n / (n - 1))
+            yield f"Yours is the right result times the root of n / (n - 1): {ends}", right * root
+            yield f"Yours is the right result times the root of (n - 1) / n: {ends}", right / root
+        yield f"{name} has been added to the right result.", right + n
+        yield f"{name} has been subtracted from the right result.", right - n
+
+
+def _mapped(right):
+    whole = np.all(right == np.round(right))
+    if not whole:
+        yield "Yours is the right result, cut to whole numbers: by // or int()?", np.floor(right)
+        yield "Yours is the right result, cut to whole numbers: by // or int()?", np.trunc(right)
+        yield "Yours is the right result, rounded to whole numbers.", np.round(right)
+        for places in (1, 2, 3, 4):
+            text = f"Yours is the right result, rounded to {places} decimal places. Return it as it is."
+            yield text, np.round(right, places)
+    yield "Every number is 1 too large.", right + 1
+    yield "Every number is 1 too small.", right - 1
+    yield "Yours is 1 minus the right result.", 1 - right
+    yield "Yours is 1 divided by the right result.", 1 / right
+    yield "Yours is minus 1 divided by the right result.", -1 / right
+    yield "Yours is the square of the right result: is a root missing?", right**2
+    yield "Yours is the root of the right result.", np.sqrt(right)
+    yield "The sign got lost: where the right result is negative, yours is positive.", np.abs(right)
+    yield "Where the right result is negative, yours is 0.", np.maximum(right, 0)
+    yield "Where the right result is positive, yours is 0.", np.minimum(right, 0)
+    yield "Yours is the logarithm of the right result.", np.log(right)
+    yield "Yours is minus the logarithm of the right result.", -np.log(right)
+    yield "Yours is exp of the right result: is a logarithm missing?", np.exp(right)
+    yield "Yours is exp of minus the right result.", np.exp(-right)
+    yield "A sigmoid stands behind the right result.", 1 / (1 + np.exp(-right))
+    yield "Yours is the right result, cut off at 0 and 1.", np.clip(right, 0, 1)
+    for dim in range(right.ndim):
+        if right.shape[dim] < 2:
+            continue
+        where = "" if right.ndim == 1 else f" along dim={dim}"
+        total = right.sum(dim, keepdims=True)
+        powers = np.exp(right - right.max(dim, keepdims=True))
+        centred = right - right.mean(dim, keepdims=True)
+        yield f"Yours is the right result, divided by its sum{where}.", right / total
+        yield (
+            f"A softmax{where} stands behind the right result.",
+            powers / powers.sum(dim, keepdims=True),
+        )
+        yield f"The mean{where} has been taken from the right result.", centred
+        yield (
+            f"Yours is the right result, divided by its length{where}.",
+            right / np.sqrt((right**2).sum(dim, keepdims=True)),
+        )
+
+
+def _moved(right):
+    every = np.ones_like(right)
+    yield "Each of your numbers is the sum of all the right ones.", every * right.sum()
+    yield "Each of your numbers is the mean of all the right ones.", every * right.mean()
+    for dim in range(right.ndim):
+        if right.shape[dim] < 2:
+            continue
+        where = "" if right.ndim == 1 else f" along dim={dim}"
+        yield f"Yours are the right numbers{where}, in reverse order.", np.flip(right, dim)
+        yield f"Yours are the right numbers{where}, sorted.", np.sort(right, dim)
+        yield (
+            f"Yours are the right numbers{where}, sorted from the largest down.",
+            np.flip(np.sort(right, dim), dim),
+        )
+        yield (
+            f"Yours are the right numbers, added up one after the other{where}.",
+            np.cumsum(right, dim),
+        )
+        yield (
+            f"Yours is the running maximum{where} of the right numbers.",
+            np.maximum.accumulate(right, dim),
+        )
+        yield (
+            f"Yours is the running minimum{where} of the right numbers.",
+            np.minimum.accumulate(right, dim),
+        )
+        yield f"Yours are the right numbers, one place late{where}.", np.roll(right, 1, dim)
+        yield f"Yours are the right numbers, one place early{where}.", np.roll(right, -1, dim)
+        if right.ndim > 1:
+            one_for_all = every * right.sum(dim, keepdims=True)
+            yield f"Your numbers are all added up along dim={dim}.", one_for_all
+            mean = every * right.mean(dim, keepdims=True)
+            yield f"Your numbers are all averaged along dim={dim}.", mean
+        first = np.take(right, [0], dim)
+        yield f"The first of the right numbers{where} stands everywhere.", every * first
+        last = np.take(right, [-1], dim)
+        yield f"The last of the right numbers{where} stands everywhere.", every * last
+    if right.ndim == 2 and min(right.shape) > 1:
+        yield "Rows and columns are exchanged.", right.T if right.shape[0] == right.shape[1] else []
+        mixed = "The right numbers are there, but a reshape has put them into other rows."
+        yield mixed, right.T.reshape(right.shape)
+
+
+def _given(names):
+    for name, value in names.items():
+        if isinstance(value, np.ndarray) and value.size > 1:
+            yield f"You return {name} as it was given.", value
+
+
+def _reshaped(yours, right):
+    """What is left, or what came to it, if the shape is another one."""
+    if yours.size == right.size:
+        yield "The numbers are right, their shape is not.", right.reshape(yours.shape)
+        if right.ndim > 1 and yours.shape == right.T.shape:
+            yield "Rows and columns are exchanged: yours is the transpose.", right.T
+    if right.ndim:
+        for words, reduce in (("sum", np.sum), ("mean", np.mean), ("largest", np.max)):
+            yield f"Yours is only the {words} of the right numbers, a single one.", reduce(right)
+            if right.ndim > 1:
+                for dim in range(right.ndim):
+                    for keep in (False, True):
+                        text = f"Yours is the right result, and then its {words} over dim={dim}."
+                        yield text, reduce(right, dim, keepdims=keep)
+        for words, place in (("first", 0), ("last", -1)):
+            if len(right):
+                yield f"Yours is the {words} of the right results alone.", right[place]
+                yield f"Yours is the {words} of the right results alone.", right[place][None]
+    if right.ndim and right.ndim == yours.ndim and right.shape[1:] == yours.shape[1:]:
+        n = len(yours)
+        if 0 < n < len(right):
+            yield "Your result is cut off: right as far as it goes, the end is missing.", right[:n]
+            yield "The beginning is missing; what you have is right.", right[-n:]
+            yield (
+                f"You have only every {-(-len(right) // n)}th result.",
+                right[:: -(-len(right) // n)],
+            )
+        if n > len(right) > 0:
+            longer = yours.copy()
+            longer[: len(right)] = right
+            yield "Your result goes on where it should end; up to there it is right.", longer
+            longer = yours.copy()
+            longer[-len(right) :] = right
+            yield "There is something in front of your result that does not belong there.", longer
+
+
+def _unfinished(yours, right):
+    """(words, what should then be the right result), for results that lack a last step."""
+    if yours.ndim > right.ndim:
+        whole = (("sum", np.sum), ("mean", np.mean))
+        if right.ndim == 0:
+            for words, reduce in whole:
+                yield (
+                    f"The last step is missing: the {words} of your numbers is right.",
+                    reduce(yours),
+                )
+            yield "Only your first number is asked for.", yours.ravel()[0] if yours.size else 0
+            yield "Only your last number is asked for.", yours.ravel()[-1] if yours.size else 0
+        for dim in range(yours.ndim):
+            for words, reduce in whole:
+                yield (
+                    f"The last step is missing: the {words} of your numbers over dim={dim} is "
+                    "right.",
+                    reduce(yours, dim),
+                )
+    if yours.ndim == 2 and yours.shape[0] == yours.shape[1] == right.size > 1:
+        yield (
+            "Every entry met every other one: [B, 1] with [B] gives [B, B], and the right numbers "
+            "stand on its diagonal.",
+            np.diag(yours).reshape(right.shape),
+        )
+
+
+def _common_factor(results):
+    """All numbers of all results are too large by one factor, or by one summand."""
+    yours = [y.ravel() for y, r, _ in results if y.shape == r.shape]
+    right = [r.ravel() for y, r, _ in results if y.shape == r.shape]
+    if len(right) < len(results) or sum(map(len, right)) < 3:
+        return None
+    y, r = np.concatenate(yours), np.concatenate(right)
+    if not (np.isfinite(y).all() and np.isfinite(r).all()) or len(np.unique(r)) < 3:
+        return None
+    factor = (y @ r) / (r @ r)
+    if factor and _equal(y, factor * r):
+        return f"Every number of yours is {factor:.4g} times the right one."
+    if len(np.unique(np.round(y, 6))) > 1 and _equal(y - (y - r).mean(), r):
+        return f"Every number of yours is the right one {(y - r).mean():+.4g}."
+    for a, b in zip(yours, right, strict=True):
+        if len(np.unique(b)) < 3 or not (b @ b) or not _equal(a, (a @ b) / (b @ b) * b):
+            return None
+    return "Your numbers have the right proportions, but a common factor is wrong."
+
+
+def _not_finite(wrong):
+    for yours, right in wrong:
+        if np.isnan(yours).any() and not np.isnan(right).any():
+            places = f" at {np.isnan(yours).sum()} of {yours.size} places" if yours.size > 1 else ""
+            return (
+                f"Yours is NaN{places}: somewhere 0 is divided by 0, a logarithm or root is taken "
+                "of a negative number, or infinite meets infinite."
+            )
+        if np.isinf(yours).any() and not np.isinf(right).any():
+            return (
+                "Yours is infinite: somewhere exp is too large for its type, a logarithm is taken "
+                "of 0, or something is divided by 0."
+            )
+
+
+def _always_the_same(results):
+    (yours, right, _), *others = results
+    if (
+        len(others) > 1
+        and all(_equal(y, yours) for y, _, _ in others)
+        and not all(_equal(r, right) for _, r, _ in others)
+    ):
+        return (
+            "Your result is the same whatever the input. Compute it from the arguments, with no "
+            "number that fits only one example."
+        )
+    return None
+
+
+def _partly_right(yours, right):
+    """Which part of one result is wrong, if another part is right."""
+    if yours.shape != right.shape or yours.size < 3:
+        return None
+    good = np.isclose(yours, right, 1e-5, 1e-5, equal_nan=True)
+    trivial = len(np.unique(right[good])) < 2 and right.size > 2 * good.sum()
+    if not good.any() or trivial:
+        return None
+    for part, where in _parts(right):
+        if where.any() and not where.all():
+            if np.array_equal(good, ~where):
+                return f"All is right but {part}."
+            if np.array_equal(good, where) and good.sum() > 1:
+                return f"Only {part} is right." if "where" not in part else f"It is right {part}."
+    return f"{good.sum()} of {good.size} numbers are right."
+
+
+def _parts(right):
+    names = ["row", "column"] if right.ndim == 2 else ["number"] if right.ndim == 1 else []
+    for dim, name in enumerate(names):
+        for words, place in (("first", 0), ("last", -1)):
+            where = np.zeros(right.shape, dtype=bool)
+            where[(slice(None),) * dim + (place,)] = True
+            yield f"the {words} {name}", where
+    yield "where the result is negative", right < 0
+    yield "where the result is positive", right > 0
+    yield "where the result is 0", right == 0
