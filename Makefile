@@ -4,7 +4,8 @@
 # make setup build the environment alone           make stamp  write what all lessons share into them
 # make text LESSON=05   a lesson as text, to edit; make notebook LESSON=05 puts it back
 # make publish REPO=owner/name   put the repository's address everywhere; commit and push after it
-# make verified   run all tests and note torch's version and today's date in every lesson
+# make verified   run all tests, the lessons on more numeric backends too, and note torch's version
+#                 and today's date in every lesson
 # make bench measure, and write benchmarks/README.md; ONLY=loader measures one section
 # make bench-check   measure again, and fail if something of the course became slower
 #
@@ -47,6 +48,7 @@ publish: setup
 	@$(PY) -m tools.stamp --repository "$(REPO)"
 
 verified: test
+	@$(PY) -m pytest -n 2 --dist worksteal -m everywhere
 	@$(PY) -m tools.stamp --verified
 
 # The browser tests need a Chromium; without one they are skipped, except in CI, where they fail.

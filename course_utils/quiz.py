@@ -1,7 +1,8 @@
 """Multiple-choice questions with an explanation for every answer; one TOML file a lesson.
 
 A file is a list of `[[question]]` tables: `text`, and `answers`, a list of tables with `text`,
-`why` and, for the right one, `right = true`. Backticks mark code.
+`why` and, for the right one, `right = true`. Backticks mark code. A question on a deeper part of the
+lesson has `deeper = true`, and says so.
 """
 
 import re
@@ -96,7 +97,7 @@ class Quiz:
                 for answer in question["answers"]
             )
             questions += (
-                f"<li><p>{_html(question['text'])}</p><ol type='A'>{texts}</ol>"
+                f"<li><p>{_html(_asked(question))}</p><ol type='A'>{texts}</ol>"
                 f"<details><summary>Answers</summary><ol type='A'>{verdicts}</ol></details></li>"
             )
         return f"<ol class='quiz'>{questions}</ol>"
@@ -104,10 +105,14 @@ class Quiz:
     def __repr__(self):
         lines = []
         for number, question in enumerate(self.questions, 1):
-            lines.append(f"{number}. {question['text']}")
+            lines.append(f"{number}. {_asked(question)}")
             for i, answer in enumerate(question["answers"]):
                 lines.append(f"   {_letter(i)}) {answer['text']}")
         return "\n".join(lines)
+
+
+def _asked(question):
+    return question["text"] + (" (deeper)" if question.get("deeper") else "")
 
 
 def _letter(index):

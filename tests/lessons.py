@@ -1,5 +1,6 @@
 """Reading, solving and executing the lesson notebooks, for the tests."""
 
+import ast
 import os
 import re
 import tempfile
@@ -34,6 +35,60 @@ def hand_written_loop(evaluate):
     return names["train_by_hand"]
 
 
+# Core and deeper
+
+DEEPER = " · *deeper*"
+
+
+def without_deeper_parts(notebook):
+    """Leave out what can wait."""
+    notebook.cells = [cell for cell in notebook.cells if "deeper" not in tags(cell)]
+
+
+def wrongly_marked(notebook):
+    """Cells that their headings and their tag `deeper` say different things about."""
+    problems, level = [], None  # the level of the heading that began a deeper part
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            # Code may hold comments, which look like headings; what stays keeps its place.
+            text = re.sub(r"```.*?```", lambda m: "." * len(m[0]), cell.source, flags=re.DOTALL)
+            for heading in re.finditer(r"^(#+) .*$", text, flags=re.MULTILINE):
+                begins = heading[0].endswith(DEEPER)
+                ends = not begins and level is not None and len(heading[1]) <= level
+                if (begins or ends) and heading.start() > 0:
+                    problems.append(f"{heading[0]!r} must be the first line of its cell")
+                level = len(heading[1]) if begins else None if ends else level
+        if ("deeper" in tags(cell)) != (level is not None):
+            problems.append(f"{cell.id}, {cell.source[:60]!r}: the heading and the tag differ")
+    return problems
+
+
+def needed_although_deeper(notebook):
+    """Deeper exercises whose answer another cell uses, though it may be missing."""
+    problems = []
+    for stub, check, _ in exercises(notebook):
+        if "deeper" in tags(stub):
+            others = [
+                cell for cell in code_cells(notebook) if cell is not stub and cell is not check
+            ]
+            problems += [
+                f"{name} in {cell.source[:60]!r}"
+                for cell in others
+                for name in _names_given(stub.source)
+                if re.search(rf"\b{name}\b", cell.source)
+            ]
+    return problems
+
+
+def _names_given(source):
+    """What code defines, at its top level."""
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from map(ast.unparse, node.targets)
+
+
 # Exercises
 
 
@@ -62,6 +117,14 @@ def solve(notebook):
 
 
 # Execution
+
+# Sums are taken in another order elsewhere, so no two kinds of processor compute the same last digit.
+# The second stands for the others: it does without the vector instructions that most have.
+BACKENDS = {
+    "here": {},
+    "elsewhere": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
+    "two threads": {"OMP_NUM_THREADS": "2"},
+}
 
 
 def execute(notebook):

@@ -14,7 +14,7 @@ OPENING = """\
 
 **A promise with `code`, in one sentence.**
 
-*About 5 minutes · builds on nothing*
+*5 minutes; 10 more for the deeper parts · builds on nothing*
 
 When you are done you can
 

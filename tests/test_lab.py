@@ -20,12 +20,16 @@ from tools.lab import Desk, lab_command
 from tools.start_page import read_lesson
 
 
-def lesson(title, *checks, setup="import course_utils"):
+def lesson(title, *checks, deeper=(), setup="import course_utils"):
     """A lesson with a header, a setup cell and the cells that check its exercises."""
+    tags = {check: {"tags": ["deeper"]} for check in deeper}
     cells = [
-        nbformat.v4.new_markdown_cell(f"# {title}\n\n*About 50 minutes*"),
+        nbformat.v4.new_markdown_cell(f"# {title}\n\n*50 minutes*"),
         nbformat.v4.new_code_cell(setup, metadata={"tags": ["setup"]}),
-        *(nbformat.v4.new_code_cell(f"check.{check}(attempt)") for check in checks),
+        *(
+            nbformat.v4.new_code_cell(f"check.{check}(attempt)", metadata=tags.get(check, {}))
+            for check in (*checks, *deeper)
+        ),
     ]
     return nbformat.writes(nbformat.v4.new_notebook(cells=cells))
 
@@ -35,7 +39,9 @@ def folders(tmp_path):
     """The folder of the shipped lessons, with two of them, and the learner's, still missing."""
     lessons, work = tmp_path / "notebooks", tmp_path / "my_work"
     lessons.mkdir()
-    (lessons / "04_step.ipynb").write_text(lesson("04 · The step", "step.sgd", "step.adam"))
+    (lessons / "04_step.ipynb").write_text(
+        lesson("04 · The step", "step.sgd", "step.adam", deeper=["step.adamw"])
+    )
     (lessons / "05_loop.ipynb").write_text(lesson("05 · The loop", "full_loop.one_step"))
     return lessons, work
 
@@ -74,12 +80,12 @@ def test_the_start_page_counts_passed_checks_and_leads_to_the_first_unfinished_l
     progress.record("step", "sgd")
     desk.tidy()
     assert "**Continue with [04 · The step](04_step.ipynb)**" in page.read_text()
-    assert "| [04 · The step](04_step.ipynb) | 1 of 2 exercises |" in page.read_text()
+    assert "| [04 · The step](04_step.ipynb) | 1 of 2 exercises | 0 of 1 |" in page.read_text()
 
     progress.record("step", "adam")
     desk.tidy()
     assert "**Continue with [05 · The loop](05_loop.ipynb)**" in page.read_text()
-    assert "2 of 2 exercises ✓" in page.read_text()
+    assert "2 of 2 exercises ✓ | 0 of 1 |" in page.read_text(), "what is deeper can wait"
 
     progress.record("full_loop", "one_step")
     desk.tidy()
@@ -100,8 +106,8 @@ def test_a_lesson_that_was_renewed_is_announced_until_its_copy_is_renamed(folder
 
     (lessons / "05_loop.ipynb").write_text(
         lesson("05 · The loop", "full_loop.one_step", setup="another address").replace(
-            "*About 50 minutes*",
-            "*About 50 minutes*\\n\\n*Last verified with torch 3 on 1 May 2030*",
+            "*50 minutes*",
+            "*55 minutes; 10 more for the deeper parts*\\n\\n*Last verified with torch 3 on 1 May 2030*",
         )
     )
     Desk(lessons, work).tidy()
@@ -132,7 +138,8 @@ def test_passed_checks_are_noted_only_where_make_lab_asks_for_it(tmp_path, monke
 
 def test_the_start_page_names_exercises_as_the_checks_record_them():
     for name in LESSONS:
-        exercises = read_lesson(ROOT / "notebooks" / f"{name}.ipynb").exercises
+        shipped = read_lesson(ROOT / "notebooks" / f"{name}.ipynb")
+        exercises = shipped.exercises + shipped.deeper
         assert len(exercises) == len(lessons.exercises(lessons.read(name)))
         for exercise in exercises:
             module, function = exercise.split(".")

@@ -130,37 +130,91 @@ def test_lesson_ends_with_quiz_recap_and_next(lesson):
         assert f"**Next: [{title.rstrip('?')}]({following[0]}.ipynb)" in text
 
 
-# Execution
+@each_lesson
+def test_deeper_parts_have_a_heading_that_says_so_and_the_tag(lesson):
+    notebook = lessons.read(lesson)
+    problems = lessons.wrongly_marked(notebook) + lessons.needed_although_deeper(notebook)
+    assert not problems, "\n".join(problems)
+
+
+# Execution: the core alone, unsolved, and everything, solved, on another numeric backend. What a
+# lesson says is true after both, and `make verified` has the rest of the backends.
 
 
 @each_lesson
-def test_lesson_as_shipped_runs_shows_its_figures_and_proves_its_numbers(lesson):
-    notebook, seconds = lessons.execute(lessons.read(lesson))
-    problems = [
-        *lessons.not_executed(notebook),
-        *lessons.warnings_shown(notebook),
-        *lessons.other_verdicts(notebook, "○ Not attempted yet."),
-        *lessons.mute_figures(notebook),
-        *lessons.unfounded_numbers(notebook),
-    ]
+def test_the_core_alone_runs_as_shipped_shows_its_figures_and_proves_its_numbers(lesson):
+    notebook = lessons.read(lesson)
+    lessons.without_deeper_parts(notebook)
+    notebook, _ = lessons.execute(notebook)
+    problems = problems_of(notebook, "○ Not attempted yet.")
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param("here", marks=pytest.mark.everywhere),
+        "elsewhere",
+        pytest.param("two threads", marks=pytest.mark.everywhere),
+    ],
+)
+@each_lesson
+def test_the_whole_lesson_solved_passes_every_check_and_proves_its_numbers(
+    lesson, backend, monkeypatch
+):
+    for name, value in lessons.BACKENDS[backend].items():
+        monkeypatch.setenv(name, value)
+    notebook = lessons.read(lesson)
+    lessons.solve(notebook)
+    notebook, seconds = lessons.execute(notebook)
+    problems = problems_of(notebook, "✓ Correct.")
     assert not problems, "\n".join(problems)
     assert seconds < SECONDS.get(lesson, 60)
 
 
-@each_lesson
-def test_lesson_with_its_solutions_passes_every_check(lesson):
-    notebook = lessons.read(lesson)
-    lessons.solve(notebook)
-    notebook, _ = lessons.execute(notebook)
-    problems = [
+def problems_of(notebook, verdict):
+    return [
         *lessons.not_executed(notebook),
         *lessons.warnings_shown(notebook),
-        *lessons.other_verdicts(notebook, "✓ Correct."),
+        *lessons.other_verdicts(notebook, verdict),
+        *lessons.mute_figures(notebook),
+        *lessons.unfounded_numbers(notebook),
     ]
-    assert not problems, "\n".join(problems)
 
 
 # The guards themselves
+
+
+def test_a_part_that_is_marked_in_one_way_only_is_noticed():
+    def cells(*pairs):
+        return nbformat.v4.new_notebook(
+            cells=[
+                nbformat.v4.new_markdown_cell(source, metadata={"tags": ["deeper"] * deeper})
+                for source, deeper in pairs
+            ]
+        )
+
+    right = [("## A", 0), ("### B · *deeper*", 1), ("more", 1), ("#### C", 1), ("### D", 0)]
+    assert lessons.wrongly_marked(cells(*right)) == []
+    for place in range(len(right)):
+        wrong = [*right[:place], (right[place][0], 1 - right[place][1]), *right[place + 1 :]]
+        assert len(lessons.wrongly_marked(cells(*wrong))) == 1
+    assert "first line" in lessons.wrongly_marked(cells(("text\n\n## A · *deeper*", 1)))[0]
+
+
+def test_an_answer_to_a_deeper_exercise_that_is_used_elsewhere_is_noticed():
+    def code(source, *tags):
+        return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)})
+
+    exercise = [
+        code("def double(x):\n    return ...", "exercise", "deeper"),
+        code("check.sample.double(double)", "deeper"),
+        nbformat.v4.new_markdown_cell(),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=exercise)
+    assert lessons.needed_although_deeper(notebook) == []
+    notebook.cells.append(code("print(double(2))"))
+    assert lessons.needed_although_deeper(notebook) == ["double in 'print(double(2))'"]
 
 
 def test_a_notebook_that_executed_nothing_is_noticed():

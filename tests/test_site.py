@@ -90,7 +90,7 @@ def test_pages_lead_to_the_lesson_before_and_the_next_and_the_front_page_to_all(
     front = soups["index.html"]
     assert [link["href"] for link in front.select(".lessons a")] == names
     assert len(front.select(".loop a")) == 7
-    assert "5 minutes" in front.select(".lessons li")[-1].get_text()
+    assert "5 minutes; 10 more for the deeper parts" in front.select(".lessons li")[-1].get_text()
 
 
 def test_headings_nest_and_pictures_and_columns_are_named(soups):

@@ -54,7 +54,7 @@ def summary(name, notebook):
         "number": number,
         "title": title,
         "promise": rendering.markdown(promise),
-        "minutes": re.search(r"About (\d+) minutes", opening)[1],
+        "minutes": re.search(r"^\*(\d+ minutes[^·*]*?)(?: ·|\*$)", opening, flags=re.MULTILINE)[1],
     }
 
 

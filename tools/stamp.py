@@ -3,6 +3,7 @@
 Two facts stand in one place each: the address of the published repository, as `Repository` under
 `[project.urls]` in pyproject.toml, which `make publish REPO=owner/name` sets; and the torch and
 the day of the last green run of all tests, in tools/verified.toml, which `make verified` sets.
+The minutes of a lesson are computed from what it holds, by tools/minutes.py.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import nbformat
 import tomlkit
+
+from tools import minutes
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,8 +38,10 @@ _EXPLAIN = """\
 _LAST = 'print("course_utils", course_utils.__version__)'
 
 _GITHUB = "https://github.com/"
-_MINUTES = re.compile(r"^\*About \d+ minutes.*\*$", flags=re.MULTILINE)
-VERIFIED_LINE = re.compile(r"\n\n\*Last verified with torch .*\*$", flags=re.MULTILINE)
+_MINUTES = re.compile(r"^\*(?:About )?\d+ minutes[^·\n]*?(?= · |\*$)", flags=re.MULTILINE)
+_VERIFIED = re.compile(r"\n\n\*Last verified with torch .*\*$", flags=re.MULTILINE)
+_README_ROW = re.compile(r"^(\| \[.*\]\(notebooks/(\w+)\.ipynb\) \|)[^|]*\|[^|]*\|", re.MULTILINE)
+_README_SUM = re.compile(r"^\| \*all\* \|.*$", flags=re.MULTILINE)
 _COLAB = "https://colab.research.google.com/github/"
 _LOCAL_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb(#[^)\s]*)?\)")
 _COLAB_LINK = re.compile(
@@ -116,14 +121,33 @@ def header_cell(source, root, lesson):
     line = f"Last verified with torch {fact['torch']} on {day}"
     if address := repository(root):
         line += f" · [Open in Colab]({colab_link(address, lesson)}): {_SAVE}"
-    bare = VERIFIED_LINE.sub("", source)
+    core, deeper = map(minutes.rounded, minutes.minutes(lesson, root))
+    more = f"; {deeper} more for the deeper parts" if deeper else ""
+    bare = _VERIFIED.sub("", source)
     if not _MINUTES.search(bare):
-        raise SystemExit(f"The first cell of {lesson} has no line like *About 50 minutes · …*")
-    return _MINUTES.sub(lambda minutes: f"{minutes[0]}\n\n*{line}*", bare, count=1)
+        raise SystemExit(f"The first cell of {lesson} has no line like *50 minutes · builds on …*")
+    bare = _MINUTES.sub(f"*{core} minutes{more}", bare, count=1)
+    return re.sub(r"^\*\d+ minutes.*$", rf"\g<0>\n\n*{line}*", bare, count=1, flags=re.MULTILINE)
 
 
-def readme(source, address, titles):
-    """The README, with the addresses of the published course; `titles` are those of the lessons."""
+def unstamped(source):
+    """The first cell of a lesson without what is stamped into it."""
+    return _MINUTES.sub("", _VERIFIED.sub("", source))
+
+
+def readme(source, root, titles):
+    """The README, with the minutes of the lessons and, once the course is published, its address.
+
+    `titles` (name -> title) are those of the lessons.
+    """
+    times = {name: minutes.minutes(name, root) for name in titles}
+    source = _README_ROW.sub(
+        lambda row: f"{row[1]} {' | '.join(str(minutes.rounded(m)) for m in times[row[2]])} |",
+        source,
+    )
+    core, deeper = (round(sum(column) / 60) for column in zip(*times.values(), strict=True))
+    source = _README_SUM.sub(f"| *all* | {core} hours | {deeper} hours | |", source)
+    address = repository(root)
     lines = ["<!-- published -->"]
     if address:
         folder = address.rpartition("/")[2]
@@ -142,7 +166,7 @@ def clean(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-        kept = ("tags", "slideshow", "nbmake", "alt")
+        kept = ("tags", "slideshow", "nbmake")
         cell.metadata = {name: cell.metadata[name] for name in kept if name in cell.metadata}
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("jupytext", None)
@@ -166,7 +190,7 @@ def stamp(root):
                 cell.source = setup_cell(repository(root))
         nbformat.write(notebook, path)
     path = root / "README.md"
-    source = readme(path.read_text(encoding="utf-8"), repository(root), titles)
+    source = readme(path.read_text(encoding="utf-8"), root, titles)
     path.write_text(source, encoding="utf-8", newline="\n")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import nbformat
 
-from tools.stamp import VERIFIED_LINE
+from tools.stamp import unstamped
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Lesson:
 
     name: str
     title: str
-    exercises: tuple  # as they are recorded: "full_loop.one_step"
+    exercises: tuple  # those of the core, as they are recorded: "full_loop.one_step"
+    deeper: tuple  # those that can wait
     fingerprint: str
 
     @property
@@ -30,11 +31,14 @@ def read_lesson(path):
     """
     cells = nbformat.read(path, as_version=4).cells
     title = cells[0].source.splitlines()[0].removeprefix("# ")
-    calls = (re.match(r"check\.(\w+\.\w+)\(", cell.source) for cell in cells)
-    exercises = tuple(call[1] for call in calls if call)
+    exercises = {False: [], True: []}  # deeper or not
+    for cell in cells:
+        if call := re.match(r"check\.(\w+\.\w+)\(", cell.source):
+            exercises["deeper" in cell.metadata.get("tags", [])].append(call[1])
     own = [cell.source for cell in cells if "setup" not in cell.metadata.get("tags", [])]
-    own[0] = VERIFIED_LINE.sub("", own[0])
-    return Lesson(path.stem, title, exercises, hashlib.sha256(repr(own).encode()).hexdigest())
+    own[0] = unstamped(own[0])
+    fingerprint = hashlib.sha256(repr(own).encode()).hexdigest()
+    return Lesson(path.stem, title, tuple(exercises[False]), tuple(exercises[True]), fingerprint)
 
 
 def start_page(lessons, passed, renewed):
@@ -42,24 +46,26 @@ def start_page(lessons, passed, renewed):
     solved = {lesson: len(passed.intersection(lesson.exercises)) for lesson in lessons}
     unfinished = [lesson for lesson in lessons if solved[lesson] < len(lesson.exercises)]
     if not unfinished:
-        todo = "You have solved every exercise of every lesson."
+        todo = "You have solved every exercise of every lesson's core."
     elif any(solved.values()):
         todo = f"**Continue with {unfinished[0].link}**"
     else:
         todo = f"**Begin with {unfinished[0].link}**"
-    rows = [
-        f"| {lesson.link} | {solved[lesson]} of {len(lesson.exercises)} exercises"
-        f"{'' if lesson in unfinished else ' ✓'} |"
-        for lesson in lessons
-    ]
+    rows = []
+    for lesson in lessons:
+        core = f"{solved[lesson]} of {len(lesson.exercises)} exercises"
+        core += "" if lesson in unfinished else " ✓"
+        deeper = f"{len(passed.intersection(lesson.deeper))} of {len(lesson.deeper)}"
+        rows.append(f"| {lesson.link} | {core} | {deeper if lesson.deeper else ''} |")
     parts = [
         "# The PyTorch training loop",
         todo,
-        "\n".join(["| lesson | solved |", "|---|---|", *rows]),
+        "\n".join(["| lesson | solved | deeper |", "|---|---|---|", *rows]),
     ]
     parts.append(
         'An exercise counts as soon as its check says "Correct". This page shows it when you open '
-        "it again, or at once with *File → Reload Markdown File from Disk*."
+        "it again, or at once with *File → Reload Markdown File from Disk*. What is marked *deeper* "
+        "in a lesson can wait: no other lesson needs it."
     )
     if renewed:
         names = ", ".join(lesson.link for lesson in renewed)
