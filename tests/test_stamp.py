@@ -1,6 +1,7 @@
 """What all lessons share is stamped into them from one place, and every link leads somewhere."""
 
 import datetime
+import re
 import shutil
 import subprocess
 import sys
