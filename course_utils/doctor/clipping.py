@@ -2,6 +2,7 @@
 
 from .detector import Detector
 from .findings import ERROR
+from .run import held_by
 
 
 class ClipMisplaced(Detector):
@@ -9,11 +10,14 @@ class ClipMisplaced(Detector):
     hidden_by = "backward-never-called", "step-before-backward", "loss-cut-off"
     symptom = "gradients are not clipped at all"
     fix = "loss.backward(), then clip_grad_norm_(model.parameters(), 1.0), then optimizer.step()"
-    clips = useless = 0
+    clips = useless = empty = 0
 
     def clip(self, grads):
         self.clips += 1
         run = self.run
+        if not len(grads) and run.last_backward > run.last_step and self.has_gradients():
+            self.empty += 1
+            return
         after_step = run.last_step > run.last_backward
         self.useless += (
             after_step
@@ -21,7 +25,21 @@ class ClipMisplaced(Detector):
             or (self.clips <= 4 and not any(bool(g.any()) for g in grads if not g.is_sparse))
         )
 
+    def has_gradients(self):
+        optimizers = [*self.run.made, *self.run.optimizers]
+        return any(p.grad is not None for optimizer in optimizers for p in held_by(optimizer))
+
     def judge(self, run):
+        if run.steps >= 2 and self.empty >= 2 and self.empty >= self.clips - 1:
+            return self.found(
+                f"{self.empty} of {self.clips} times clipping was given no parameters with a "
+                "gradient, though backward() had computed gradients for the optimizer's: an "
+                "iterator such as filter(...) or model.parameters() is empty once it was walked "
+                "through",
+                run.lines.get("clip"),
+                fix="keep a list for both: trainable = [p for p in model.parameters() if "
+                "p.requires_grad]",
+            )
         if (
             run.backwards
             and run.steps >= 2

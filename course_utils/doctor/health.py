@@ -11,6 +11,10 @@ from .findings import ERROR, WARNING
 from .graph import VIEWS, below, inputs, kind, saved, shape
 from .run import held_by, tensors_in
 
+_LONG_STEP = 0.5  # of the weights' own length, is more than a good learning rate does
+_SHORT_STEP = 1e-4
+_FLAT = 1e-3  # a gradient that short, beside the weights, has vanished: no rate repairs that
+
 
 class SymmetricInit(Detector):
     bug, severity = "symmetric-init", ERROR
@@ -128,8 +132,12 @@ class Moves(Detector):
     def __init__(self, run):
         super().__init__(run)
         run.moves = self
-        self.before = None
-        self.ratios = []
+        self.before = []  # parameters, and copies of them before the step
+        self.ratios = []  # of the first layer with weights
+        self.longest = 0.0  # of the first or the last one
+        self.steepest = 0.0  # gradient beside weights, of both
+        self.left_over = 0  # passes that began on the gradients of the pass before
+        self.last = 0, None  # time and pass of the last backward
         self.first_rate = self.last_rate = self.highest_rate = 0.0
         self.ordinary = False  # whether the loss is one of those that are known
         self.broken = None  # number of the first loss that is NaN or infinite
@@ -142,24 +150,33 @@ class Moves(Detector):
     def backward(self, backward):
         if self.broken is None and backward.value is not None and not math.isfinite(backward.value):
             self.broken = self.run.backwards - 1
+        (time, before), self.last = self.last, (backward.now, backward.one_pass)
+        if None not in (before, backward.one_pass) and before is not backward.one_pass:
+            self.left_over += time > max(self.run.last_step, self.run.last_clear)
 
     def step(self, step):
-        self.before = None
+        self.before = []
         if step.complete:
             wide = [p for p in step.held if p.ndim >= 2 and id(p) in step.reached]
             if wide and wide[0].numel() < 10_000_000:
-                self.before = wide[0], wide[0].detach().clone()
+                some = {id(p): p for p in (wide[0], wide[-1]) if p.numel() < 10_000_000}
+                self.before = [(p, p.detach().clone()) for p in some.values()]
 
     def stepped(self, optimizer):
         self.last_rate = float(optimizer.param_groups[0]["lr"])
         self.highest_rate = max(self.highest_rate, self.last_rate)
         self.first_rate = self.first_rate or self.last_rate
-        if self.before is not None:
-            parameter, old = self.before
-            self.before = None
+        before, self.before = self.before, []
+        for i, (parameter, old) in enumerate(before):
             length = old.norm().item()
             if length > 0:
-                self.ratios.append((parameter.detach() - old).norm().item() / length)
+                ratio = (parameter.detach() - old).norm().item() / length
+                self.longest = max(self.longest, ratio)
+                if i == 0:
+                    self.ratios.append(ratio)
+                if parameter.grad is not None:
+                    steepest = parameter.grad.norm().item() / length
+                    self.steepest = max(self.steepest, steepest)
 
     def plain(self):
         """One optimizer, a constant or falling rate, and an ordinary loss."""
@@ -171,6 +188,13 @@ class Moves(Detector):
         )
 
 
+def _passes_in_order(run):
+    """The losses of each whole training pass, if loaders hand out their rows in a fixed order:
+    within a pass the loss may then rise with the data, as along a series with a trend."""
+    trained = [p for p in run.passes if p.backwards]
+    return [] if any(p.shuffled for p in trained) else [p.losses for p in trained if p.over]
+
+
 class LrTooHigh(Detector):
     bug, severity, symptom_only = "lr-too-high", WARNING, True
     symptom = "the loss jumps, grows or becomes NaN"
@@ -178,7 +202,7 @@ class LrTooHigh(Detector):
 
     def judge(self, run):
         losses, moves = run.losses, run.moves
-        if len(losses) < 5 or not moves.plain():
+        if len(losses) < 5 or not moves.plain() or moves.left_over:
             return None
         rate, line, bad = moves.last_rate, run.lines.get("step"), moves.broken
         if bad is not None:
@@ -192,14 +216,21 @@ class LrTooHigh(Detector):
             return None
         if len(losses) < 12:
             return None
-        early = statistics.fmean(losses[: min(3, len(losses) // 5)])
-        late = statistics.median(losses[-max(3, min(200, len(losses) // 4)) :])
         ratio, most = (
             (statistics.median(moves.ratios), max(moves.ratios)) if moves.ratios else (0, 0)
         )
+        if most < _LONG_STEP:
+            return None
+        early = statistics.fmean(losses[: min(3, len(losses) // 5)])
+        late = statistics.median(losses[-max(3, min(200, len(losses) // 4)) :])
+        in_order = _passes_in_order(run)
+        if len(in_order) > 1:
+            early, late = statistics.fmean(in_order[0]), statistics.fmean(in_order[-1])
         grew = 0 < 3 * early < late
         # Only the very first loss was made before any step.
-        long = 0 < 0.9 * losses[0] < late and (most > 1 or (ratio > 0.5 and late > 0.9 * early))
+        long = 0 < 0.9 * losses[0] < late and (
+            most > 1 or (ratio > _LONG_STEP and late > 0.9 * early)
+        )
         # A leap to a multiple of the untrained model's loss, from which it did not recover.
         leapt = most > 1 and 0 < 20 * losses[0] < sorted(losses)[-3] and late > 0.4 * losses[0]
         if grew or long or leapt:
@@ -222,10 +253,11 @@ class LrTooLow(Detector):
         losses = [loss for loss in run.losses if math.isfinite(loss)]
         quarter = max(5, len(losses) // 4)
         first, last = statistics.fmean(losses[:quarter]), statistics.fmean(losses[-quarter:])
-        if max(moves.ratios) < 1e-4 and first > 0 and last > 0.97 * first:
+        short = 0 < moves.longest < _SHORT_STEP and moves.steepest > _FLAT
+        if short and first > 0 and last > 0.97 * first:
             return self.found(
                 f"in {run.steps} steps the loss went from {first:.4g} to {last:.4g}; a step "
-                f"changed weights by {max(moves.ratios):.1e} of their length at most "
+                f"changed weights by {moves.longest:.1e} of their length at most "
                 f"(learning rate {moves.last_rate:g})",
                 run.lines.get("step"),
             )

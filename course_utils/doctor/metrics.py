@@ -36,6 +36,23 @@ def _name(function):
     return getattr(function, "__name__", "")
 
 
+def argument(args, kwargs, place, *names):
+    """What a torch function was given at a place or under one of its names, None if nothing."""
+    for name in names:
+        if name in kwargs:
+            return kwargs[name]
+    return args[place] if len(args) > place else None
+
+
+def takes_mean(kwargs):
+    """Whether a loss function is a mean; `size_average` and `reduce` are its older options."""
+    if kwargs.get("reduce") is False or kwargs.get("size_average") is False:
+        return False
+    older = "reduce" in kwargs or "size_average" in kwargs
+    older &= kwargs.get("reduce") is not None or kwargs.get("size_average") is not None
+    return older or kwargs.get("reduction", "mean") == "mean"
+
+
 def compares(function, args):
     """Whether two tensors are compared: outputs with labels."""
     both = len(args) > 1 and all(isinstance(arg, torch.Tensor) for arg in args[:2])
@@ -169,15 +186,19 @@ class ArgmaxWrongDim(Detector):
     def wrong(self, call, args, kwargs):
         x = args[0]
         out = call.out
-        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        dim = argument(args, kwargs, 1, "dim", "axis")
         if not x.is_floating_point() or out is None or x.shape != out.shape or x.ndim < 2:
             return None
-        if isinstance(dim, torch.Tensor):
+        if "other" in kwargs or not (dim is None or isinstance(dim, int)):
+            return None
+        if dim is None and x.numel() == x.shape[-1]:  # a single row
             return None
         if dim is None:
             return f"argmax without dim over {list(x.shape)} gives one number for the whole batch"
         ndim, right = self.classes.get(call.module, (None, None))
-        if ndim == x.ndim and x.shape[dim] > 1 and self.moved is not call:
+        if ndim not in (None, x.ndim):  # a single row without its batch dimension
+            return None
+        if ndim is not None and x.shape[dim] > 1 and self.moved is not call:
             if dim % ndim == right:
                 return None
             return (
@@ -234,7 +255,8 @@ class ThresholdOnLogits(Detector):
         if above:
             self.cuts.add(cut)
         # Another cut than 0.5 may well be the logit of a probability.
-        if ((above and cut == 0.5) or name == "round") and x.is_floating_point():
+        rounded = name == "round" and not kwargs.get("decimals")
+        if ((above and cut == 0.5) or rounded) and x.is_floating_point():
             low, high = x.min().item(), x.max().item()
             if (low < 0 or high > 1) and call.module not in self.said:
                 how = "compared with 0.5" if above else "rounded"
@@ -273,7 +295,7 @@ class MetricNotNormalised(Detector):
 
     def function(self, call, function, args, kwargs, result):
         name = _name(function)
-        if name in _MEAN_LOSSES and kwargs.get("reduction", "mean") == "mean" and result.ndim == 0:
+        if name in _MEAN_LOSSES and takes_mean(kwargs) and result.ndim == 0:
             self.added(call, "means")
         if name in _COMPARE and isinstance(result, torch.Tensor):
             self.hits = [(call, result)]

@@ -12,6 +12,8 @@ from .metrics import compares
 from .run import sample, tensors_in
 from .where import learner_line
 
+_STEPS_IN_A_ROUND = 4  # of several optimizers, between a forward and its backward
+
 
 @dataclass
 class _Visit:
@@ -32,6 +34,10 @@ class Visits(Detector):
 
     records = True
     latest = None, None  # the last call that may be an evaluation in training mode, and its visit
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.marked = {}  # id -> visit whose graph bears its mark, and the steps made before
 
     def forward(self, call):
         x, run = call.x, self.run
@@ -64,6 +70,7 @@ class Visits(Detector):
         if call.has_graph and run.looking:
             visit.graphs += 1
             run.must_look = True
+            self.marked[id(visit)] = visit, run.steps
             if call.training and len(visit.active) < 8:
                 visit.active.append(run.active_layers(call.module))
             for out in tensors_in(call.output):
@@ -88,11 +95,16 @@ class Visits(Detector):
 
     def graph(self, backward):
         if self.run.must_look:
-            self.run.must_look = False
             for node in (node for nodes in backward.graph.nodes.values() for node in nodes):
                 visit = node.metadata.get("visit")
                 if visit is not None:
                     visit.trained = True
+            # Several losses may go backward one after the other, before or between their steps.
+            self.marked = {
+                key: (visit, steps) for key, (visit, steps) in self.marked.items()
+                if not visit.trained and self.run.steps - steps < _STEPS_IN_A_ROUND
+            }  # fmt: skip
+            self.run.must_look = bool(self.marked)
 
 
 def _as_long_as_a_batch(run, call):
@@ -255,6 +267,7 @@ class DropoutAlwaysOn(Detector):
 
 class EvalBuildsGraph(Detector):
     bug, severity = "eval-builds-graph", WARNING
+    hidden_by = "loss-cut-off", "layers-cut-off"  # a backward was meant to follow
     symptom = "evaluation takes more memory and time than it needs"
     fix = "with torch.no_grad(): around the evaluation"
 

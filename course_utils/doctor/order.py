@@ -28,6 +28,10 @@ class _Applied:
         grad = self.parameter.grad
         return grad is not None and grad.data_ptr() == self.pointer
 
+    def grew(self):
+        """Whether a backward added to it what was not cleared before."""
+        return self.stale and self.is_there() and self.parameter.grad._version > self.version
+
 
 class NoZeroGrad(Detector):
     bug, severity = "no-zero-grad", ERROR
@@ -56,13 +60,14 @@ class NoZeroGrad(Detector):
         before, self.by_hand = self.by_hand, now
         if before is not None and before[0]() is leaf and before[2] == now[2]:
             # The weights were changed and the gradient was left as backward made it.
-            self.added += now[3] == before[3] + 1 and not torch.equal(before[1], now[1])
+            left = now[3] == before[3] + 1 and bool(grad.any())
+            self.added += left and not torch.equal(before[1], now[1])
 
     def stepped(self, optimizer):
         before = [applied for applied in self.applied if applied.optimizer() is optimizer]
         if before:
             self.applied = [applied for applied in self.applied if applied not in before]
-            if any(applied.stale and applied.is_there() for applied in before):
+            if any(applied.grew() for applied in before):
                 self.count[optimizer] = self.count.get(optimizer, 0) + 1
         this = weakref.ref(optimizer)
         for group in optimizer.param_groups:

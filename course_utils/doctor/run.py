@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .graph import Graph
@@ -95,6 +96,7 @@ class Pass:
     loader: weakref.ref
     number: int  # of this loader, from 1
     held: object = None  # the loader, as long as the pass lasts
+    shuffled: bool = False  # whether the rows are known to come in random order
     updates_batch_norm: bool = False
     steps_before: int = 0  # optimizer steps before it began
     unused: bool = False  # nothing was computed from the outputs of a model that were watched
@@ -115,6 +117,12 @@ class Pass:
     @property
     def evaluates(self):
         return self.forwards > 0 and not (self.backwards or self.steps or self.grad_calls)
+
+
+def _shuffles(loader):
+    sampler = getattr(loader, "sampler", None)
+    known = isinstance(sampler, RandomSampler | SubsetRandomSampler | WeightedRandomSampler)
+    return known or bool(getattr(sampler, "shuffle", False))
 
 
 @dataclass
@@ -235,6 +243,18 @@ class Run:
             self._latest = optimizer, record
         return record
 
+    def steps_of(self, optimizer):
+        """The steps of an optimizer, or, of one that only hands on to another, of that one: they
+        have the same parameter groups."""
+        if steps := self.optimizer(optimizer).steps:
+            return steps
+        groups = {id(group) for group in optimizer.param_groups}
+        shared = [
+            self.optimizers[other].steps for other in self.stepped_optimizers()
+            if any(id(group) in groups for group in other.param_groups)
+        ]  # fmt: skip
+        return max(shared, default=0)
+
     def is_model(self, module):
         known = self.models.get(module)
         if known is None:
@@ -248,7 +268,9 @@ class Run:
         for earlier in [key for key, p in self.open.items() if p.loader() in (loader, None)]:
             self.end_pass(earlier)
         number = 1 + sum(p.loader() is loader for p in self.passes)
-        one_pass = Pass(weakref.ref(loader), number, loader, updates_batch_norm, self.steps)
+        one_pass = Pass(
+            weakref.ref(loader), number, loader, _shuffles(loader), updates_batch_norm, self.steps
+        )
         self.passes.append(one_pass)
         self.open[id(iterator)] = one_pass
         self._forget_unused()

@@ -32,16 +32,16 @@ class _Schedules(Detector):
         optimizer = getattr(scheduler, "optimizer", None)
         if optimizer is None:
             return
-        record = self.run.optimizer(optimizer)
+        steps = self.run.steps_of(optimizer)
         known = self.schedulers.get(scheduler)
         if known is None:
-            before = record.steps or int(getattr(optimizer, "_opt_called", False))
+            before = steps or int(getattr(optimizer, "_opt_called", False))
             known = self.schedulers[scheduler] = _Scheduled(first_after=before)
         elif known.second_after is None:
-            known.second_after = record.steps
-        elif record.steps == known.last_after and self.run.steps > known.others:
+            known.second_after = steps
+        elif steps == known.last_after and self.run.steps > known.others:
             known.idle += 1
-        known.last_after, known.others = record.steps, self.run.steps
+        known.last_after, known.others = steps, self.run.steps
         known.steps += 1
         if len(known.rates) < 100_000:
             known.rates.append(float(optimizer.param_groups[0]["lr"]))
@@ -85,19 +85,24 @@ class SchedulerOtherOptimizer(_Schedules):
                 )
 
     def idle(self, run):
-        stepped = run.stepped_optimizers()
-        groups = {id(group) for optimizer in stepped for group in optimizer.param_groups}
+        if not run.steps:
+            return None
         for scheduler, known, optimizer in self.each():
-            never = not run.optimizer(optimizer).steps and known.steps >= 2
-            if not stepped or not (never or (known.idle >= 2 and known.idle >= known.steps - 2)):
-                continue
-            if known.idle or not any(id(group) in groups for group in optimizer.param_groups):
+            never = not run.steps_of(optimizer) and known.steps >= 2
+            idle = never or (known.idle >= 2 and known.idle >= known.steps - 2)
+            if idle and not self.used(known, optimizer):
                 return self.found(
                     f"{type(scheduler).__name__} made {known.steps} steps for a "
                     f"{type(optimizer).__name__} that made no step meanwhile; the {run.steps} "
                     "optimizer steps of this run were made by another",
                     run.lines.get("schedule"),
                 )
+
+    def used(self, known, optimizer):
+        """Whether an optimizer that steps has taken over the rate, by whatever means."""
+        rates = {known.rates[-1], optimizer.param_groups[0]["lr"]} - {known.rates[0]}
+        others = [other for other in self.run.stepped_optimizers() if other is not optimizer]
+        return any(group["lr"] in rates for other in others for group in other.param_groups)
 
 
 def _settings(scheduler):
@@ -118,7 +123,7 @@ class SchedulerBeforeOptimizer(_Schedules):
         if run.scaler_steps:
             return None  # a scaler skips steps whose gradient is infinite
         for scheduler, known, optimizer in self.each():
-            steps = run.optimizer(optimizer).steps
+            steps = run.steps_of(optimizer)
             if (
                 known.first_after == 0 and known.second_after and steps >= known.second_after
                 and isinstance(scheduler, kinds.LRScheduler) and held_by(optimizer)
@@ -158,7 +163,7 @@ class SchedulerPerBatch(_Schedules):
         for scheduler, known, optimizer in self.each():
             highest = max(known.rates)
             lost = sum(rate < 1e-4 * highest for rate in known.rates)
-            in_step = known.steps >= 0.9 * run.optimizer(optimizer).steps
+            in_step = known.steps >= 0.9 * run.steps_of(optimizer)
             falls = isinstance(scheduler, kinds.StepLR | kinds.ExponentialLR | kinds.MultiStepLR)
             if falls and in_step and known.steps >= 20 and lost > 0.3 * known.steps:
                 now = float(optimizer.param_groups[0]["lr"])
@@ -216,7 +221,7 @@ class SchedulerPerEpoch(_Schedules):
             return None
         epochs = sum(1 for p in run.passes if p.steps)
         for scheduler, known, optimizer in self.each():
-            steps = run.optimizer(optimizer).steps
+            steps = run.steps_of(optimizer)
             planned = self.planned(scheduler, known, steps, batches)
             if planned and known.steps <= epochs + 1 and known.steps < 0.6 * steps and epochs >= 2:
                 now = float(optimizer.param_groups[0]["lr"])

@@ -9,6 +9,8 @@ from .detector import Detector
 from .findings import ERROR, WARNING
 from .run import held_by, memory_of, tensors_in
 
+_LOSSES_KEPT = 64  # graphs whose leaves are remembered
+
 
 class UnregisteredLayers(Detector):
     bug, severity = "unregistered-layers", ERROR
@@ -196,16 +198,31 @@ class ParamsNotOptimized(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.in_training = weakref.WeakSet()  # models that ran in training mode, with a graph
+        self.later = WeakTensorKeyDictionary()  # leaf -> losses that depended on it after a step
+        self.together = []  # ids of the leaves of each loss
 
     def called(self, call):
         if not call.depth and call.training and call.grad_enabled:
             self.in_training.add(call.module)
 
+    def graph(self, backward):
+        if len(self.together) < _LOSSES_KEPT:
+            self.together.append({id(leaf) for leaf in backward.graph.leaves})
+        if self.run.steps:
+            for leaf in backward.graph.leaves:
+                self.later[leaf] = self.later.get(leaf, 0) + 1
+
+    def in_earnest(self, leaf, held):
+        """Whether a loss that is optimized depends on the leaf, or one of its own that comes
+        again and again; a model that is only shown once goes backward before or after."""
+        again = self.later.get(leaf, 0) >= 3
+        return again or any(id(leaf) in ids and ids & held for ids in self.together)
+
     def judge(self, run):
         if not run.over:
             return None  # a later phase may train them
-        missing = _not_held(run)
         held = run.stepped_ids()
+        missing = [leaf for leaf in _not_held(run) if self.in_earnest(leaf, held)]
         if not missing or not any(id(leaf) in held for leaf in list(run.reached)):
             return None
         set_aside = {
