@@ -11,20 +11,22 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
 from course_utils import checks, progress
 from course_utils.checks.feedback import PASSED, WRONG, Mistake, check
 from tests import lessons
 from tests.lessons import LESSONS, ROOT
-from tools.lab import Desk, lab_command
-from tools.start_page import read_lesson
+from tools.desk import Desk, Unusable
+from tools.lab import lab_command, serve
+from tools.start_page import read_lesson, start_page
 
 
 def lesson(title, *checks, deeper=(), setup="import course_utils"):
     """A lesson with a header, a setup cell and the cells that check its exercises."""
     tags = {check: {"tags": ["deeper"]} for check in deeper}
     cells = [
-        nbformat.v4.new_markdown_cell(f"# {title}\n\n*50 minutes*"),
+        nbformat.v4.new_markdown_cell(f"# {title}\n\n**Promise.**\n\n*50 minutes*"),
         nbformat.v4.new_code_cell(setup, metadata={"tags": ["setup"]}),
         *(
             nbformat.v4.new_code_cell(f"check.{check}(attempt)", metadata=tags.get(check, {}))
@@ -56,7 +58,7 @@ def test_lessons_are_copied_once_and_a_learners_work_is_never_overwritten(folder
     assert (work / "05_loop.ipynb").read_text() == "my answers"
     assert Desk(lessons, work).tidy() == []
     names = ["04_step.ipynb", "05_loop.ipynb", "06_new.ipynb"]
-    assert sorted(path.name for path in work.iterdir()) == [".course", *names, "START.md"]
+    assert sorted(path.name for path in work.iterdir()) == [".course", *names]
 
 
 def test_a_copy_that_was_broken_off_is_made_again(folders):
@@ -67,42 +69,45 @@ def test_a_copy_that_was_broken_off_is_made_again(folders):
     assert (work / "05_loop.ipynb").read_text() == (lessons / "05_loop.ipynb").read_text()
 
 
+def page(desk):
+    """The text of the start page as the learner would see it now, without markup."""
+    lessons = list(desk.shipped.values())
+    html = start_page(lessons, desk.solved(), desk.renewed(), "/", desk.work.name)
+    return " ".join(BeautifulSoup(html, "html.parser").main.get_text().split())
+
+
 def test_the_start_page_counts_passed_checks_and_leads_to_the_first_unfinished_lesson(
     folders, monkeypatch
 ):
     desk = Desk(*folders)
-    page = desk.work / "START.md"
-    desk.tidy()
-    assert "**Begin with [04 · The step](04_step.ipynb)**" in page.read_text()
+    assert "Begin with 04 · The step" in page(desk)
+    assert "50 minutes" in page(desk) and "Promise." in page(desk)
 
     monkeypatch.setenv("COURSE_PROGRESS", str(desk.passed))
     progress.record("step", "sgd")
     progress.record("step", "sgd")
-    desk.tidy()
-    assert "**Continue with [04 · The step](04_step.ipynb)**" in page.read_text()
-    assert "| [04 · The step](04_step.ipynb) | 1 of 2 exercises | 0 of 1 |" in page.read_text()
+    assert "Continue with 04 · The step" in page(desk)
+    assert "1 of 2 exercises, 0 of 1 deeper ones" in page(desk)
 
     progress.record("step", "adam")
-    desk.tidy()
-    assert "**Continue with [05 · The loop](05_loop.ipynb)**" in page.read_text()
-    assert "2 of 2 exercises ✓ | 0 of 1 |" in page.read_text(), "what is deeper can wait"
+    assert "Continue with 05 · The loop" in page(desk)
+    assert "2 of 2 exercises ✓, 0 of 1 deeper ones" in page(desk), "what is deeper can wait"
 
     progress.record("full_loop", "one_step")
-    desk.tidy()
-    assert "You have solved every exercise" in page.read_text()
+    assert "You have solved every exercise" in page(desk)
 
 
 def test_a_lesson_that_was_renewed_is_announced_until_its_copy_is_renamed(folders):
     lessons, work = folders
     Desk(lessons, work).tidy()
-    page = work / "START.md"
     (lessons / "04_step.ipynb").write_text(lesson("04 · The step", "step.sgd", setup="stamped"))
-    Desk(lessons, work).tidy()
-    assert "newer version of [04 · The step](04_step.ipynb)." in page.read_text()
+    desk = Desk(lessons, work)
+    desk.tidy()
+    assert "newer version of 04 · The step." in page(desk)
 
     (work / "04_step.ipynb").rename(work / "my_04_step.ipynb")
-    Desk(lessons, work).tidy()
-    assert "newer version" not in page.read_text()
+    desk.tidy()
+    assert "newer version" not in page(desk)
 
     (lessons / "05_loop.ipynb").write_text(
         lesson("05 · The loop", "full_loop.one_step", setup="another address").replace(
@@ -110,8 +115,34 @@ def test_a_lesson_that_was_renewed_is_announced_until_its_copy_is_renamed(folder
             "*55 minutes; 10 more for the deeper parts*\\n\\n*Last verified with torch 3 on 1 May 2030*",
         )
     )
+    assert "newer version" not in page(Desk(lessons, work)), "`make stamp` alone is no new version"
+
+
+def test_a_folder_that_cannot_be_used_gets_one_sentence(folders, monkeypatch):
+    lessons, work = folders
+    work.write_text("a file in its place")
+    assert "Rename that file" in serve(work, [])
+    work.unlink()
+
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied", str(work))
+
+    with monkeypatch.context() as changed:  # whoever runs the tests may be root, who may everything
+        changed.setattr(Path, "mkdir", forbidden)
+        with pytest.raises(Unusable, match="no permission"):
+            Desk(lessons, work).tidy()
+    (lessons / "06_broken.ipynb").write_bytes(b"caf\xe9")
+    with pytest.raises(Unusable, match=r"06_broken\.ipynb can't be read"):
+        Desk(lessons, work)
+
+
+def test_what_a_learner_keeps_beside_the_lessons_is_left_alone(folders):
+    lessons, work = folders
     Desk(lessons, work).tidy()
-    assert "newer version" not in page.read_text(), "`make stamp` alone is no new version"
+    (work / "START.md").write_bytes(b"my notes, caf\xe9")
+    (work / "more").mkdir()
+    Desk(lessons, work).tidy()
+    assert (work / "START.md").read_bytes() == b"my notes, caf\xe9"
 
 
 def test_passed_checks_are_noted_only_where_make_lab_asks_for_it(tmp_path, monkeypatch):
@@ -191,7 +222,7 @@ def test_ending_make_lab_ends_jupyterlab(tmp_path):
         os.kill(server, 0)
 
 
-def test_lab_serves_the_lessons_and_prints_an_address_with_a_token(tmp_path):
+def test_lab_serves_the_start_page_and_prints_its_address_with_a_token(tmp_path):
     Desk(ROOT / "notebooks", tmp_path / "my_work").tidy()
     command = lab_command(tmp_path / "my_work", ["--no-browser", "--ServerApp.port_retries=50"])
     own = {"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"}
@@ -203,14 +234,21 @@ def test_lab_serves_the_lessons_and_prints_an_address_with_a_token(tmp_path):
         address = None
         for line in server.stderr:
             if found := re.search(
-                r"http://(?:127\.0\.0\.1|localhost):(\d+)/lab/tree/START\.md\?token=(\w+)", line
+                r"http://(?:127\.0\.0\.1|localhost):(\d+)/start\?token=(\w+)", line
             ):
                 address = found
                 break
         assert address, "JupyterLab printed no address"
         port, token = address.groups()
-        page = _get(f"http://127.0.0.1:{port}/api/contents?token={token}")
-        assert all(f"{lesson}.ipynb" in page for lesson in LESSONS)
+        start = _get(f"http://127.0.0.1:{port}/start?token={token}")
+        assert all(f'href="/lab/tree/{lesson}.ipynb"' in start for lesson in LESSONS)
+        (tmp_path / "my_work" / "05_full_loop.ipynb").unlink()
+        (tmp_path / "my_work" / ".course" / "passed" / "full_loop.one_step").touch()
+        assert "Continue with" in _get(f"http://127.0.0.1:{port}/start?token={token}")
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "my_work" / "05_full_loop.ipynb").exists():
+            assert time.monotonic() < deadline, "a deleted lesson did not come back"
+            time.sleep(0.1)
         extension = "@jupyterlab/apputils-extension:notification"
         settings = _get(f"http://127.0.0.1:{port}/lab/api/settings/{extension}?token={token}")
         defaults = json.loads(settings)["schema"]["properties"]
