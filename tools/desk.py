@@ -4,7 +4,6 @@ The lessons are worked on in my_work/, which git ignores, so that `git pull` nev
 learner's changes. A lesson that is missing there is copied; one that is there is left alone.
 """
 
-import shutil
 from pathlib import Path
 
 from tools.stamp import local_links
@@ -49,7 +48,9 @@ class Desk:
             for path in missing:
                 # Copied under another name first: a half copy must never pass for the learner's work.
                 unfinished = self.work / f".{path.name}.part"
-                unfinished.write_text(local_links(path.read_text(encoding="utf-8")), encoding="utf-8")
+                unfinished.write_text(
+                    local_links(path.read_text(encoding="utf-8")), encoding="utf-8"
+                )
                 unfinished.rename(self.work / path.name)
                 (self.copied_from / path.stem).write_text(self.shipped[path].fingerprint)
         except (FileExistsError, NotADirectoryError):

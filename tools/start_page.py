@@ -10,7 +10,8 @@ from tools import rendering
 from tools.stamp import local_links, unstamped
 
 _STYLES = "".join(
-    (rendering.TEMPLATES / sheet).read_text(encoding="utf-8") for sheet in ("colors.css", "style.css")
+    (rendering.TEMPLATES / sheet).read_text(encoding="utf-8")
+    for sheet in ("colors.css", "style.css")
 )
 
 
@@ -41,7 +42,9 @@ def read_lesson(path):
     for cell in cells:
         if call := re.match(r"check\.(\w+\.\w+)\(", cell.source):
             exercises["deeper" in cell.metadata.get("tags", [])].append(call[1])
-    own = [local_links(cell.source) for cell in cells if "setup" not in cell.metadata.get("tags", [])]
+    own = [
+        local_links(cell.source) for cell in cells if "setup" not in cell.metadata.get("tags", [])
+    ]
     own[0] = unstamped(own[0])
     fingerprint = hashlib.sha256(repr(own).encode()).hexdigest()
     return Lesson(
