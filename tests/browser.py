@@ -73,7 +73,7 @@ def lab(folder, command=None):
         log.close()
 
 
-def _address(server, log, seconds=60):
+def _address(server, log, seconds=180):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:
         found = re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text())
