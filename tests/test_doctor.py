@@ -1,9 +1,11 @@
+import asyncio
 import contextlib
 import gc
 import io
 import os
 import subprocess
 import sys
+import threading
 import warnings
 
 import pytest
@@ -212,6 +214,94 @@ def test_doctors_can_be_nested_and_used_again():
         two_moons()
     assert outer.findings == []
     assert patched_places() == before
+
+
+@pytest.mark.parametrize("first_to_leave", [0, 1])
+def test_doctors_that_overlap_leave_nothing_behind_in_whatever_order_they_go(first_to_leave):
+    before = patched_places()
+    doctors = [LoopDoctor(verbose=False), LoopDoctor(verbose=False)]
+    for doctor in doctors:
+        doctor.__enter__()
+    model = mlp(2, 8, 2)
+    model(torch.zeros(1, 2))
+    left = doctors.pop(first_to_leave)
+    left.__exit__(None, None, None)
+    model(torch.zeros(1, 2))
+    doctors.pop().__exit__(None, None, None)
+    assert patched_places() == before
+    assert ("another doctor came later" in repr(left)) == (first_to_leave == 0)
+
+
+def test_a_doctor_that_watches_already_refuses_a_second_loop():
+    before = patched_places()
+    with LoopDoctor(verbose=False) as doctor:
+        with pytest.raises(RuntimeError, match="make another"), doctor:
+            pass
+        loop_without_zero_grad(epochs=1)
+    assert [finding.bug for finding in doctor.findings] == ["no-zero-grad"]
+    assert patched_places() == before
+
+
+def watched(loop, done):
+    with LoopDoctor(verbose=False) as doctor:
+        loop()
+    done[loop] = [finding.bug for finding in doctor.findings]
+
+
+def test_doctors_in_two_threads_see_each_its_own_loop():
+    before, done = patched_places(), {}
+    loops = two_moons, lambda: loop_without_zero_grad(epochs=2)
+    threads = [threading.Thread(target=watched, args=(loop, done)) for loop in loops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [done[loop] for loop in loops] == [[], ["no-zero-grad"]]
+    assert patched_places() == before
+
+
+def test_doctors_in_two_asyncio_tasks_see_each_its_own_loop():
+    async def steps(clear):
+        model = mlp(2, 8, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        X, y = moons(50, seed=0)
+        with LoopDoctor(verbose=False) as doctor:
+            for _ in range(8):
+                if clear:
+                    optimizer.zero_grad()
+                loss = F.cross_entropy(model(X), y)
+                await asyncio.sleep(0)
+                loss.backward()
+                optimizer.step()
+        return [finding.bug for finding in doctor.findings]
+
+    async def both():
+        return await asyncio.gather(steps(clear=True), steps(clear=False))
+
+    before = patched_places()
+    assert asyncio.run(both()) == [[], ["no-zero-grad"]]
+    assert patched_places() == before
+
+
+def test_a_detector_from_elsewhere_that_fails_is_named_and_disturbs_no_other(monkeypatch, capsys):
+    monkeypatch.setattr(watch, "STRICT", False)
+    monkeypatch.setattr(Detector, "all", list(Detector.all))
+
+    class Failing(Detector):
+        bug, severity, symptom, fix = "own-check", "error", "s", "f"
+
+        def step(self, step):
+            raise ValueError("no such thing")
+
+    with LoopDoctor() as doctor:
+        two_moons()
+    assert doctor.findings == [] and doctor.unchecked == ["own-check (ValueError: no such thing)"]
+    out = capsys.readouterr().out
+    assert "nothing wrong" not in out and "could not be made: own-check" in out
+    assert "own-check" in doctor._repr_html_()
+    with LoopDoctor(verbose=False) as doctor:
+        loop_without_zero_grad(epochs=2)
+    assert [finding.bug for finding in doctor.findings] == ["no-zero-grad"]
 
 
 def test_models_and_optimizers_are_let_go_after_the_loop():

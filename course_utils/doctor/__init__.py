@@ -47,30 +47,48 @@ class LoopDoctor:
     explanation added where there is one. In a notebook, `%load_ext course_utils` gives the magic
     `%%doctor`, which does the same for a cell.
 
+    Doctors in different threads or asyncio tasks watch each their own loop; of two nested ones both
+    see the inner loop. A check that could not be made, because it failed, stands in
+    `doctor.unchecked` and at the end of the report.
+
     `verbose=False` prints nothing by itself.
     """
 
     def __init__(self, *, verbose=True):
         self.verbose = verbose
         self.findings = []
+        self.unchecked = []
         self._watch = None
         self._watched = "no loop was watched yet"
 
     def __enter__(self):
-        self.findings = []
+        if self._watch is not None:
+            raise RuntimeError(
+                "This doctor is already watching a loop. For a loop within a loop make another: "
+                "with LoopDoctor() as inner:"
+            )
+        self.findings, self.unchecked = [], []
         self._watch = Watch(_detectors(), self._ask)
         self._watch.start()
         return self
 
     def __exit__(self, kind, error, traceback):
         watch, self._watch = self._watch, None
-        watch.stop()
+        overlapped = watch.stop()
         if error is not None and explanation(error):
             error.add_note(explanation(error))
         watch.run.over = True
         self._ask(watch)
         self._watched = _summary(watch.run)
-        if self.verbose and not self.findings and error is None:
+        self.unchecked = [
+            f"{what} ({type(failure).__name__}: {failure})"
+            for what, failure in watch.broken.items()
+        ]
+        if overlapped:
+            self.unchecked.append(
+                "which of two loops did it: another doctor came later and is still watching"
+            )
+        if self.verbose and (self.unchecked or not self.findings) and error is None:
             print(self)
 
     def report(self):
@@ -84,15 +102,16 @@ class LoopDoctor:
                 print(f"{finding}\n")
 
     def __repr__(self):
-        return as_text(self.findings, self._watched)
+        return as_text(self.findings, self._watched, self.unchecked)
 
     def _repr_html_(self):
-        return as_html(self.findings, self._watched)
+        return as_html(self.findings, self._watched, self.unchecked)
 
 
 def _detectors():
+    """All of them, module by module; those that were defined elsewhere come last."""
     rank = {module.__name__: i for i, module in enumerate(_MODULES)}
-    return sorted(Detector.all, key=lambda detector: rank[detector.__module__])
+    return sorted(Detector.all, key=lambda detector: rank.get(detector.__module__, len(rank)))
 
 
 def _summary(run):

@@ -10,8 +10,10 @@ class Detector:
     `EVENTS`, called while the loop runs) and answers in `judge`, which is asked at the end of each
     pass over the data and at the end of the loop (`run.over`) until it gives a finding.
 
-    Detectors are asked in the order in which they are defined. `symptom_only = True` marks one
-    that sees what many bugs lead to: it is asked only if nothing else was found.
+    Detectors are asked module by module, causes before what they lead to (the list is in
+    `__init__.py`), and within a module in the order in which they are defined; those of other
+    packages come last. `symptom_only = True` marks one that sees what many bugs lead to: it is
+    asked only if nothing else was found.
     """
 
     EVENTS = (
@@ -44,7 +46,13 @@ class Detector:
     all = []  # noqa: RUF012
 
     def __init_subclass__(cls):
-        if cls.bug or cls.records:  # else a base of several detectors
+        if not (cls.bug or cls.records):
+            return  # a base of several detectors
+        name = cls.__module__, cls.__qualname__
+        known = [(one.__module__, one.__qualname__) for one in Detector.all]
+        if name in known:  # its cell was run again
+            Detector.all[known.index(name)] = cls
+        else:
             Detector.all.append(cls)
 
     def __init__(self, run):

@@ -53,15 +53,21 @@ def in_order(findings):
     return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
 
-def as_text(findings, watched):
-    """The whole report; `watched` says what was looked at."""
+def as_text(findings, watched, unchecked=()):
+    """The whole report; `watched` says what was looked at, `unchecked` what could not be."""
+    parts = [str(finding) for finding in findings]
     if not findings:
-        return f"The doctor found nothing wrong ({watched})."
-    return "\n\n".join(str(finding) for finding in findings)
+        so_far = "in what it could check" if unchecked else "wrong"
+        parts = [f"The doctor found nothing {so_far} ({watched})."]
+    if unchecked:
+        parts.append("These checks could not be made: " + "; ".join(unchecked) + ".")
+    return "\n\n".join(parts)
 
 
-def as_html(findings, watched):
+def as_html(findings, watched, unchecked=()):
     """The same for a notebook."""
-    if not findings:
-        return f'<div role="status">{escape(as_text(findings, watched))}</div>'
-    return '<div role="status">' + "".join(f._repr_html_() for f in findings) + "</div>"
+    shown = "".join(finding._repr_html_() for finding in findings)
+    rest = as_text([], watched, unchecked)
+    if findings:
+        rest = rest.partition("\n\n")[2]
+    return f'<div role="status">{shown}{escape(rest)}</div>'

@@ -1,8 +1,11 @@
 """How the run is watched: what is put in PyTorch's way while the loop runs, and taken out again."""
 
+import contextvars
 import functools
 import sys
+import threading
 import weakref
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -25,52 +28,83 @@ STRICT = False
 _FUNCTIONS_AFTER = 2  # torch functions are watched after this many forwards of a model and mode
 
 
+class _Here(threading.local):
+    busy = False  # whether a watcher is at work in this thread
+
+
+_here = _Here()
+
+
 def _safely(method):
-    """Run a piece of the watcher; whatever goes wrong in it stays in it."""
+    """Run a piece of the watcher; whatever goes wrong in it stays in it, and is reported."""
 
     @functools.wraps(method)
     def guarded(self, *args):
-        if self.busy:
-            return  # what the watcher itself computes is no event
-        self.busy = True
+        if _here.busy:
+            return  # what a watcher itself computes is no event
+        _here.busy = True
         try:
             method(self, *args)
-        except Exception:
+        except Exception as error:
             if STRICT:
                 raise
+            self.broken.setdefault(f"what needs {method.__name__}", error)
         finally:
-            self.busy = False
+            _here.busy = False
 
     return guarded
 
 
 class Watch:
-    """Puts itself between the loop and PyTorch, tells `run` and the detectors, and goes again."""
+    """What one doctor sees of the loop: tells `run` and the detectors."""
 
     def __init__(self, detectors, report):
         self.run = Run()
         # Called with the watch at the end of each pass; after the eighth of every eighth one.
         self.report = report
-        self.detectors = [detector(self.run) for detector in detectors]
+        self.broken = {}  # what failed -> its exception
+        self.detectors = []
+        for detector in detectors:
+            with self.kept_apart(detector):
+                self.detectors.append(detector(self.run))
         self.unanswered = list(self.detectors)
         self.found = set()  # bugs
         self.listeners = {}
-        self.busy = False
         self.depth = 0  # of modules calling modules
         self.root = None  # the outermost of them
         self.depth_of_state = 0
         self.in_schedule = self.in_dropout = False
-        self.undo = []
         self.mode = _Functions(self)
         self.looks = weakref.WeakKeyDictionary()
+
+    @contextmanager
+    def kept_apart(self, detector):
+        """A detector that fails is asked nothing more, and the report says that it failed."""
+        try:
+            yield
+        except Exception as error:
+            if STRICT:
+                raise
+            self.broken[detector.bug or getattr(detector, "__name__", type(detector).__name__)] = (
+                error
+            )
+            if detector in self.detectors:
+                self.detectors.remove(detector)
+                self.unanswered = [one for one in self.unanswered if one is not detector]
+                self.listeners.clear()
 
     def tell(self, event, *facts):
         if event not in self.listeners:
             self.listeners[event] = [
-                getattr(detector, event) for detector in self.detectors if hasattr(detector, event)
-            ]
-        for listener in self.listeners[event]:
-            listener(*facts)
+                (detector, getattr(detector, event))
+                for detector in self.detectors if hasattr(detector, event)
+            ]  # fmt: skip
+        for detector, listener in self.listeners[event]:
+            try:
+                listener(*facts)
+            except Exception:
+                with self.kept_apart(detector):
+                    raise
 
     def ask(self):
         """New findings. A detector that gave one is not asked again."""
@@ -79,108 +113,42 @@ class Watch:
                 detector.symptom_only and self.found
             ):
                 continue
-            try:
+            finding = None
+            with self.kept_apart(detector):
                 finding = detector.judge(self.run)
-            except Exception:
-                if STRICT:
-                    raise
-                continue
             if finding is not None:
                 self.unanswered.remove(detector)
                 self.found.add(finding.bug)
                 yield finding
 
-    # Coming and going ------------------------------------------------------------------------
-
     def start(self):
-        self._patch(nn.Module, "__call__", self._module_call(nn.Module.__call__))
-        self._wrap(torch.autograd, "_engine_run_backward", self._engine)
-        for owner in (torch.optim.Optimizer, nn.Module):
-            self._wrap(owner, "zero_grad", self._before(self.on_cleared))
-        self._wrap(DataLoader, "__iter__", self._loader_iter)
-        self._wrap(getattr(dataloader, "_BaseDataLoaderIter", None), "__next__", self._loader_next)
-        for scheduler in _all_kinds(LRScheduler):
-            if "step" in vars(scheduler):
-                self._wrap(scheduler, "step", self._scheduler_step)
-        # Inside the clip functions, since "from … import clip_grad_norm_" escapes a patch of them.
-        self._wrap(clip_grad, "_get_total_norm", self._before(self.on_clip))
-        self._wrap(clip_grad, "_group_tensors_by_device_and_dtype", self._group_tensors)
-        self._wrap(torch.amp.GradScaler, "scale", self._before(self.on_scale))
-        self._wrap(torch.amp.GradScaler, "unscale_", self._before(self.on_unscale))
-        self._wrap(torch.amp.GradScaler, "step", self._before(self.on_scaler_step))
-        self._wrap(torch, "save", self._before(self.on_saved))
-        self._wrap(nn.Module, "state_dict", self._state_dict)
-        self._wrap(nn.Module, "load_state_dict", self._before(self.on_state_loaded))
-        for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"):
-            self._wrap(F, name, self._dropout)
-        # Under "from torch.nn.functional import dropout", which escapes a patch of the name.
-        for owner in (getattr(torch, "_VF", None), torch):
-            self._wrap(owner, "dropout", self._low_dropout)
-        self._wrap(torch.optim.Optimizer, "__init__", self._optimizer_init)
-        before = register_optimizer_step_pre_hook(self.on_step)
-        after = register_optimizer_step_post_hook(self.on_stepped)
-        self.undo += [before.remove, after.remove]
+        _places.enter(self)
 
     def stop(self):
+        """Go again; whether a watch that came later to the same thread or task is still there."""
         self.mode.leave()
-        while self.undo:
-            self.undo.pop()()
-
-    def _wrap(self, owner, name, wrapper):
-        original = getattr(owner, name, None)
-        if original is None:  # a private name that this PyTorch doesn't have: one signal less
-            return
-
-        # Some libraries keep the functions that they find while the loop runs (torch._dynamo does):
-        # what they keep must neither watch nor hold anything afterwards.
-        watching = [wrapper]
-        self.undo.append(watching.clear)
-
-        @functools.wraps(original)
-        def wrapped(*args, **kwargs):
-            return watching[0](original, *args, **kwargs) if watching else original(*args, **kwargs)
-
-        self._patch(owner, name, wrapped)
-
-    def _patch(self, owner, name, value):
-        if name in vars(owner):
-            self.undo.append(functools.partial(setattr, owner, name, getattr(owner, name)))
-        else:  # inherited
-            self.undo.append(functools.partial(delattr, owner, name))
-        setattr(owner, name, value)
-
-    def _before(self, event):
-        def wrapper(original, *args, **kwargs):
-            event(*args)
-            return original(*args, **kwargs)
-
-        return wrapper
+        return _places.leave(self)
 
     # Modules ---------------------------------------------------------------------------------
 
-    def _module_call(self, original):
+    def module_call(self, original, module, *args, **kwargs):
         run = self.run
-
-        @functools.wraps(original)
-        def call(module, *args, **kwargs):
-            # This runs for every layer, so most of them must come through quickly.
-            if (self.depth and not run.looking) or self.busy or torch.compiler.is_compiling():
-                return original(module, *args, **kwargs)
-            outermost = not self.depth
-            if outermost:
-                if self.mode.inside and run.is_model(module):
-                    self.mode.leave()
-                self.root = module
-            self.depth += 1
-            try:
-                output = original(module, *args, **kwargs)
-            finally:
-                self.depth -= 1
-            if run.looking or (outermost and run.is_model(module)):
-                self.on_call(module, args or tuple(kwargs.values()), output)
-            return output
-
-        return call
+        # This runs for every layer, so most of them must come through quickly.
+        if (self.depth and not run.looking) or _here.busy or torch.compiler.is_compiling():
+            return original(module, *args, **kwargs)
+        outermost = not self.depth
+        if outermost:
+            if self.mode.inside and run.is_model(module):
+                self.mode.leave()
+            self.root = module
+        self.depth += 1
+        try:
+            output = original(module, *args, **kwargs)
+        finally:
+            self.depth -= 1
+        if run.looking or (outermost and run.is_model(module)):
+            self.on_call(module, args or tuple(kwargs.values()), output)
+        return output
 
     @_safely
     def on_call(self, module, args, output):
@@ -209,7 +177,7 @@ class Watch:
 
     # Gradients -------------------------------------------------------------------------------
 
-    def _engine(self, original, tensors, *args, **kwargs):
+    def engine(self, original, tensors, *args, **kwargs):
         self.mode.leave()
         self.on_backward(tensors, kwargs.get("accumulate_grad", False))
         return original(tensors, *args, **kwargs)
@@ -233,7 +201,7 @@ class Watch:
         if backward.graph is not None:
             self.tell("graph", backward)
 
-    def _optimizer_init(self, original, optimizer, *args, **kwargs):
+    def optimizer_init(self, original, optimizer, *args, **kwargs):
         original(optimizer, *args, **kwargs)
         self.run.made.append(optimizer)
 
@@ -259,8 +227,8 @@ class Watch:
         self.run.has_stepped(optimizer)
         self.tell("stepped", optimizer)
 
-    def _group_tensors(self, original, lists, *args, **kwargs):
-        if sys._getframe(2).f_code.co_name == "clip_grad_value_":
+    def group_tensors(self, original, lists, *args, **kwargs):
+        if _caller().f_code.co_name == "clip_grad_value_":
             self.on_clip(lists[0])
         return original(lists, *args, **kwargs)
 
@@ -271,8 +239,8 @@ class Watch:
 
     # Data ------------------------------------------------------------------------------------
 
-    def _loader_iter(self, original, loader):
-        caller = sys._getframe(2).f_code
+    def loader_iter(self, original, loader):
+        caller = _caller().f_code
         iterator = original(loader)
         self.on_pass(loader, iterator, caller.co_name == "update_bn")
         return iterator
@@ -281,7 +249,7 @@ class Watch:
     def on_pass(self, loader, iterator, updates_batch_norm):
         self.run.start_pass(loader, iterator, updates_batch_norm)
 
-    def _loader_next(self, original, iterator):
+    def loader_next(self, original, iterator):
         self.mode.leave()
         try:
             batch = original(iterator)
@@ -312,8 +280,8 @@ class Watch:
 
     # Schedules, mixed precision, saved weights, dropout --------------------------------------
 
-    def _scheduler_step(self, original, scheduler, *args, **kwargs):
-        if self.in_schedule or sys._getframe(2).f_code.co_name == "_initial_step":
+    def scheduler_step(self, original, scheduler, *args, **kwargs):
+        if self.in_schedule or _caller().f_code.co_name == "_initial_step":
             return original(scheduler, *args, **kwargs)
         self.on_schedule(scheduler)
         self.in_schedule = True  # schedulers of schedulers step each other
@@ -344,7 +312,7 @@ class Watch:
     def on_scaler_step(self, scaler, *_):
         self.run.scaler_steps += 1
 
-    def _state_dict(self, original, module, *args, **kwargs):
+    def state_dict(self, original, module, *args, **kwargs):
         self.depth_of_state += 1
         try:
             state = original(module, *args, **kwargs)
@@ -368,8 +336,8 @@ class Watch:
         self.run.line("load_state_dict")
         self.tell("state_loaded", module, state)
 
-    def _dropout(self, original, *args, **kwargs):
-        caller = sys._getframe(2)
+    def dropout(self, original, *args, **kwargs):
+        caller = _caller()
         layer = caller.f_globals.get("__name__") == "torch.nn.modules.dropout"
         self.on_dropout(caller.f_locals.get("self") if layer else None, args, kwargs)
         self.in_dropout = True
@@ -378,7 +346,7 @@ class Watch:
         finally:
             self.in_dropout = False
 
-    def _low_dropout(self, original, x, p, train):
+    def low_dropout(self, original, x, p, train):
         if not self.in_dropout:
             self.on_dropout(None, (x, p, train), {})
         return original(x, p, train)
@@ -401,15 +369,148 @@ class Watch:
         self.tell("function", call, function, args, kwargs, result)
 
 
+def _caller():
+    """The frame that called the function which a watch is put in front of."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame
+
+
+def _before(event):
+    def wrapper(watch, original, *args, **kwargs):
+        getattr(watch, event)(*args)
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
+class _Places:
+    """The places in PyTorch where watches are told of what happens; shared by all of them.
+
+    Something is put there when the first watch comes and taken out when the last one has gone, in
+    whatever order they go. What happens is told to the watches of the thread or asyncio task where
+    it happens, the innermost last; in a thread without one, to the only watch there is.
+    """
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.watches = ()
+        self.here = contextvars.ContextVar("watches", default=())
+        self.undo = []
+        self.patched = set()
+
+    def enter(self, watch):
+        with self.lock:
+            self.watches += (watch,)
+            self.here.set((*self.of_this_task(), watch))
+            watch.mode.thread = threading.get_ident()
+            self.put_in()
+
+    def leave(self, watch):
+        """Whether a watch that came later to the same thread or task is still there."""
+        with self.lock:
+            here = self.of_this_task()
+            self.watches = tuple(other for other in self.watches if other is not watch)
+            self.here.set(self.of_this_task())
+            if not self.watches:
+                self.patched.clear()
+                while self.undo:
+                    self.undo.pop()()
+        return watch in here[:-1]
+
+    def of_this_task(self):
+        """Its own watches; some that it inherited may have gone elsewhere."""
+        return tuple(watch for watch in self.here.get() if watch in self.watches)
+
+    def watching(self):
+        """The watches that are told."""
+        watches = self.watches
+        if len(watches) == 1 and self.here.get() in ((), watches):
+            return watches  # the common case, quickly
+        return self.of_this_task()
+
+    def put_in(self):
+        self.wrap(nn.Module, "__call__", Watch.module_call)
+        self.wrap(torch.autograd, "_engine_run_backward", Watch.engine)
+        for owner in (torch.optim.Optimizer, nn.Module):
+            self.wrap(owner, "zero_grad", _before("on_cleared"))
+        self.wrap(DataLoader, "__iter__", Watch.loader_iter)
+        iterator = getattr(dataloader, "_BaseDataLoaderIter", None)
+        self.wrap(iterator, "__next__", Watch.loader_next)
+        for scheduler in _all_kinds(LRScheduler):
+            if "step" in vars(scheduler):
+                self.wrap(scheduler, "step", Watch.scheduler_step)
+        # Inside the clip functions, since "from … import clip_grad_norm_" escapes a patch of them.
+        self.wrap(clip_grad, "_get_total_norm", _before("on_clip"))
+        self.wrap(clip_grad, "_group_tensors_by_device_and_dtype", Watch.group_tensors)
+        self.wrap(torch.amp.GradScaler, "scale", _before("on_scale"))
+        self.wrap(torch.amp.GradScaler, "unscale_", _before("on_unscale"))
+        self.wrap(torch.amp.GradScaler, "step", _before("on_scaler_step"))
+        self.wrap(torch, "save", _before("on_saved"))
+        self.wrap(nn.Module, "state_dict", Watch.state_dict)
+        self.wrap(nn.Module, "load_state_dict", _before("on_state_loaded"))
+        for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"):
+            self.wrap(F, name, Watch.dropout)
+        # Under "from torch.nn.functional import dropout", which escapes a patch of the name.
+        for owner in (getattr(torch, "_VF", None), torch):
+            self.wrap(owner, "dropout", Watch.low_dropout)
+        self.wrap(torch.optim.Optimizer, "__init__", Watch.optimizer_init)
+        if "hooks" not in self.patched:
+            self.patched.add("hooks")
+            before = register_optimizer_step_pre_hook(self.before_step)
+            after = register_optimizer_step_post_hook(self.after_step)
+            self.undo += [before.remove, after.remove]
+
+    def before_step(self, *facts):
+        for watch in self.watching():
+            watch.on_step(*facts)
+
+    def after_step(self, *facts):
+        for watch in self.watching():
+            watch.on_stepped(*facts)
+
+    def wrap(self, owner, name, wrapper):
+        original = getattr(owner, name, None)
+        if original is None:  # a private name that this PyTorch doesn't have: one signal less
+            return
+        if (owner, name) in self.patched:
+            return
+        self.patched.add((owner, name))
+
+        # Some libraries keep the functions that they find while the loop runs (torch._dynamo does):
+        # what they keep only hands on when no watch is there.
+        @functools.wraps(original)
+        def wrapped(*args, **kwargs):
+            inner = original
+            for watch in self.watching():
+                inner = functools.partial(wrapper, watch, inner)
+            return inner(*args, **kwargs)
+
+        if name in vars(owner):
+            self.undo.append(functools.partial(setattr, owner, name, getattr(owner, name)))
+        else:  # inherited
+            self.undo.append(functools.partial(delattr, owner, name))
+        setattr(owner, name, wrapped)
+
+
+_places = _Places()
+
+
 class _Functions(TorchFunctionMode):
     """Sees torch functions between a model's forward and the next event, for few batches only."""
 
     def __init__(self, watch):
         super().__init__()
         self.watch, self.call, self.inside = watch, None, False
+        self.thread = None  # the modes of PyTorch are those of a thread
 
     def enter(self, call):
-        if not self.inside and self.stack() == []:
+        stack = self.stack()
+        free = stack is not None and all(isinstance(mode, _Functions) for mode in stack)
+        if self.inside:
+            self.call = call
+        elif free and self.thread == threading.get_ident():
             self.call, self.inside = call, True
             self.__enter__()
 
@@ -417,9 +518,11 @@ class _Functions(TorchFunctionMode):
         if self.inside:
             self.call = None
             stack = self.stack()
-            if stack and stack[-1] is self:  # else the learner's own mode lies above: wait
-                self.__exit__(None, None, None)
-                self.inside = False
+            # Another's mode may lie above: the learner's own, or one that is still at work. Then
+            # this one is passive, and goes together with it.
+            while stack and isinstance(stack[-1], _Functions) and stack[-1].call is None:
+                stack[-1].inside = False
+                stack.pop().__exit__(None, None, None)
 
     def stack(self):
         """The modes that are on; None where PyTorch doesn't tell, then ours is never entered."""
@@ -428,7 +531,7 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        if self.call is not None:
+        if self.call is not None and self.watch in _places.watching():
             self.watch.on_function(self.call, function, args, kwargs or {}, result)
         return result
 
