@@ -23,7 +23,7 @@ import numpy as np
 
 from ..devices import seeded
 from .feedback import Mistake, NotAttempted, call, check, without
-from .relations import quantities, relation
+from .relations import is_telling, quantities, relation
 from .values import contrast, same
 
 
@@ -65,8 +65,10 @@ class Exercise:
         self.variants = []  # other right answers
         self.mistakes = {}  # words -> attempt
         self._memory = {}  # (words, number of a case) -> what was seen
-        functools.update_wrapper(self, right)
-        self._check = check(functools.wraps(right)(lambda attempt: self._judge(attempt)))
+        functools.update_wrapper(self, right, updated=())
+        self._check = check(
+            functools.wraps(right, updated=())(lambda attempt: self._judge(attempt))
+        )
 
     def __call__(self, attempt):
         return self._check(attempt)
@@ -127,9 +129,9 @@ class Exercise:
         """The error with the best words there are for an attempt that fails on case n."""
         place = yours[n].first_difference(right[n])
         difference = yours[n].contrast(right[n], place)
-        order = sorted(range(len(yours)), key=lambda case: case != n)
-        for words in self.mistakes:
-            if all(self._seen_of(words, case) == yours[case] for case in order):
+        like = [words for words in self.mistakes if self._seen_of(words, n) == yours[n]]
+        for words in like:
+            if all(self._seen_of(words, case) == mine for case, mine in enumerate(yours)):
                 return Mistake(f"{words} ({difference})" if difference else words)
         if not difference:  # the attempt came to no result
             error = yours[n].error
@@ -146,7 +148,10 @@ class Exercise:
             for mine, expected in zip(yours, right, strict=True)
             if place < len(mine.parts) and place < len(expected.parts)
         ]
-        if words := yours[n].parts[place].hint or relation(results):
+        words = yours[n].parts[place].hint
+        if not words and like and is_telling(yours[n].parts[place].value):
+            words = like[0]  # on this case; on another the attempt has a second mistake
+        if words := words or relation(results):
             return Mistake(f"{words} ({difference})")
         if n or place:
             return Mistake(f"{difference} What is asked before that is right.")
