@@ -26,6 +26,8 @@ from .feedback import Mistake, NotAttempted, call, check, without
 from .relations import is_telling, quantities, relation
 from .values import contrast, same
 
+ALL = 10**9  # parts of an observation
+
 
 def returned(what, read=lambda result: result):
     """Observe what the attempt returns for a case, as `read` reads it.
@@ -93,7 +95,7 @@ class Exercise:
         right = [self._see(self.right, case) for case in self._drawn()]
         yours = [self._see(attempt, case) for case in self._drawn()]
         for n, (mine, expected) in enumerate(zip(yours, right, strict=True)):
-            if mine != expected:
+            if not mine.agrees(expected, ALL):
                 raise self._named(yours, right, n)
         if self.forbid:
             with without(*self.forbid):
@@ -119,20 +121,24 @@ class Exercise:
             seen.error = error
         return seen
 
-    def _seen_of(self, words, n):
-        """What a known mistake does on case n, which is the same each time."""
-        if (words, n) not in self._memory:
-            self._memory[words, n] = self._see(self.mistakes[words], self._drawn()[n])
-        return self._memory[words, n]
+    def _is(self, words, yours, place, cases):
+        """Whether a known mistake does the same on these cases, up to the part at `place`."""
+        for n in cases:
+            if (words, n) not in self._memory:
+                self._memory[words, n] = self._see(self.mistakes[words], self._drawn()[n])
+            if not yours[n].agrees(self._memory[words, n], place):
+                return False
+        return True
 
     def _named(self, yours, right, n):
         """The error with the best words there are for an attempt that fails on case n."""
         place = yours[n].first_difference(right[n])
         difference = yours[n].contrast(right[n], place)
-        like = [words for words in self.mistakes if self._seen_of(words, n) == yours[n]]
-        for words in like:
-            if all(self._seen_of(words, case) == mine for case, mine in enumerate(yours)):
-                return Mistake(f"{words} ({difference})" if difference else words)
+        alike = [words for words in self.mistakes if self._is(words, yours, place, (n, *range(n)))]
+        for parts in (ALL, place):
+            for words in alike:
+                if self._is(words, yours, parts, range(len(yours))):
+                    return Mistake(f"{words} ({difference})" if difference else words)
         if not difference:  # the attempt came to no result
             error = yours[n].error
             if n and not isinstance(error, Mistake):
@@ -149,8 +155,8 @@ class Exercise:
             if place < len(mine.parts) and place < len(expected.parts)
         ]
         words = yours[n].parts[place].hint
-        if not words and like and is_telling(yours[n].parts[place].value):
-            words = like[0]  # on this case; on another the attempt has a second mistake
+        if not words and alike and is_telling(yours[n].parts[place].value):
+            words = alike[0]  # up to this case; on a later one the attempt does something else
         if words := words or relation(results):
             return Mistake(f"{words} ({difference})")
         if n or place:
@@ -189,10 +195,13 @@ class Observation:
             )
         return ""
 
-    def __eq__(self, other):
+    def agrees(self, other, place):
+        """Whether both are the same up to the part at `place`, or the error that stands there."""
+        if place < len(self.parts) and place < len(other.parts):
+            return self.first_difference(other) > place
         ended = [(type(seen.error), str(seen.error)) for seen in (self, other)]
-        length = len(self.parts)
-        return length == len(other.parts) == self.first_difference(other) and ended[0] == ended[1]
+        shared = len(self.parts) == len(other.parts) == self.first_difference(other)
+        return shared and ended[0] == ended[1]
 
 
 @contextmanager

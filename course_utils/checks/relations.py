@@ -354,9 +354,8 @@ def _partly_right(yours, right):
     if yours.shape != right.shape or yours.size < 3:
         return None
     good = np.isclose(yours, right, 1e-5, 1e-5, equal_nan=True)
-    trivial = len(np.unique(right[good])) < 2 and right.size > 2 * good.sum()
-    if not good.any() or trivial:
-        return None
+    if (good & (right != 0)).sum() * 5 < (right != 0).sum() or not good.any():
+        return None  # that some numbers are 0 in both says nothing
     for part, where in _parts(right):
         if where.any() and not where.all():
             if np.array_equal(good, ~where):
