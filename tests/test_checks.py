@@ -67,8 +67,9 @@ def test_an_answer_by_heart_or_one_that_remembers_does_not_pass(table):
     results = []
 
     def noted(*args, **kwargs):
-        results.append(copy.deepcopy(table.right(*args, **kwargs)))
-        return results[-1]
+        result = table.right(*args, **kwargs)
+        results.append(copy.deepcopy(result))
+        return result
 
     def by_heart(*args, **kwargs):
         return copy.deepcopy(results[0])
