@@ -68,7 +68,8 @@ def test_an_answer_by_heart_or_one_that_remembers_does_not_pass(table):
 
     def noted(*args, **kwargs):
         result = table.right(*args, **kwargs)
-        results.append(copy.deepcopy(result))
+        detach = isinstance(result, torch.Tensor)
+        results.append(result.detach().clone() if detach else copy.deepcopy(result))
         return result
 
     def by_heart(*args, **kwargs):
