@@ -1,6 +1,8 @@
 """A doctor for training loops: it watches a loop of any style and names the bug in it."""
 
 from . import (
+    accumulation,
+    arguments,
     clipping,
     data,
     health,
@@ -8,8 +10,12 @@ from . import (
     metrics,
     modes,
     order,
+    reach,
+    reporting,
     schedules,
+    sequences,
     sources,
+    structure,
     validation,
     weights,
 )
@@ -23,15 +29,21 @@ __all__ = ["Finding", "LoopDoctor"]
 # The order in which detectors are asked: causes before what they lead to.
 _MODULES = (
     order,
+    accumulation,
     weights,
+    reach,
     clipping,
     loss,
+    arguments,
+    structure,
+    sequences,
     modes,
     schedules,
     sources,
     data,
     validation,
     metrics,
+    reporting,
     health,
 )
 

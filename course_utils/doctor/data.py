@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DistributedSampler, RandomSampler
 
 from .detector import Detector
@@ -42,6 +43,9 @@ class NaNInput(Detector):
                     return
 
 
+_NORMS = nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm
+
+
 class InputScale(Detector):
     bug, severity = "input-scale", WARNING
     symptom = "a large loss at first, slow or jumpy learning, a learning rate that never fits"
@@ -76,6 +80,15 @@ class InputScale(Detector):
             return None
         largest = min(value for value, _, _ in self.large)
         spread = min(std for _, std, _ in self.large)
+        smallest = max(value for value, _, _ in self.large)
+        scaled = any(isinstance(m, _NORMS) for model in run.known_models() for m in model.modules())
+        if 0 < smallest < 0.02 and not scaled:
+            return self.found(
+                f"the first {self.large[0][2]} layer gets inputs of at most {smallest:.2g}: weights "
+                "are made for inputs near 1, and these hardly count beside the biases; pixels "
+                "divided by 255 twice look like that",
+                run.lines.get("backward"),
+            )
         if largest > 100 and spread > 20:
             return self.found(
                 f"the first {self.large[0][2]} layer gets inputs as large as {largest:.4g} "

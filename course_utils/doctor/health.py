@@ -33,8 +33,7 @@ class SymmetricInit(Detector):
                 continue
             values = parameter.detach()
             if len(values) > 1 and values[0].numel() > 1:
-                rows = torch.equal(values[0], values[1]) and bool((values == values[0]).all())
-                which = "rows" if rows else ""
+                which = "rows" if _equal_rows(parameter) else ""
                 if not which and values.ndim == 2 and _equal_columns(parameter):
                     which = "columns"  # of x @ weight
                 if which:
@@ -55,6 +54,21 @@ class SymmetricInit(Detector):
                     f"{run.steps} steps",
                     run.lines.get("step"),
                 )
+
+
+def _equal_rows(parameter):
+    """Whether its rows are equal and learn the same, but for rounding."""
+    values, gradient = parameter.detach(), parameter.grad
+    if not torch.allclose(values[0], values[1], rtol=1e-3, atol=1e-5):
+        return False
+    if torch.equal(values, values[:1].expand_as(values)):
+        return True
+    return (
+        gradient.layout is torch.strided
+        and torch.allclose(values, values[:1], rtol=1e-3, atol=1e-5)
+        and bool(gradient.any())
+        and torch.allclose(gradient, gradient[:1], rtol=1e-2, atol=1e-3 * gradient.abs().max())
+    )
 
 
 def _equal_columns(parameter):

@@ -353,7 +353,8 @@ class MetricNotNormalised(Detector):
     def wrong(self, what, divisor, loader, rows, batches):
         """Whether what was added up is divided by something else than its own number."""
         if what == "means":
-            return divisor == rows and rows > 1.5 * batches
+            near = divisor == batches + 1 and batches > 1
+            return near or (divisor == rows and rows > 1.5 * batches)
         if divisor == batches and rows > 1.5 * batches:
             return True
         # All the data of which this loader goes through a part; in several processes each has one.
@@ -368,8 +369,13 @@ class OutputUnused(Detector):
     records = True
 
     def forward(self, call):
-        if call.one_pass is not None and call.one_pass.forwards == 1:
-            call.one_pass.unused = True
+        one_pass = call.one_pass
+        if one_pass is not None and one_pass.forwards == 1:
+            one_pass.unused = True
+            loader = one_pass.loader()
+            # Without no_grad() and eval() it looks like training, whose functions were seen already.
+            if not any(p.trains for p in self.run.passes if p.loader() is loader):
+                self.run.watch_functions = True
 
     def function(self, call, function, args, kwargs, result):
         if call.one_pass is not None and _name(function) not in ("__get__", "dim", "size"):

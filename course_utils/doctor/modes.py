@@ -3,6 +3,7 @@
 import gc
 import weakref
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 
@@ -125,11 +126,14 @@ class TrainingInEvalMode(Detector):
         self.training = 0  # steps after a forward in training mode
         self.evaluating = weakref.WeakKeyDictionary()  # model -> steps in evaluation mode
         self.layers = weakref.WeakKeyDictionary()
+        self.asleep = weakref.WeakKeyDictionary()  # model -> whether all were, in its forward
         self.last = self.ready = None  # the model of the last forward, and of the last backward
 
     def forward(self, call):
         if call.has_graph:
             self.last = None if call.training else weakref.ref(call.module)
+            if self.last is not None and call.module not in self.layers:
+                self.asleep[call.module] = not self.run.active_layers(call.module)
 
     def backward(self, backward):
         self.ready = self.last
@@ -144,7 +148,7 @@ class TrainingInEvalMode(Detector):
             run = self.run
             trained = run.stepped_ids()
             whole = all(p.requires_grad and id(p) in trained for p in model.parameters())
-            asleep = not run.active_layers(model)
+            asleep = self.asleep.get(model, False)
             self.layers[model] = run.layers_with_modes(model) if asleep and whole else []
 
     def judge(self, run):
@@ -310,6 +314,7 @@ class GraphKept(Detector):
         super().__init__(run)
         self.tags = []  # (number of the backward, weak reference)
         self.kept = self.collected = 0
+        self.sizes = []  # number of a backward, and of nodes in its graph
 
     def backward(self, backward):
         number = self.run.backwards
@@ -317,6 +322,11 @@ class GraphKept(Detector):
         # The last few may still be held by the loop's own variables.
         if number % 8 == 0:
             self.count(number)
+
+    def graph(self, backward):
+        if len(self.sizes) < 8:
+            nodes = sum(len(nodes) for nodes in backward.graph.nodes.values())
+            self.sizes.append((self.run.backwards, nodes))
 
     def forward(self, call):
         if self.run.backwards % 2 and call.has_graph and call.training:
@@ -344,6 +354,15 @@ class GraphKept(Detector):
         return len({n for n, tag in self.tags if n <= number - 4 and tag() is not None})
 
     def judge(self, run):
+        steady = {(b - a) / (j - i) for (i, a), (j, b) in pairwise(self.sizes)}
+        if len(self.sizes) >= 5 and len(steady) == 1 and min(steady) > 0:
+            (_, first), (number, last) = self.sizes[0], self.sizes[-1]
+            return self.found(
+                f"the graph grows with every batch: backward goes through {first} operations at "
+                f"first and {last} at backward {number}, so something of each batch is carried "
+                "into the next with its graph, such as a hidden state",
+                run.lines.get("backward"),
+            )
         if self.kept > 3 and run.steps:
             return self.found(
                 f"of the batches that were watched, {self.kept} earlier ones still had their graph "

@@ -191,6 +191,7 @@ class Run:
         self.last_forward = self.last_backward = self.last_step = self.last_clear = 0
         self.batch_of_backward = 0
         self.functional_dropout = weakref.WeakSet()
+        self.scheduled_by = None  # what the scheduler that steps now was given, such as a loss
         self.lines = {}
         self.sources = {}  # first passes over loaders, see sources.py
         self.trained_tensors = weakref.WeakKeyDictionary()  # model -> rows, see there

@@ -13,7 +13,7 @@ from .where import is_learners
 
 def receiver(frame):
     """The frame whose line gets the number: the caller's, where this line returns it."""
-    around, *_ = _around(frame)
+    around, *_ = nodes_around(frame)
     returned = next((n for n in around if isinstance(n, ast.Return)), None)
     if returned is None or returned.value is None or _weighted(returned.value):
         return frame
@@ -24,14 +24,14 @@ def receiver(frame):
 def division(frame):
     """(text, divisor) of the first division by a `len(…)` of the sum to which the line that runs
     in `frame` adds its number; None if there is none, or a number is weighted on the way."""
-    around, scope, loop = _around(frame)
+    around, scope, loop = nodes_around(frame)
     statement = next((n for n in around[::-1] if isinstance(n, ast.Assign | ast.AugAssign)), None)
     if loop is None or statement is None:
         return None
     total = _sum_of(statement, loop)
     if total is None or not _begins_anew(total, loop, around, scope):
         return None
-    for node in _after(scope, loop.end_lineno):
+    for node in after(scope, loop.end_lineno):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             over, below = node.left, node.right
         elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div):
@@ -47,7 +47,7 @@ def division(frame):
 def mean_of_list(frame):
     """Whether the line that runs in `frame` collects numbers in a list of which only a plain mean
     is taken: `numbers.append(…)`, then `np.mean(numbers)` or `sum(numbers) / len(numbers)`."""
-    around, scope, loop = _around(frame)
+    around, scope, loop = nodes_around(frame)
     call = next((n.value for n in around if isinstance(n, ast.Expr)), None)
     if loop is None or not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return False
@@ -55,7 +55,7 @@ def mean_of_list(frame):
     if call.func.attr != "append" or not isinstance(numbers, ast.Name) or _weighted(call):
         return False
     uses = [
-        node for node in _after(scope, loop.end_lineno)
+        node for node in after(scope, loop.end_lineno)
         if isinstance(node, ast.Call) and any(_is_name(arg, numbers.id) for arg in node.args)
     ]  # fmt: skip
     names = {ast.unparse(use.func).rpartition(".")[2] for use in uses}
@@ -67,7 +67,7 @@ def mean_of_list(frame):
 def meter(frame):
     """The object to which the line that runs in `frame` hands its number and nothing else, as in
     `accuracy_meter.update(accuracy.item())`; None if there is none."""
-    around, *_ = _around(frame)
+    around, *_ = nodes_around(frame)
     call = next((n.value for n in around if isinstance(n, ast.Expr)), None)
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return None
@@ -80,7 +80,7 @@ def meter(frame):
 def meeting(frame, maker="numpy"):
     """The first `a - b` or `a == b` in which the array that `maker` returns in the line in `frame`
     meets another one, and that one's shape; None if there is none."""
-    around, scope, _ = _around(frame)
+    around, scope, _ = nodes_around(frame)
     made = next((n for n in around if isinstance(n, ast.Assign | ast.Return)), None)
     if made is None or not _is_call(made.value, maker):
         return None  # perhaps in another shape
@@ -91,7 +91,7 @@ def meeting(frame, maker="numpy"):
     if not isinstance(made.targets[0], ast.Name):
         return None
     name = made.targets[0].id
-    for node in _after(scope, made.end_lineno):
+    for node in after(scope, made.end_lineno):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.For) and name in _bound(node):
             return None  # perhaps in another shape
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
@@ -111,11 +111,10 @@ def _is_call(value, name):
     return isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] == name
 
 
-def _around(frame):
+def nodes_around(frame):
     """The nodes around the line that runs in `frame`, from the outside in, and of them the
     innermost function (or the whole file) and the innermost loop (or None)."""
-    filename, line = frame.f_code.co_filename, frame.f_lineno
-    tree = _parse(tuple(linecache.getlines(filename)))
+    line, tree = frame.f_lineno, tree_of(frame.f_code.co_filename)
     if tree is None:
         return [], None, None
     around = [tree]
@@ -130,7 +129,7 @@ def _around(frame):
     return around, scopes[-1], loops[-1] if loops else None
 
 
-def _after(scope, line):
+def after(scope, line):
     """The scope's nodes below a line, in their order."""
     nodes = [node for node in ast.walk(scope) if getattr(node, "lineno", 0) > line]
     return sorted(nodes, key=lambda node: node.lineno)
@@ -162,6 +161,11 @@ def _is_name(node, name):
 
 def _value(name, frame):
     return frame.f_locals.get(name.id, frame.f_globals.get(name.id))
+
+
+def tree_of(filename):
+    """The syntax tree of a file or a notebook's cell, None if it can't be read."""
+    return _parse(tuple(linecache.getlines(filename)))
 
 
 @functools.lru_cache(maxsize=8)
@@ -198,7 +202,12 @@ def _sum_of(statement, loop):
 
 
 def _length(node, frame):
-    """The value of `len(name.attribute…)` in the frame."""
+    """The value of `len(name.attribute…)` in the frame, with a whole number added or taken away."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        length, number = _length(node.left, frame), getattr(node.right, "value", None)
+        if length is not None and type(number) is int:
+            return length + number if isinstance(node.op, ast.Add) else length - number
+        return None
     call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
     if not call or len(node.args) != 1:
         return None

@@ -173,6 +173,12 @@ class ValOverlapsTrain(_Pairs):
                 return self.found(said)
             if training.dataset != source.dataset:
                 self.all_of_it = said
+            if share > 0.98 and self.held_out_later(run, training, source):
+                return self.found(
+                    f"{said} of an earlier part of this run, though the latest training data leaves "
+                    "them out: one model goes through several folds",
+                    fix="build a new model and a new optimizer inside the loop over the folds",
+                )
         for trained, sets in self.whole(run):
             for training, source in itertools.product(trained, sets):
                 train = training.all_trained(source)
@@ -183,6 +189,23 @@ class ValOverlapsTrain(_Pairs):
                     return self.found(_rows_in_words(source, share, len(train)))
         if run.over and self.all_of_it and not self.clean:
             return self.found(self.all_of_it)
+
+
+    def held_out_later(self, run, training, source):
+        """Whether the latest training rows before an evaluation leave its rows out, but share many
+        with earlier training data that has them, as in cross-validation."""
+        before = run.passes[: run.passes.index(source.one_pass)]
+        latest = next((p for p in reversed(before) if p.trains), None)
+        loader = latest.loader() if latest is not None else None
+        other = next(
+            (s for s in run.sources.values()
+             if s.count and (s.one_pass is latest or s.one_pass.loader() is loader is not None)
+             and not s.models.isdisjoint(source.models)), None,
+        )  # fmt: skip
+        if other is None or other is training:
+            return False
+        other.gather()
+        return _shared(source, other.prints) < 0.05 and _shared(other, training.prints) > 0.3
 
 
 def _rows_in_words(source, share, n):

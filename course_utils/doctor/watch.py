@@ -283,7 +283,7 @@ class Watch:
     def scheduler_step(self, original, scheduler, *args, **kwargs):
         if self.in_schedule or _caller().f_code.co_name == "_initial_step":
             return original(scheduler, *args, **kwargs)
-        self.on_schedule(scheduler)
+        self.on_schedule(scheduler, *args, *kwargs.values())
         self.in_schedule = True  # schedulers of schedulers step each other
         try:
             return original(scheduler, *args, **kwargs)
@@ -291,8 +291,9 @@ class Watch:
             self.in_schedule = False
 
     @_safely
-    def on_schedule(self, scheduler):
+    def on_schedule(self, scheduler, value=None, *_):
         self.run.tick()
+        self.run.scheduled_by = value
         self.run.line("schedule")
         self.run.use(scheduler)
         if self.run.current is not None:

@@ -1,0 +1,289 @@
+"""What no gradient reaches: parts that run and are held, and terms of the loss without a graph."""
+
+import sys
+import weakref
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from .arguments import LOSS_FUNCTIONS
+from .detector import Detector
+from .findings import ERROR, WARNING, Finding
+from .graph import Graph, inputs, kind
+from .run import held_by, looked_at, memory_of, sample, tensors_in
+from .where import is_learners
+
+_CUT = (
+    "use the output of this part in the loss, and take .detach(), .data, .item(), .numpy(), "
+    "no_grad() and new tensors (torch.tensor(…), Variable(…)) out of its way there"
+)
+
+
+@dataclass
+class _Empty:
+    """Of one optimizer: its tensors that never had a gradient when it stepped."""
+
+    tensors: list = field(default_factory=list)  # (weak reference, some values at the first step)
+    looks: int = 0
+
+
+class NeverReached(Detector):
+    """`layers-cut-off` again, by another sign: `.grad` is None whenever the optimizer steps."""
+
+    records = True  # its name belongs to the detector in weights.py
+    symptom = "this part keeps its first weights, and the rest learns around it"
+    hidden_by = (
+        "layers-cut-off", "optimizer-holds-other-params", "unregistered-layers", "loss-cut-off",
+        "backward-never-called", "grads-cleared-before-step", "step-before-backward",
+    )  # fmt: skip
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.empty = weakref.WeakKeyDictionary()
+        self.ran = weakref.WeakKeyDictionary()  # layer -> times, in training mode
+        self.returned = {}  # id of a tensor -> where outputs lie that depend on it
+        self.used = set()  # where outputs lie that the learner computed with
+
+    def called(self, call):
+        if call.training and call.module._parameters:
+            self.ran[call.module] = self.ran.get(call.module, 0) + 1
+
+    def forward(self, call):
+        outs = [out for out in tensors_in(call.output) if out.grad_fn is not None]
+        if len(outs) < 2 or not (call.training and self.run.looking and self.suspects()):
+            return
+        for out in outs:
+            for leaf in Graph(out).leaves:
+                self.returned.setdefault(id(leaf), set()).add(memory_of(out))
+
+    def function(self, call, function, args, kwargs, result):
+        if self.returned:
+            self.used.update(memory_of(arg) for arg in tensors_in(args) if not arg.is_sparse)
+
+    def stepped(self, optimizer):
+        own = self.run.optimizer(optimizer).steps
+        if not looked_at(own):
+            return
+        known = self.empty.get(optimizer)
+        if known is None:
+            known = self.empty[optimizer] = _Empty(
+                [(weakref.ref(p), sample(p)) for p in held_by(optimizer) if p.requires_grad]
+            )
+        known.looks += 1
+        known.tensors = [
+            (ref, values) for ref, values in known.tensors
+            if ref() is not None and ref().grad is None
+        ]  # fmt: skip
+
+    def suspects(self):
+        return any(known.tensors for known in self.empty.values())
+
+    def judge(self, run):
+        if not run.over or not run.backwards:
+            return None  # a later phase may train them
+        for optimizer, known in self.empty.items():
+            never = [
+                ref() for ref, values in known.tensors
+                if ref() is not None and torch.equal(values, sample(ref()))
+            ]  # fmt: skip
+            if known.looks >= 3 and never:
+                found = self.whole(run, optimizer, never, known.looks)
+                found = found or self.part(run, optimizer, never, known.looks)
+                if found:
+                    return found
+
+    def whole(self, run, optimizer, never, looks):
+        """All that an optimizer trains, in models that ran."""
+        if len(never) < sum(p.requires_grad for p in held_by(optimizer)):
+            return None
+        ids = {id(p) for p in never}
+        for model in run.known_models():
+            if any(id(p) in ids for p in model.parameters()):
+                return self.say(
+                    ERROR,
+                    f"none of the {len(never)} tensors that {type(optimizer).__name__} holds "
+                    f"({sum(p.numel() for p in never)} weights of a {type(model).__name__} that "
+                    f"runs) had a gradient in the {looks} of its steps that were looked at: its "
+                    "output lost its graph on the way to the loss",
+                )
+
+    def part(self, run, optimizer, never, looks):
+        """A layer of a model that is trained otherwise."""
+        ids = {id(p) for p in never}
+        for model in run.known_models():
+            owners = {"": model}
+            for name, layer in model.named_modules():
+                owners[name] = layer
+                own = list(layer.parameters(False))
+                if not own or not all(id(p) in ids for p in own) or self.ran.get(layer, 0) < 2:
+                    continue
+                outputs = self.returned.get(id(own[0]))
+                if outputs and not outputs & self.used:
+                    continue  # handed to the learner, who has no use for it
+                if not _is_learners_class(owners, name):
+                    continue  # such as the pooler of a pretrained model
+                return self.say(
+                    WARNING,
+                    f"{name or 'the model'} ({type(layer).__name__}, "
+                    f"{sum(p.numel() for p in own)} weights) ran, and {type(optimizer).__name__} "
+                    f"holds it, but its gradient was None in all {looks} steps that were looked "
+                    "at: the loss doesn't depend on it",
+                )
+
+    def say(self, severity, evidence):
+        return Finding(
+            "layers-cut-off", severity, evidence, _CUT, self.run.lines.get("backward"), self.symptom
+        )
+
+
+def _is_learners_class(owners, name):
+    """Whether the class that made the layer `name` is the learner's own, containers left out."""
+    while name:
+        name = name.rpartition(".")[0]
+        owner = type(owners[name])
+        if owner not in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
+            file = getattr(sys.modules.get(owner.__module__), "__file__", None)
+            return file is None or is_learners(file)
+    return True
+
+
+_SUMS = {"add", "__add__", "__radd__", "__iadd__", "add_", "sub", "__sub__", "__isub__", "rsub"}
+
+
+class TermCutOff(Detector):
+    bug, severity = "loss-term-cut-off", WARNING
+    symptom = "the printed loss contains the term, but no weight learns from it, whatever its factor"
+    fix = (
+        "compute the term from the model's output as it is: no .detach(), .data, .item(), "
+        "argmax or threshold (p > 0.5) on the way; for hard decisions use the probabilities"
+    )
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.without = {}  # id -> tensor computed from outputs or weights that has no graph
+        self.sums = []  # (sum, value of the part without a graph)
+        self.count = 0
+        self.call = None
+
+    def function(self, call, function, args, kwargs, result):
+        if not call.has_graph or not isinstance(result, torch.Tensor):
+            return
+        if call is not self.call:
+            self.call, self.without, self.sums = call, {}, []
+            self.without = {id(t): t for t in tensors_in(call.output) if not t.requires_grad}
+        name = getattr(function, "__name__", "")
+        given = list(tensors_in(args)) + list(tensors_in(kwargs))
+        if result.requires_grad:
+            if name in _SUMS and result.numel() == 1:
+                self.sums += [
+                    (result, term.item()) for term in given
+                    if id(term) in self.without and term.numel() == 1 and term.is_floating_point()
+                ]  # fmt: skip
+            return
+        own = tensors_in(call.output)
+        if (
+            any(id(t) in self.without or isinstance(t, nn.Parameter) for t in given)
+            or any(t.requires_grad for t in given)
+            or name in LOSS_FUNCTIONS
+            or any(t is out for t in given for out in own)
+        ):
+            self.without[id(result)] = result
+
+    def graph(self, backward):
+        nodes = backward.graph.arithmetic
+        for result, value in self.sums:
+            if value and result.grad_fn in nodes:
+                self.count += 1
+                if self.count >= 2:
+                    self.said = (
+                        f"a term of the loss (now {value:.4g} of {backward.value or 0:.4g}) has "
+                        "no graph, so its gradient is 0 for every weight"
+                    )
+                    self.line = self.run.lines.get("backward")
+                break
+        self.call, self.without, self.sums = None, {}, []
+
+
+class TermForOthers(Detector):
+    bug, severity = "term-trains-another-model", WARNING
+    symptom = "the term's gradients go to weights that this step doesn't change, and are thrown away"
+    fix = "hand this step's own output to the other model without .detach(): d_out = D(fake)"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.terms = []  # of the last loss: ids of the leaves of each term
+        self.waiting = None  # the other optimizer, while it may still step
+        self.times = weakref.WeakKeyDictionary()  # optimizer that stepped -> times
+
+    def backward(self, backward):
+        if self.waiting is not None:
+            optimizer, self.waiting = self.waiting[0](), None
+            if optimizer is not None:
+                self.times[optimizer] = self.times.get(optimizer, 0) + 1
+        self.terms = []
+
+    def graph(self, backward):
+        if len(self.run.optimizers) > 1 and self.run.steps:
+            parts = _terms(backward.loss.grad_fn)
+            if 2 <= len(parts) <= 8:
+                self.terms = [_leaves(part) for part in parts]
+
+    def step(self, step):
+        terms, self.terms = self.terms, []
+        if not terms or not step.complete or step.closure:
+            return
+        held = {id(p) for p in step.held}
+        mine = [ids for ids in terms if ids & held]
+        for other in self.run.stepped_optimizers():
+            theirs = {id(p) for p in held_by(other)}
+            if other is step.optimizer or theirs & held:
+                continue
+            lost = [ids for ids in terms if ids and ids <= theirs]
+            if mine and lost and not any(ids & theirs for ids in mine):
+                self.waiting = weakref.ref(step.optimizer), weakref.ref(other)
+
+    def stepped(self, optimizer):
+        if self.waiting is not None and self.waiting[1]() is optimizer:
+            self.waiting = None
+
+    def judge(self, run):
+        for optimizer, times in self.times.items():
+            if times >= 3:
+                return self.found(
+                    f"before {times} steps of {type(optimizer).__name__} that were looked at, one "
+                    "term of the loss depended on none of the weights that it holds, but only on "
+                    "those of another optimizer, which did not step",
+                    run.lines.get("backward"),
+                )
+
+
+def _terms(node):
+    """The nodes whose results are added up to the loss, constant factors left out."""
+    found, waiting = [], [node]
+    while waiting and len(found) < 9:
+        node = waiting.pop()
+        if node is None:
+            continue
+        below = inputs(node)
+        if kind(node) in ("Add", "Sub", "Rsub") or (
+            kind(node) in ("Mul", "Div", "Neg") and len(below) == 1
+        ):
+            waiting += below
+        else:
+            found.append(node)
+    return found
+
+
+def _leaves(node):
+    ids, waiting, seen = set(), [node], {node}
+    while waiting:
+        node = waiting.pop()
+        if hasattr(node, "variable"):
+            ids.add(id(node.variable))
+            continue
+        for source in inputs(node):
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return ids

@@ -1,0 +1,522 @@
+"""What a loop reports and keeps: read in the learner's own lines, with the numbers of this run.
+
+Python's numbers never meet PyTorch, so names and lines are looked at here; each finding also needs
+what was seen while they ran.
+"""
+
+import ast
+from collections import deque
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler as kinds
+from torch.utils.data import RandomSampler
+
+from .arguments import LOSS_FUNCTIONS
+from .detector import Detector
+from .findings import WARNING
+from .sums import after, nodes_around, receiver, tree_of
+from .where import describe, is_learners, learner_frame
+
+_ACCURACY = ("acc", "f1", "auc", "iou", "dice", "score", "precision", "recall", "r2", "bleu")
+_LOSS = ("loss", "err", "mse", "mae", "nll")
+
+
+def frames(limit=6):
+    """The learner's running frames, from the inside out."""
+    frame = learner_frame()
+    while frame is not None and limit:
+        if is_learners(frame.f_code.co_filename):
+            yield frame
+            limit -= 1
+        frame = frame.f_back
+
+
+def line_of(frame, node):
+    return describe(frame.f_code.co_filename, node.lineno)
+
+
+def last_name(node):
+    """`best` of the name `best` or the attribute `self.best`; "" for anything else."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def value_of(node, frame):
+    """What a name or an attribute of one stands for in a frame, or None."""
+    if isinstance(node, ast.Name):
+        return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
+    if isinstance(node, ast.Attribute):
+        return getattr(value_of(node.value, frame), "__dict__", {}).get(node.attr)
+    return None
+
+
+def sounds_like(name, words):
+    return any(word in name.lower() for word in words)
+
+
+def rises(values):
+    half = len(values) // 2
+    return sum(values[-half:]) > sum(values[:half]) + 1e-6 * half if half else False
+
+
+class ReturnInLoop(Detector):
+    bug, severity = "return-in-the-loop", WARNING
+    symptom = "an epoch is a single batch: learning is slow, or the score is that of one batch"
+    fix = "move return to the left, behind the loop over batches"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.fresh = None  # a pass whose first batch no model has seen yet
+        self.passes = {}  # line of the return -> passes
+
+    def batch(self, one_pass, batch):
+        self.fresh = one_pass if one_pass.batches == 1 else None
+
+    def forward(self, call):
+        one_pass, self.fresh = self.fresh, None
+        if one_pass is None or call.one_pass is not one_pass or len(self.run.passes) > 50:
+            return
+        for frame in frames():
+            _, _, loop = nodes_around(frame)
+            if loop is None or not _loops_over(loop, frame, one_pass.loader()):
+                continue
+            leaving = next((part for part in loop.body if isinstance(part, ast.Return)), None)
+            if leaving is not None:
+                self.passes.setdefault(line_of(frame, leaving), []).append(one_pass)
+            return
+
+    def judge(self, run):
+        for line, passes in self.passes.items():
+            done = [p for p in passes if p is not run.current and p.batches == 1]
+            loader = done and done[-1].loader()
+            length = len(loader) if loader is not None and hasattr(loader, "__len__") else 0
+            if len(done) >= 2 and length > 1:
+                what = "trained" if done[-1].trains else "evaluated"
+                return self.found(
+                    f"{len(done)} passes {what} on 1 of {length} batches: the function returns "
+                    "inside the loop, after the first batch",
+                    line,
+                )
+
+
+def _loops_over(loop, frame, loader):
+    names = [node for node in ast.walk(loop.iter) if isinstance(node, ast.Name | ast.Attribute)]
+    return loader is not None and any(value_of(node, frame) is loader for node in names)
+
+
+class LastBatchOnly(Detector):
+    bug, severity = "last-batch-only", WARNING
+    symptom = "the reported number jumps about, and is not that of the whole data"
+    fix = "add up over the batches: correct += (pred == yb).sum().item(), and divide after the loop"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.hits = []  # results of comparisons with labels, in this call
+        self.call = None
+        self.numbers = {}  # line -> (name, where it is used, pass)
+
+    def function(self, call, function, args, kwargs, result):
+        if call.grad_enabled or call.one_pass is None or not isinstance(result, torch.Tensor):
+            return
+        name = getattr(function, "__name__", "")
+        if call is not self.call:
+            self.call, self.hits = call, []
+        if name in ("eq", "__eq__") and result.ndim:
+            self.hits.append(result)
+        elif args and any(args[0] is hit for hit in self.hits):
+            if name in ("float", "double", "to", "type") and result.ndim:
+                self.hits.append(result)
+            elif name in ("mean", "sum") and result.ndim == 0:
+                self.number(call)
+        elif name in LOSS_FUNCTIONS and result.ndim == 0:
+            self.number(call)
+
+    def number(self, call):
+        frame = learner_frame()
+        if frame is None:
+            return
+        frame = receiver(frame)
+        nodes, scope, loop = nodes_around(frame)
+        made = next((n for n in nodes[::-1] if isinstance(n, ast.Assign)), None)
+        if loop is None or made is None or not isinstance(made.targets[0], ast.Name):
+            return
+        name = made.targets[0].id
+        own = {n.id for n in ast.walk(made.value) if isinstance(n, ast.Name)}
+        if name in own or not _loops_over(loop, frame, call.one_pass.loader()):
+            return
+        outer = [n for n in nodes if isinstance(n, ast.For | ast.While) and n is not loop]
+        place = outer[-1] if outer else scope
+        use = next(
+            (n for n in after(place, loop.end_lineno) if isinstance(n, ast.Name) and n.id == name),
+            None,
+        )
+        if use is None and outer:
+            use = next(
+                (n for n in after(scope, place.end_lineno)
+                 if isinstance(n, ast.Name) and n.id == name), None,
+            )  # fmt: skip
+        if use is not None and isinstance(use.ctx, ast.Load):
+            self.numbers.setdefault(line_of(frame, made), (name, line_of(frame, use), call.one_pass))
+
+    def judge(self, run):
+        for name, use, one_pass in self.numbers.values():
+            if one_pass.over and one_pass.evaluates and one_pass.batches > 1:
+                return self.found(
+                    f"{name} is computed anew for each of {one_pass.batches} batches, and after the "
+                    "loop it is used as it was for the last one",
+                    use,
+                )
+
+
+class SumNeverReset(Detector):
+    bug, severity = "sum-never-reset", WARNING
+    symptom = "the reported loss or accuracy grows from epoch to epoch, though the model learns"
+    fix = "set the sum back to 0 at the start of each epoch: total = 0.0 just before the batch loop"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.checked = set()
+        self.sums = []  # (frame's file and line of the division, name, first pass)
+
+    def batch(self, one_pass, batch):
+        if one_pass.batches > 1 or len(self.run.passes) > 8:
+            return
+        loader = one_pass.loader()
+        for frame in frames(4):
+            nodes, scope, _ = nodes_around(frame)
+            loops = [n for n in nodes if isinstance(n, ast.For | ast.While)]
+            place = next((i for i, n in enumerate(loops) if isinstance(n, ast.For)
+                          and _loops_over(n, frame, loader)), 0)  # fmt: skip
+            key = frame.f_code, loops[place].lineno if loops else 0
+            if not place or key in self.checked:
+                continue
+            self.checked.add(key)
+            loop, outer = loops[place], loops[place - 1]
+            for node in ast.walk(loop):
+                if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
+                    if isinstance(node.target, ast.Name):
+                        self.look(node.target.id, loop, outer, scope, frame)
+
+    def look(self, name, loop, outer, scope, frame):
+        stores = [
+            n for n in ast.walk(outer) if isinstance(n, ast.Name) and n.id == name
+            and isinstance(n.ctx, ast.Store)
+        ]  # fmt: skip
+        added = [n for n in ast.walk(outer) if isinstance(n, ast.AugAssign)]
+        if len(stores) != sum(last_name(n.target) == name for n in added):
+            return  # set somewhere
+        for node in after(outer, loop.end_lineno):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+                over = {n.id for n in ast.walk(node.left) if isinstance(n, ast.Name)}
+                length = isinstance(node.right, ast.Call) and last_name(node.right.func) == "len"
+                if over == {name} and isinstance(node.left, ast.Name) and length:
+                    self.sums.append((ast.unparse(node), name, line_of(frame, node), frame.f_code))
+                    return
+
+    def judge(self, run):
+        passes = [p for p in run.passes if p.over]
+        if self.sums and len(passes) >= 2:
+            text, name, line, _ = self.sums[0]
+            return self.found(
+                f"{name} is set before the loop over epochs and only added to in it, and {text} "
+                f"divides it by the length of 1 epoch; {len(passes)} passes went into it so far",
+                line,
+            )
+
+
+def _accuracy_like(values, rows):
+    """Whether all values are a number of right answers divided by the number of rows."""
+    for percent in (1, 100):
+        shares = [value / percent for value in values]
+        if all(0 <= s <= 1 and abs(s * rows - round(s * rows)) < 1e-3 for s in shares):
+            return len(set(shares)) > 1
+    return False
+
+
+class _Values(Detector):
+    """A detector of numbers that are better the larger, or the smaller, they are."""
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.rows = 0  # of the last evaluation
+
+    def pass_end(self, one_pass):
+        loader = one_pass.loader()
+        if one_pass.evaluates and loader is not None and hasattr(loader.sampler, "__len__"):
+            self.rows = len(loader.sampler)
+
+    def learns(self, run):
+        """Whether the training loss falls."""
+        losses = [loss for loss in run.losses if loss == loss]
+        return len(losses) >= 8 and not rises(losses)
+
+    def is_accuracy(self, name, values):
+        if not rises(values) or sounds_like(name, _LOSS) and not self.rows:
+            return False
+        likely = not sounds_like(name, _LOSS) and sounds_like(name, _ACCURACY)
+        return likely or (self.rows >= 20 and _accuracy_like(values, self.rows))
+
+    def is_loss(self, name, values):
+        likely = sounds_like(name, _LOSS) and not sounds_like(name, _ACCURACY)
+        return likely and rises([-v for v in values]) and min(values) >= 0
+
+
+class PlateauUpsideDown(_Values):
+    bug, severity = "plateau-upside-down", WARNING
+    symptom = "the learning rate falls while the model still gets better, and learning stops"
+    fix = "ReduceLROnPlateau(optimizer, mode='max') for an accuracy; mode='min' (as is) for a loss"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.values = {}  # id of a scheduler -> mode, values, name
+
+    def schedule(self, scheduler):
+        value = self.run.scheduled_by
+        if not isinstance(scheduler, kinds.ReduceLROnPlateau) or value is None:
+            return
+        mode, values, _ = self.values.get(id(scheduler), (scheduler.mode, deque(maxlen=200), ""))
+        values.append(float(value))
+        self.values[id(scheduler)] = mode, values, _argument(self.run.lines.get("schedule", ""))
+
+    def judge(self, run):
+        for mode, values, name in self.values.values():
+            if len(values) < 4 or not self.learns(run):
+                continue
+            v = list(values)
+            wrong = self.is_accuracy(name, v) if mode == "min" else self.is_loss(name, v)
+            if wrong:
+                return self.found(
+                    f"mode='{mode}' waits for {'smaller' if mode == 'min' else 'larger'} numbers, "
+                    f"and it was given {v[0]:.4g} at first and {v[-1]:.4g} in the end, while the "
+                    "training loss fell: each better epoch counts as a bad one",
+                    run.lines.get("schedule"),
+                )
+
+
+def _argument(line):
+    return line.rpartition(".step(")[2]
+
+
+class BestIsWorst(_Values):
+    bug, severity = "best-is-worst", WARNING
+    symptom = "the kept model is the worst one, or the very first"
+    fix = "a loss is better the smaller (loss < best), an accuracy the larger (acc > best, best = 0)"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.values = {}  # line of a comparison -> (its text, whether smaller wins, name, values)
+
+    def look(self):
+        for frame in frames(4):
+            for test, new in _best_so_far(frame.f_code.co_filename):
+                value = value_of(new, frame)
+                if isinstance(value, torch.Tensor) and value.numel() == 1:
+                    value = value.item()
+                if isinstance(value, float):
+                    first = test.left if last_name(test.left) == last_name(new) else None
+                    less = isinstance(test.ops[0], ast.Lt | ast.LtE)
+                    smaller = less == (first is not None)
+                    known = self.values.setdefault(
+                        line_of(frame, test), (ast.unparse(test), smaller, last_name(new), [])
+                    )[3]
+                    if (not known or known[-1] != value) and len(known) < 200:
+                        known.append(value)
+
+    def batch(self, one_pass, batch):
+        if one_pass.batches == 1 and len(self.run.passes) < 100:
+            self.look()
+
+    def state_taken(self, module, state):
+        if len(self.run.passes) < 100:
+            self.look()
+
+    def judge(self, run):
+        for line, (text, smaller, name, values) in self.values.items():
+            if len(values) < 4 or not self.learns(run):
+                continue
+            wrong = self.is_accuracy(name, values) if smaller else self.is_loss(name, values)
+            if wrong:
+                kind = "an accuracy" if smaller else "a loss"
+                return self.found(
+                    f"{text} keeps the {'smallest' if smaller else 'largest'}, but {name} behaves "
+                    f"as {kind}: {values[0]:.4g} at first, {values[-1]:.4g} in the end, while the "
+                    "training loss fell",
+                    line,
+                )
+
+
+def _best_so_far(filename):
+    """(comparison, the new value) of every `if a < b:` with `b = a` in its body, in a file."""
+    tree = tree_of(filename)
+    if tree is None:
+        return []
+    if not hasattr(tree, "best_so_far"):
+        tree.best_so_far = []
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
+                continue
+            test = node.test
+            if len(test.ops) != 1 or not isinstance(test.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+                continue
+            left, right = ast.unparse(test.left), ast.unparse(test.comparators[0])
+            for pair in _assigned(node.body):
+                if {ast.unparse(pair[0]), ast.unparse(pair[1])} == {left, right}:
+                    tree.best_so_far.append((test, pair[1]))
+    return tree.best_so_far
+
+
+def _assigned(body):
+    """(target, value) of the assignments in some statements, those of tuples one by one."""
+    for statement in body:
+        if isinstance(statement, ast.Assign):
+            target, value = statement.targets[0], statement.value
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                yield from zip(target.elts, value.elts, strict=False)
+            else:
+                yield target, value
+
+
+class BestModelAlias(Detector):
+    """`best-state-alias` again, for a model that is kept whole."""
+
+    bug, severity = "best-model-alias", WARNING
+    symptom = "the best epoch's model is always the last one: both names are one model"
+    fix = "best_model = copy.deepcopy(model)"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.times = 0
+
+    def batch(self, one_pass, batch):
+        if one_pass.batches != 1 or not self.run.steps or self.said or len(self.run.passes) > 60:
+            return
+        for frame in frames(4):
+            for new, old in _kept(frame.f_code.co_filename):
+                model = value_of(old, frame)
+                for kept in _named(last_name(new), frame):
+                    if isinstance(model, nn.Module) and kept is model and model in self.run.models:
+                        self.times += 1
+                        if self.times >= 3:
+                            self.said = (
+                                f"{ast.unparse(new)} is no copy: it is the very {type(model).__name__} "
+                                f"that goes on training ({self.run.steps} steps by now)"
+                            )
+                            self.line = line_of(frame, new)
+                        return
+
+
+def _named(name, frame):
+    """Values of a name in a frame, or in the objects that its names stand for."""
+    if name in frame.f_locals:
+        yield frame.f_locals[name]
+    for value in list(frame.f_locals.values()):
+        if not isinstance(value, torch.Tensor | nn.Module | type):
+            inside = getattr(value, "__dict__", {})
+            if isinstance(inside, dict) and name in inside:
+                yield inside[name]
+
+
+def _kept(filename):
+    """(target, name) of every `best… = name` under an `if`, in a file."""
+    tree = tree_of(filename)
+    if tree is None:
+        return []
+    if not hasattr(tree, "kept"):
+        tree.kept = [
+            (target, value) for node in ast.walk(tree) if isinstance(node, ast.If)
+            for target, value in _assigned(node.body)
+            if "best" in last_name(target).lower() and isinstance(value, ast.Name | ast.Attribute)
+        ]  # fmt: skip
+    return tree.kept
+
+
+class PredictionsInOtherOrder(Detector):
+    bug, severity = "predictions-in-other-order", WARNING
+    symptom = "a score near chance, though the loss is good: answers meet the labels of other rows"
+    fix = "shuffle=False for evaluation, or collect the labels of the same batches: ys.append(yb)"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.checked = set()
+        self.seen = None  # line, pass
+
+    def forward(self, call):
+        one_pass = call.one_pass
+        if one_pass is None or call.grad_enabled or one_pass.forwards != 1 or self.seen:
+            return
+        loader = one_pass.loader()
+        if not isinstance(getattr(loader, "sampler", None), RandomSampler):
+            return
+        for frame in frames(4):
+            _, scope, loop = nodes_around(frame)
+            if loop is None or not _loops_over(loop, frame, loader):
+                continue
+            key = frame.f_code.co_filename, loop.lineno
+            if key not in self.checked:
+                self.checked.add(key)
+                name = _collected(loop)
+                if name and not _uses_labels(loop):
+                    tree = tree_of(frame.f_code.co_filename)
+                    if _compared(name, scope, loop, tree):
+                        self.seen = line_of(frame, loop), one_pass
+            return
+
+    def judge(self, run):
+        if self.seen and self.seen[1].over and self.seen[1].evaluates and run.steps:
+            line, one_pass = self.seen
+            return self.found(
+                f"answers for {one_pass.batches} batches are collected from a loader that shuffles, "
+                "without the labels of these batches, and compared with labels in another order",
+                line,
+            )
+
+
+def _collected(loop):
+    """The list to which the loop appends, or ""."""
+    for node in ast.walk(loop):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("append", "extend"):
+                return ast.unparse(node.func.value)
+        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
+            if isinstance(node.value, ast.List | ast.Call):
+                return ast.unparse(node.target)
+    return ""
+
+
+def _uses_labels(loop):
+    """Whether anything but the first part of a batch is used in the loop."""
+    target = loop.target
+    if isinstance(target, ast.Tuple) and any(isinstance(part, ast.Tuple) for part in target.elts):
+        target = next(part for part in target.elts if isinstance(part, ast.Tuple))
+    if not isinstance(target, ast.Tuple) or len(target.elts) < 2:
+        return True  # batch[1] may be anywhere
+    names = {n.id for part in target.elts[1:] for n in ast.walk(part) if isinstance(n, ast.Name)}
+    body = [n for part in loop.body for n in ast.walk(part)]
+    return any(isinstance(n, ast.Name) and n.id in names for n in body)
+
+
+def _compared(name, scope, loop, tree):
+    """Whether what was collected is compared: after the loop, or where the function is called."""
+    places = after(scope, loop.end_lineno)
+    words = {name}
+    if isinstance(scope, ast.FunctionDef):
+        words.add(scope.name)
+        places = [*places, *ast.walk(tree)]
+    for node in places:  # names that it is handed on to
+        if isinstance(node, ast.Assign) and words & _words(node.value):
+            words |= {last_name(target) for target in node.targets} - {""}
+    for node in places:
+        compared = isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq)
+        scored = isinstance(node, ast.Call) and (
+            last_name(node.func).endswith(("_score", "_error", "_matrix", "_report", "_loss"))
+            or last_name(node.func) in ("eq", "accuracy")
+        )
+        if (compared or scored) and words & _words(node):
+            return True
+    return False
+
+
+def _words(node):
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
