@@ -23,6 +23,7 @@ class Groups(Detector):
         run.groups = self
         self.now = []  # [line, number of passes, cleared afterwards] of backwards since the step
         self.steps = []  # of each step: (backwards, how many were cleared, passes, lines)
+        self.closures = False  # whether optimizers call backward themselves
 
     def backward(self, backward):
         if len(self.now) < 500 and len(self.steps) < 400:
@@ -31,6 +32,9 @@ class Groups(Detector):
     def cleared(self, owner):
         for one in self.now:
             one[2] = True
+
+    def step(self, step):
+        self.closures |= step.closure
 
     def stepped(self, optimizer):
         if len(self.steps) < 400:
@@ -41,7 +45,8 @@ class Groups(Detector):
 
     def plain(self):
         run = self.run
-        return len(run.stepped_optimizers()) == 1 and not run.scaler_steps and not run.grad_calls
+        other = self.closures or run.scaler_steps or run.grad_calls
+        return len(run.stepped_optimizers()) == 1 and not other
 
 
 class AccumulationLeftover(Detector):
@@ -171,7 +176,14 @@ class GradientsOfAnotherLoss(Detector):
             grad = held[0].grad
             if grad is not None and not grad.is_sparse:
                 self.left.append(
-                    [weakref.ref(other), held[0], grad.data_ptr(), grad._version, self.line_now, False]
+                    [
+                        weakref.ref(other),
+                        held[0],
+                        grad.data_ptr(),
+                        grad._version,
+                        self.line_now,
+                        False,
+                    ]
                 )
 
     def judge(self, run):

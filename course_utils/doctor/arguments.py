@@ -13,9 +13,7 @@ from .where import learner_line
 
 REGRESSION = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
 _BINARY = {"binary_cross_entropy", "binary_cross_entropy_with_logits"}
-LOSS_FUNCTIONS = (
-    REGRESSION | _BINARY | {"cross_entropy", "nll_loss", "kl_div", "poisson_nll_loss"}
-)
+LOSS_FUNCTIONS = REGRESSION | _BINARY | {"cross_entropy", "nll_loss", "kl_div", "poisson_nll_loss"}
 
 
 def given(args, kwargs):
@@ -40,7 +38,9 @@ class _OfLossFunctions(Detector):
 
 class KLOnProbabilities(_OfLossFunctions):
     bug, severity = "kl-on-probabilities", ERROR
-    symptom = "the loss is negative or far too large, and its smallest value is not at equal answers"
+    symptom = (
+        "the loss is negative or far too large, and its smallest value is not at equal answers"
+    )
     fix = (
         "F.kl_div(F.log_softmax(logits, dim=1), target_probabilities, reduction='batchmean'): the "
         "input in logarithms, the target as probabilities"
@@ -214,7 +214,9 @@ class OutputsOutOfReach(Detector):
 class LossAveragedTwice(Detector):
     bug, severity = "loss-averaged-twice", WARNING
     symptom = "every gradient is as many times too short as a batch has rows: learning is very slow"
-    fix = "loss.backward() on the mean itself; divide a loss only if it was made with reduction='sum'"
+    fix = (
+        "loss.backward() on the mean itself; divide a loss only if it was made with reduction='sum'"
+    )
 
     def __init__(self, run):
         super().__init__(run)
@@ -229,7 +231,11 @@ class LossAveragedTwice(Detector):
         while node is not None and kind(node) in (*VIEWS, "Div", "Mul"):
             if kind(node) in ("Div", "Mul"):
                 other = getattr(node, "_saved_other", None)
-                other = other.item() if isinstance(other, torch.Tensor) and other.numel() == 1 else other
+                other = (
+                    other.item()
+                    if isinstance(other, torch.Tensor) and other.numel() == 1
+                    else other
+                )
                 if isinstance(other, int | float) and other:
                     divisor = other if kind(node) == "Div" else 1 / other
             sources = inputs(node)
@@ -302,9 +308,7 @@ class ActivationUnlikeLoss(Detector):
         elif name in (*_ABOVE, "round") and self.activated and self.activated[0] is call:
             number = len(args) > 1 and isinstance(args[1], float)
             if x is self.activated[1] and (number or name == "round"):
-                self.cut.setdefault(
-                    call.module, (self.activated[2], x.shape[1], learner_line())
-                )
+                self.cut.setdefault(call.module, (self.activated[2], x.shape[1], learner_line()))
 
     def judge(self, run):
         for model, (name, columns, line) in self.cut.items():
@@ -328,7 +332,9 @@ class ActivationUnlikeLoss(Detector):
 
 class TargetCarriesGradient(UnderTheLoss):
     bug, severity = "td-target-not-detached", WARNING
-    symptom = "the target moves towards the answer: values shrink or drift, and learning is unstable"
+    symptom = (
+        "the target moves towards the answer: values shrink or drift, and learning is unstable"
+    )
     fix = (
         "with torch.no_grad(): target = reward + gamma * target_net(next_state).max(1).values, "
         "with a copy of the network: target_net = copy.deepcopy(net)"
@@ -366,7 +372,9 @@ def _bootstrap(node):
     for _ in range(6):
         name, sources = kind(node), inputs(node)
         if name == "Mul":
-            other = saved(node, "other") if saved(node, "other") is not None else saved(node, "self")
+            other = (
+                saved(node, "other") if saved(node, "other") is not None else saved(node, "self")
+            )
             if other is not None and other.numel() == 1 and 0.3 < other.item() < 1:
                 return other.item()
         if len(sources) != 1 or name not in (*VIEWS, "Mul"):

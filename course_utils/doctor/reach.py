@@ -151,9 +151,14 @@ def _is_learners_class(owners, name):
 _SUMS = {"add", "__add__", "__radd__", "__iadd__", "add_", "sub", "__sub__", "__isub__", "rsub"}
 
 
+_FLAT = "Round", "Floor", "Ceil", "Sign"
+
+
 class TermCutOff(Detector):
     bug, severity = "loss-term-cut-off", WARNING
-    symptom = "the printed loss contains the term, but no weight learns from it, whatever its factor"
+    symptom = (
+        "the printed loss contains the term, but no weight learns from it, whatever its factor"
+    )
     fix = (
         "compute the term from the model's output as it is: no .detach(), .data, .item(), "
         "argmax or threshold (p > 0.5) on the way; for hard decisions use the probabilities"
@@ -164,30 +169,25 @@ class TermCutOff(Detector):
         self.without = {}  # id -> tensor computed from outputs or weights that has no graph
         self.sums = []  # (sum, value of the part without a graph)
         self.count = 0
-        self.call = None
+        self.flat = {}  # name of a function in steps -> losses that went through it
+
+    def forward(self, call):
+        for out in tensors_in(call.output):
+            if not out.requires_grad and len(self.without) < 200:
+                self.without[id(out)] = out
 
     def function(self, call, function, args, kwargs, result):
-        if not call.has_graph or not isinstance(result, torch.Tensor):
+        if not isinstance(result, torch.Tensor) or len(self.without) > 500:
             return
-        if call is not self.call:
-            self.call, self.without, self.sums = call, {}, []
-            self.without = {id(t): t for t in tensors_in(call.output) if not t.requires_grad}
         name = getattr(function, "__name__", "")
-        given = list(tensors_in(args)) + list(tensors_in(kwargs))
+        given = [*tensors_in(args), *tensors_in(kwargs)]
         if result.requires_grad:
             if name in _SUMS and result.numel() == 1:
                 self.sums += [
                     (result, term.item()) for term in given
                     if id(term) in self.without and term.numel() == 1 and term.is_floating_point()
                 ]  # fmt: skip
-            return
-        own = tensors_in(call.output)
-        if (
-            any(id(t) in self.without or isinstance(t, nn.Parameter) for t in given)
-            or any(t.requires_grad for t in given)
-            or name in LOSS_FUNCTIONS
-            or any(t is out for t in given for out in own)
-        ):
+        elif name in LOSS_FUNCTIONS or any(id(t) in self.without or t.requires_grad for t in given):
             self.without[id(result)] = result
 
     def graph(self, backward):
@@ -202,12 +202,23 @@ class TermCutOff(Detector):
                     )
                     self.line = self.run.lines.get("backward")
                 break
-        self.call, self.without, self.sums = None, {}, []
+        for name in () if self.run.grad_calls else _FLAT:
+            if name in backward.graph.nodes:
+                self.flat[name] = self.flat.get(name, 0) + 1
+                if self.flat[name] >= 2 and not self.said:
+                    self.said = (
+                        f"the loss goes through {name.lower()}(), in {self.flat[name]} backwards "
+                        "that were looked at, and its gradient is 0 everywhere"
+                    )
+                    self.line = self.run.lines.get("backward")
+        self.without, self.sums = {}, []
 
 
 class TermForOthers(Detector):
     bug, severity = "term-trains-another-model", WARNING
-    symptom = "the term's gradients go to weights that this step doesn't change, and are thrown away"
+    symptom = (
+        "the term's gradients go to weights that this step doesn't change, and are thrown away"
+    )
     fix = "hand this step's own output to the other model without .detach(): d_out = D(fake)"
 
     def __init__(self, run):
@@ -231,7 +242,7 @@ class TermForOthers(Detector):
 
     def step(self, step):
         terms, self.terms = self.terms, []
-        if not terms or not step.complete or step.closure:
+        if not terms or step.closure:
             return
         held = {id(p) for p in step.held}
         mine = [ids for ids in terms if ids & held]

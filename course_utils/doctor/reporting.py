@@ -14,7 +14,7 @@ from torch.utils.data import RandomSampler
 
 from .arguments import LOSS_FUNCTIONS
 from .detector import Detector
-from .findings import WARNING
+from .findings import WARNING, Finding
 from .sums import after, nodes_around, receiver, tree_of
 from .where import describe, is_learners, learner_frame
 
@@ -158,7 +158,9 @@ class LastBatchOnly(Detector):
                  if isinstance(n, ast.Name) and n.id == name), None,
             )  # fmt: skip
         if use is not None and isinstance(use.ctx, ast.Load):
-            self.numbers.setdefault(line_of(frame, made), (name, line_of(frame, use), call.one_pass))
+            self.numbers.setdefault(
+                line_of(frame, made), (name, line_of(frame, use), call.one_pass)
+            )
 
     def judge(self, run):
         for name, use, one_pass in self.numbers.values():
@@ -185,7 +187,7 @@ class SumNeverReset(Detector):
             return
         loader = one_pass.loader()
         for frame in frames(4):
-            nodes, scope, _ = nodes_around(frame)
+            nodes, *_ = nodes_around(frame)
             loops = [n for n in nodes if isinstance(n, ast.For | ast.While)]
             place = next((i for i, n in enumerate(loops) if isinstance(n, ast.For)
                           and _loops_over(n, frame, loader)), 0)  # fmt: skip
@@ -195,11 +197,11 @@ class SumNeverReset(Detector):
             self.checked.add(key)
             loop, outer = loops[place], loops[place - 1]
             for node in ast.walk(loop):
-                if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
-                    if isinstance(node.target, ast.Name):
-                        self.look(node.target.id, loop, outer, scope, frame)
+                adds = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add)
+                if adds and isinstance(node.target, ast.Name):
+                    self.look(node.target.id, loop, outer, frame)
 
-    def look(self, name, loop, outer, scope, frame):
+    def look(self, name, loop, outer, frame):
         stores = [
             n for n in ast.walk(outer) if isinstance(n, ast.Name) and n.id == name
             and isinstance(n.ctx, ast.Store)
@@ -253,7 +255,7 @@ class _Values(Detector):
         return len(losses) >= 8 and not rises(losses)
 
     def is_accuracy(self, name, values):
-        if not rises(values) or sounds_like(name, _LOSS) and not self.rows:
+        if not rises(values):
             return False
         likely = not sounds_like(name, _LOSS) and sounds_like(name, _ACCURACY)
         return likely or (self.rows >= 20 and _accuracy_like(values, self.rows))
@@ -302,7 +304,9 @@ def _argument(line):
 class BestIsWorst(_Values):
     bug, severity = "best-is-worst", WARNING
     symptom = "the kept model is the worst one, or the very first"
-    fix = "a loss is better the smaller (loss < best), an accuracy the larger (acc > best, best = 0)"
+    fix = (
+        "a loss is better the smaller (loss < best), an accuracy the larger (acc > best, best = 0)"
+    )
 
     def __init__(self, run):
         super().__init__(run)
@@ -358,12 +362,27 @@ def _best_so_far(filename):
             if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
                 continue
             test = node.test
-            if len(test.ops) != 1 or not isinstance(test.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+            if len(test.ops) != 1 or not isinstance(
+                test.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE
+            ):
                 continue
             left, right = ast.unparse(test.left), ast.unparse(test.comparators[0])
             for pair in _assigned(node.body):
                 if {ast.unparse(pair[0]), ast.unparse(pair[1])} == {left, right}:
                     tree.best_so_far.append((test, pair[1]))
+        # Where both ways are written down, the learner's own switch chooses.
+        scopes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+        def key(new):
+            inside = [s.lineno for s in scopes if s.lineno <= new.lineno <= s.end_lineno]
+            return max(inside, default=0), ast.unparse(new)
+
+        ways = {}
+        for test, new in tree.best_so_far:
+            less = isinstance(test.ops[0], ast.Lt | ast.LtE)
+            first = ast.unparse(test.left) == ast.unparse(new)
+            ways.setdefault(key(new), set()).add(less == first)
+        tree.best_so_far = [pair for pair in tree.best_so_far if len(ways[key(pair[1])]) == 1]
     return tree.best_so_far
 
 
@@ -381,9 +400,7 @@ def _assigned(body):
 class BestModelAlias(Detector):
     """`best-state-alias` again, for a model that is kept whole."""
 
-    bug, severity = "best-model-alias", WARNING
-    symptom = "the best epoch's model is always the last one: both names are one model"
-    fix = "best_model = copy.deepcopy(model)"
+    records = True  # its name belongs to the detector in health.py
 
     def __init__(self, run):
         super().__init__(run)
@@ -405,6 +422,13 @@ class BestModelAlias(Detector):
                             )
                             self.line = line_of(frame, new)
                         return
+
+    def judge(self, run):
+        if self.said:
+            return Finding(
+                "best-state-alias", WARNING, self.said, "best_model = copy.deepcopy(model)",
+                self.line, "the best epoch's model is always the last one: both names are one model",
+            )  # fmt: skip
 
 
 def _named(name, frame):
@@ -476,12 +500,12 @@ class PredictionsInOtherOrder(Detector):
 def _collected(loop):
     """The list to which the loop appends, or ""."""
     for node in ast.walk(loop):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("append", "extend"):
-                return ast.unparse(node.func.value)
-        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
-            if isinstance(node.value, ast.List | ast.Call):
-                return ast.unparse(node.target)
+        method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if method and node.func.attr in ("append", "extend"):
+            return ast.unparse(node.func.value)
+        adds = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add)
+        if adds and isinstance(node.value, ast.List | ast.Call):
+            return ast.unparse(node.target)
     return ""
 
 

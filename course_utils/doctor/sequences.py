@@ -124,12 +124,12 @@ class LastStepIsPadding(_Tokens):
         self.outputs = []  # (nodes of output and last state, where time is, steps) of recurrent layers
 
     def called(self, call):
-        layer = call.module
-        if isinstance(layer, nn.RNNBase) and call.has_graph and len(self.outputs) < 8:
-            if call.x is not None and call.x.ndim == 3 and not layer.bidirectional:
-                time = 1 if layer.batch_first else 0
-                states = [t.grad_fn for t in list(tensors_in(call.output))[1:]]
-                self.outputs.append((call.out.grad_fn, states, time, call.x.shape[time]))
+        layer, x = call.module, call.x
+        one_way = isinstance(layer, nn.RNNBase) and not layer.bidirectional
+        if one_way and call.has_graph and x is not None and x.ndim == 3 and len(self.outputs) < 8:
+            time = 1 if layer.batch_first else 0
+            states = [t.grad_fn for t in list(tensors_in(call.output))[1:]]
+            self.outputs.append((call.out.grad_fn, states, time, x.shape[time]))
 
     def graph(self, backward):
         outputs, self.outputs = self.outputs, []

@@ -4,7 +4,6 @@ import difflib
 import math
 import weakref
 
-import torch
 from torch import nn
 from torch.utils.data import RandomSampler
 
@@ -77,13 +76,17 @@ class RequiresGradMisspelt(Detector):
 
 def _is_like(name, value):
     like = difflib.get_close_matches(name, ["requires_grad"], 1, 0.8)
-    return isinstance(value, bool) and (bool(like) or name == "trainable") and name != "requires_grad"
+    return (
+        isinstance(value, bool) and (bool(like) or name == "trainable") and name != "requires_grad"
+    )
 
 
 class ViewSwapsSizes(Detector):
     bug, severity = "view-swaps-dimensions", ERROR
     symptom = "rows, channels or time steps are mixed: the loss stays near chance on clean data"
-    fix = "x.permute(0, 2, 1), or x.transpose(1, 2), moves dimensions; view and reshape only recount"
+    fix = (
+        "x.permute(0, 2, 1), or x.transpose(1, 2), moves dimensions; view and reshape only recount"
+    )
 
     def __init__(self, run):
         super().__init__(run)
@@ -275,9 +278,9 @@ class BatchFirstForgotten(Detector):
 
     def called(self, call):
         layer, x = call.module, call.x
-        if call.grad_enabled and x is not None and x.ndim == 3 and len(self.layers) < 50:
-            if isinstance(layer, nn.RNNBase | nn.MultiheadAttention) and not layer.batch_first:
-                self.layers.append((type(layer).__name__, tuple(x.shape)))
+        reads = isinstance(layer, nn.RNNBase | nn.MultiheadAttention) and not layer.batch_first
+        if reads and call.grad_enabled and x is not None and x.ndim == 3 and len(self.layers) < 50:
+            self.layers.append((type(layer).__name__, tuple(x.shape)))
 
     def graph(self, backward):
         layers, self.layers = self.layers, []

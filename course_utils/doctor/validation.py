@@ -190,7 +190,6 @@ class ValOverlapsTrain(_Pairs):
         if run.over and self.all_of_it and not self.clean:
             return self.found(self.all_of_it)
 
-
     def held_out_later(self, run, training, source):
         """Whether the latest training rows before an evaluation leave its rows out, but share many
         with earlier training data that has them, as in cross-validation."""
