@@ -1,28 +1,41 @@
 """Train many copies of a model at once, each with its own learning rate."""
 
-from numbers import Integral
+from itertools import count
 
 import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from . import inputs
 from .devices import seeded
 
 
-def sweep_learning_rates(make_model, lrs, train_loader, loss_fn, optimizer, epochs, seeds=(0,)):
-    """The training loss that each learning rate ends with, for each seed: float32 [seeds, lrs].
+def sweep_learning_rates(
+    make_model,
+    lrs,
+    train_loader,
+    loss_fn,
+    optimizer,
+    epochs,
+    seeds=(0,),
+    *,
+    schedule=None,
+    val_loader=None,
+):
+    """The loss that each learning rate ends with, for each seed: float32 [seeds, lrs].
 
     `make_model()` returns a new model; it is called once for each seed, after seeding, so all
     learning rates of a seed start from the same weights. `optimizer(parameters, lr=…)` makes the
     optimizer: `torch.optim.AdamW`, or `functools.partial(torch.optim.SGD, momentum=0.9)`. It can
     be any whose step is proportional to its learning rate, as it is for SGD, Adam and AdamW.
 
-    All copies see the same batches, and layers with `requires_grad=False` stay as they are. Their weights are stacked, [64, 2] becomes [copies, 64, 2],
-    and `torch.func.vmap` takes one step with all of them. The loss is the mean over all rows, at
-    the end, in evaluation mode; a run that blew up ends with infinity or NaN.
+    `schedule(done)` returns what the rates are multiplied by when the share `done` of all steps
+    is behind, from 0 on and below 1; None leaves them as they are.
 
-    Raises ValueError or TypeError if there is no seed, if `lrs` are not positive numbers or `epochs`
-    no whole number from 0, if the model can't learn from the loader (as `train` does), or if it has
+    All copies see the same batches. Their weights are stacked, [64, 2] becomes [copies, 64, 2],
+    and `torch.func.vmap` takes one step with all of them. The loss is the mean over all rows of
+    `val_loader`, or of `train_loader` if it is None, at the end, in evaluation mode; a run that
+    blew up ends with infinity or NaN.
+
+    Raises ValueError if there is no seed, if `lrs` are not positive numbers, or if the model has
     buffers, as BatchNorm does: its copies can't share a batch.
     """
     try:
@@ -41,8 +54,6 @@ def sweep_learning_rates(make_model, lrs, train_loader, loss_fn, optimizer, epoc
                 f"{name} must be a function that makes a new one for each copy, as in lambda: "
                 f"mlp(2, 64, 2) and torch.optim.SGD; got a {type(value).__name__}."
             )
-    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 0:
-        raise ValueError(f"epochs must be a whole number of at least 0; got {epochs!r}.")
     starts = []
     for seed in seeds:
         with seeded(seed):
@@ -50,24 +61,17 @@ def sweep_learning_rates(make_model, lrs, train_loader, loss_fn, optimizer, epoc
     if not starts:
         raise ValueError("seeds must name at least one seed, as in seeds=range(20).")
     model = starts[0]
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"make_model must return a model; it returned a {type(model).__name__}.")
     if next(model.buffers(), None) is not None:
         raise ValueError(
             "sweep_learning_rates can't train a model with buffers (BatchNorm keeps running "
             "means there). Train such models one by one."
         )
 
-    device = next(model.parameters()).device
-    inputs.check_data("train_loader", train_loader, model, loss_fn, device)
-
     stacked, _ = stack_module_state(starts)
     parameters = {
         name: value.detach().repeat_interleave(len(lrs), dim=0) for name, value in stacked.items()
     }
-    trained = {
-        name: parameters[name] for name, own in model.named_parameters() if own.requires_grad
-    }
+    device = next(iter(parameters.values())).device
     rates = lrs.repeat(len(starts)).to(device)
 
     def loss_of(parameters, xb, yb):
@@ -76,22 +80,25 @@ def sweep_learning_rates(make_model, lrs, train_loader, loss_fn, optimizer, epoc
     gradients_of = vmap(grad(loss_of), in_dims=(0, None, None), randomness="different")
     losses_of = vmap(loss_of, in_dims=(0, None, None))
     # One optimizer for all, with learning rate 1; each copy then goes its own share of the way.
-    whole_step = optimizer(list(trained.values()), lr=1.0)
+    whole_step = optimizer(list(parameters.values()), lr=1.0)
     model.train()
+    steps, factor = count(), 1.0
     for _ in range(epochs):
         for xb, yb in train_loader:
+            if schedule is not None:
+                factor = schedule(next(steps) / (epochs * len(train_loader)))
             gradients = gradients_of(parameters, xb.to(device), yb.to(device))
-            before = {name: value.clone() for name, value in trained.items()}
-            for name, value in trained.items():
+            before = {name: value.clone() for name, value in parameters.items()}
+            for name, value in parameters.items():
                 value.grad = gradients[name]
             whole_step.step()
-            for name, value in trained.items():
-                share = rates.view(-1, *[1] * (value.ndim - 1))
+            for name, value in parameters.items():
+                share = factor * rates.view(-1, *[1] * (value.ndim - 1))
                 value.copy_(torch.lerp(before[name], value, share))
 
     model.eval()
     total, rows = torch.zeros(len(rates), device=device), 0
-    for xb, yb in train_loader:
+    for xb, yb in val_loader or train_loader:
         total += len(xb) * losses_of(parameters, xb.to(device), yb.to(device))
         rows += len(xb)
     return (total / rows).view(len(starts), len(lrs)).cpu()
