@@ -128,6 +128,22 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
     return axes
 
 
+def plot_points(X, y, ax=None):
+    """The points `X` [N, 2] of two classes `y` [N], by shape and colour. Returns the Axes."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6, 3.6))
+        ax.set_aspect("equal")
+    for c, marker, color in ((0, "o", BLUE), (1, "^", VERMILLION)):
+        ax.scatter(
+            *X[y == c].numpy().T, s=22, marker=marker, color=color, edgecolors="white", lw=0.6,
+            label=f"class {c}",
+        )  # fmt: skip
+    ax.set(xlabel="first feature", ylabel="second feature")
+    ax.grid(False)
+    ax.legend(loc="upper right")
+    return ax
+
+
 def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     """What a two-class model of 2-D points answers everywhere, with the points `X`, `y` on top.
 
@@ -158,15 +174,25 @@ def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     ground = ax.pcolormesh(x1, x2, probability, cmap=CONFIDENCE, vmin=0, vmax=1, shading="auto")
     ax.contour(x1, x2, probability, levels=[0.5], colors="black", linewidths=1.5)
     ax.figure.colorbar(ground, ax=ax, label="probability of class 1")
-    for c, marker, color in ((0, "o", BLUE), (1, "^", VERMILLION)):
-        points = X[y == c].numpy()
-        ax.scatter(
-            *points.T, s=22, marker=marker, color=color, edgecolors="white", lw=0.6,
-            label=f"class {c}",
-        )  # fmt: skip
-    ax.set(xlabel="first feature", ylabel="second feature")
-    ax.grid(False)
-    ax.legend(loc="upper right")
+    return plot_points(X, y, ax)
+
+
+_DASHES = ("-", "--", ":", "-.", (0, (12, 4)))
+
+
+def plot_curves(curves, x, xlabel, ylabel, ax=None):
+    """A line for each entry of `curves` (name -> numbers, one for each of `x`); returns the Axes.
+
+    Up to five lines, told apart by dash and marker as well as by colour.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(9, 4))
+    looks = zip(_DASHES, MARKERS, COLORS, strict=False)
+    for (name, values), (dash, marker, color) in zip(curves.items(), looks, strict=False):
+        every = max(1, len(values) // 10)
+        ax.plot(x, values, ls=dash, marker=marker, markevery=every, color=color, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=4)
     return ax
 
 

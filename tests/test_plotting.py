@@ -77,6 +77,15 @@ def test_spread_shows_every_value_and_the_median():
     assert median[0][0] == 2.0
 
 
+def test_points_of_two_classes_and_curves_differ_by_more_than_colour():
+    points = plotting.plot_points(*moons(20, seed=0)).collections
+    assert len(points) == 2
+    assert len(points[0].get_paths()[0].vertices) != len(points[1].get_paths()[0].vertices)
+    ax = plotting.plot_curves({"a": [1, 2], "b": [2, 1]}, [0, 1], "epoch", "loss")
+    assert len({(line.get_linestyle(), line.get_marker()) for line in ax.lines}) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+
+
 def test_loop_cycle_shows_the_five_lines_clockwise_and_only_zero_grad_dashed():
     ax = plotting.plot_loop_cycle()
     texts = {text.get_text(): text.get_position() for text in ax.texts}

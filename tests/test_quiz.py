@@ -52,6 +52,14 @@ def test_show_source_is_the_package_code_itself():
     assert shown.startswith("```python\ndef train_step(") and "scaler.step(optimizer)" in shown
 
 
+def test_show_source_shows_an_excerpt_from_one_line_to_another():
+    shown = show_source(train_step, "optimizer.zero_grad()", "loss = ").data
+    assert shown.startswith("```python\noptimizer.zero_grad()\n")
+    assert shown.endswith("    loss = loss_fn(logits, yb)\n```")
+    with pytest.raises(ValueError, match="No line with 'no such line'"):
+        show_source(train_step, "no such line")
+
+
 def test_show_source_of_something_without_source_is_explained():
     with pytest.raises(TypeError, match="written in Python"):
         show_source(len)
