@@ -64,20 +64,21 @@ def wrongly_marked(notebook):
 
 
 def needed_although_deeper(notebook):
-    """Deeper exercises whose answer another cell uses, though it may be missing."""
-    problems = []
-    for stub, check, _ in exercises(notebook):
-        if "deeper" in tags(stub):
-            others = [
-                cell for cell in code_cells(notebook) if cell is not stub and cell is not check
-            ]
-            problems += [
-                f"{name} in {cell.source[:60]!r}"
-                for cell in others
-                for name in _names_given(stub.source)
-                if re.search(rf"\b{name}\b", cell.source)
-            ]
-    return problems
+    """Deeper exercises whose answer a cell of the core uses, though it may be missing."""
+    core = [cell for cell in code_cells(notebook) if "deeper" not in tags(cell)]
+    return [
+        f"{name} in {cell.source[:60]!r}"
+        for stub, _, _ in exercises(notebook)
+        if "deeper" in tags(stub)
+        for name in _names_given(stub.source)
+        for cell in core
+        if name in _names_used(cell.source)
+    ]
+
+
+def _names_used(source):
+    tree = ast.parse(re.sub(r"^(\s*)%.*$", r"\1pass", source, flags=re.MULTILINE))
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def _names_given(source):

@@ -608,3 +608,75 @@ def amp_step(attempt):
         "The losses of the healthy batches",
     )
     return "Unscale, clip, step, update: and the broken batch was skipped without a trace."
+
+
+_PIECES = {
+    "each epoch": ("batches", "best", "save", "train", "validate"),
+    "each batch": (
+        "backward", "clip", "forward", "schedule", "step", "unscale", "update", "zero",
+    ),
+}  # fmt: skip
+# (a, b, what happens if a does not come before b)
+_BEFORE = (
+    ("train", "batches", "The batches would be trained in the mode that validation left behind."),
+    ("batches", "validate", "Validation should measure what this epoch's batches have taught."),
+    ("validate", "best", "Whether these weights are the best is known only after validation."),
+    ("best", "save", "A run that dies now would come back without the best weights so far."),
+    ("forward", "backward", "backward() needs a loss, and forward makes it."),
+    ("backward", "step", "The step would use the gradients of the batch before, or find none."),
+    ("backward", "unscale", "There is nothing to divide before backward() has been called."),
+    ("backward", "clip", "Clipping before backward() shortens gradients that are not there yet."),
+    ("unscale", "clip", "The limit would meet gradients that are 65536 times too long."),
+    ("clip", "step", "The step would take the whole gradient; clipping it afterwards is too late."),
+    ("unscale", "step", "The scaler's step divides by itself, and clip had no true gradient."),
+    ("step", "update", "update() forgets that the gradient was unscaled, and adjusts the scale by "
+     "what the step has seen: it comes after the step."),
+    ("step", "schedule", "The first rate would be skipped; PyTorch warns about it."),
+)  # fmt: skip
+_ELSEWHERE = {
+    "schedule": "This cosine is built for epochs * len(train_loader) calls. Called once an epoch it "
+    "would hardly have begun to fall when the run ends.",
+    "save": "A file for every batch costs time, and the run goes on at the start of an epoch anyway.",
+    "validate": "Validating after every batch would take most of the time. Once an epoch is enough.",
+    "train": "model.train() once an epoch is enough: only validation changes the mode.",
+    "best": "There is a new validation loss only once an epoch.",
+    "zero": "Without clearing them for each batch, gradients pile up over the whole epoch.",
+}
+
+
+@check
+def whole_loop(attempt):
+    """A dict with the pieces of a loop in their order, for each epoch and for each batch."""
+    if not isinstance(attempt, dict) or set(attempt) != set(_PIECES):
+        raise Mistake('Pass the dict with the keys of the stub, "each epoch" and "each batch".')
+    if any(pieces is ... for pieces in attempt.values()):
+        raise NotAttempted
+    yours = {
+        where: pieces.lower().replace(",", " ").split() if isinstance(pieces, str) else list(pieces)
+        for where, pieces in attempt.items()
+    }
+    known = [piece for pieces in _PIECES.values() for piece in pieces]
+    written = [piece for pieces in yours.values() for piece in pieces]
+    if strangers := [piece for piece in written if piece not in known]:
+        raise Mistake(f"{strangers[0]!r} is not among the pieces of the table.")
+    if twice := [piece for piece in known if written.count(piece) > 1]:
+        raise Mistake(
+            f"Write each piece once; {twice[0]!r} is there {written.count(twice[0])} times."
+        )
+    if missing := [piece for piece in known if piece not in written]:
+        raise Mistake(f"A piece is missing: {missing[0]!r}.")
+    for where, pieces in _PIECES.items():
+        if lost := [piece for piece in yours[where] if piece not in pieces]:
+            other = "each batch" if where == "each epoch" else "each epoch"
+            why = _ELSEWHERE.get(lost[0], "One step is forward, backward, step, for every batch.")
+            raise Mistake(f'{lost[0]!r} belongs to "{other}". {why}')
+    place = {piece: at for pieces in yours.values() for at, piece in enumerate(pieces)}
+    for first, then, why in _BEFORE:
+        if place[first] > place[then]:
+            raise Mistake(f"{first!r} comes before {then!r}. {why}")
+    if place["backward"] < place["zero"] < place["step"]:
+        raise Mistake(
+            "'zero' between 'backward' and 'step' empties the gradients just before they are read: "
+            "nothing would ever move."
+        )
+    return "Every piece is where it belongs. Now you can read any training loop, and trust yours."

@@ -670,3 +670,64 @@ def no_scale_at_all(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
 def own_scaler(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
     in_order = step_in_order("unscale clip step update")
     return in_order(model, xb, yb, loss_fn, optimizer, torch.amp.GradScaler("cpu"), max_norm)
+
+
+# Exercise 7
+
+ORDER = {
+    "each epoch": "train batches validate best save",
+    "each batch": "zero forward backward unscale clip step update schedule",
+}
+
+
+def reordered(where, pieces):
+    return ORDER | {where: pieces}
+
+
+right("whole_loop")(ORDER)
+right("whole_loop")(
+    {
+        "each epoch": ["train", "batches", "validate", "best", "save"],
+        "each batch": "forward, zero, backward, unscale, clip, step, schedule, update",
+    }
+)
+right("whole_loop")(
+    reordered("each batch", "Forward Backward Unscale Clip Step Schedule Update Zero")
+)
+for says, pieces in {
+    "65536 times too long": "zero forward backward clip unscale step update schedule",
+    "the gradients of the batch before": "zero forward step backward unscale clip update schedule",
+    "shortens gradients that are not there yet": (
+        "zero forward clip backward unscale step update schedule"
+    ),
+    "clipping it afterwards is too late": "zero forward backward unscale step clip update schedule",
+    "it comes after the step": "zero forward backward unscale clip update step schedule",
+    "The first rate would be skipped": "schedule zero forward backward unscale clip step update",
+    "nothing would ever move": "forward backward zero unscale clip step update schedule",
+    "backward() needs a loss": "zero backward forward unscale clip step update schedule",
+    "nothing to divide": "zero forward unscale backward clip step update schedule",
+    "A piece is missing: 'schedule'": "zero forward backward unscale clip step update",
+    "'zero' is there 2 times": "zero forward backward unscale clip step update schedule zero",
+    "'validation' is not among": "zero forward backward unscale clip step update validation",
+}.items():
+    wrong("whole_loop", says)(reordered("each batch", pieces))
+for says, pieces in {
+    "the mode that validation left behind": "batches validate best save train",
+    "what this epoch's batches have taught": "train validate batches best save",
+    "known only after validation": "train batches best validate save",
+    "without the best weights so far": "train batches validate save best",
+}.items():
+    wrong("whole_loop", says)(reordered("each epoch", pieces))
+wrong("whole_loop", "would hardly have begun to fall")(
+    {
+        "each epoch": "train batches validate schedule best save",
+        "each batch": "zero forward backward unscale clip step update",
+    }
+)
+wrong("whole_loop", "gradients pile up")(
+    {
+        "each epoch": "train zero batches validate best save",
+        "each batch": "forward backward unscale clip step update schedule",
+    }
+)
+wrong("whole_loop", "with the keys of the stub")("zero forward backward")
