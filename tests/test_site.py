@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
+from playwright.sync_api import expect
 
 from tests import browser, lessons, pages
 from tools import executed, rendering, site
@@ -44,7 +45,14 @@ def test_code_formulas_tables_and_folded_answers_are_in_the_page(soups):
     folded = {details.summary.get_text(): details.get_text() for details in text.select("details")}
     assert "return 2 * x" in folded["Solution"] and "Right." in folded["Answers"]
     assert "course_utils 1" in folded["Setup"]
-    assert "def train_step(" in text.get_text() and "Not attempted yet" in text.get_text()
+    assert "def train_step(" in text.get_text()
+
+
+def test_an_exercise_says_what_it_is_on_a_page_and_its_check_is_left_to_jupyter(soups):
+    text = soups["98_sample.html"].select_one("main")
+    exercise = text.select_one(".exercise")
+    assert "return ..." in exercise.get_text() and "In Jupyter a check" in exercise.get_text()
+    assert "Not attempted yet" not in text.get_text() and "check.sample" not in text.get_text()
 
 
 def test_a_simulation_shows_its_first_picture_and_says_that_it_runs_in_jupyter(soups):
@@ -122,6 +130,46 @@ def test_pages_ask_nothing_of_the_network_and_never_scroll_sideways(folder):
                 assert too_wide <= 0, f"{name} at {width}"
     assert len(asked) > 8 and all(url.startswith(("file:", "data:")) for url in asked)
     assert not errors
+
+
+@browser.needs_chromium
+def test_search_finds_sections_of_all_lessons_and_the_theme_can_be_switched(folder):
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 900})
+        page.goto((folder / "index.html").as_uri())
+        page.keyboard.press("/")
+        page.keyboard.type("first section sigmoid nowhere")
+        expect(page.get_by_text("Nothing found.")).to_be_visible()
+        page.get_by_role("searchbox").fill("first SECTION")
+        hit = page.get_by_role("link", name="First section")
+        expect(hit).to_contain_text("98 · A sample")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/98_sample.html#first-section")
+
+        ground = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(ground)
+        page.get_by_role("button", name="Dark").click()
+        assert page.evaluate(ground) != light
+        page.get_by_role("button", name="Light").click()
+        assert page.evaluate(ground) == light
+
+
+@browser.needs_chromium
+def test_the_list_of_lessons_is_beside_the_text_or_in_a_drawer_and_shows_where_one_is(folder):
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 900})
+        page.goto((folder / "98_sample.html").as_uri())
+        contents = page.get_by_role("navigation", name="Lessons and sections")
+        expect(contents.get_by_role("link", name="05 · The full loop")).to_be_visible()
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        expect(contents.locator("[aria-current=true]")).to_have_text("Recap")
+
+        page.set_viewport_size({"width": 390, "height": 800})
+        expect(contents.get_by_role("link", name="05 · The full loop")).to_be_hidden()
+        contents.get_by_text("Lessons and sections").click()
+        contents.get_by_role("link", name="First section").click()
+        expect(contents.get_by_role("link", name="First section")).to_be_hidden()
 
 
 def serious(page, address, **options):

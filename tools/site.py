@@ -1,5 +1,6 @@
 """The lessons as web pages that need no kernel and no network: `make site` writes them to site/."""
 
+import json
 import re
 import shutil
 import tomllib
@@ -9,24 +10,34 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 
 from tools import executed, rendering
+from tools.stamp import local_links
 
 ROOT = Path(__file__).parents[1]
+
+# Under an exercise, in place of the check, which a page can't run.
+_TO_DO = (
+    '<p class="todo">Yours to write. In Jupyter a check tells you what you mixed up; here a hint '
+    "and the solution are folded away below.</p>"
+)
 
 
 def build(notebooks, folder):
     """Write index.html, a page for each of the notebooks (name -> executed) and their pictures."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "images").mkdir(parents=True)
-    for sheet in ("colors.css", "style.css"):
-        shutil.copy(rendering.TEMPLATES / sheet, folder)
+    for file in ("colors.css", "style.css", "site.js"):
+        shutil.copy(rendering.TEMPLATES / file, folder)
+    texts = []  # what the search looks through
     lessons = [summary(name, notebook) for name, notebook in notebooks.items()]
     for number, (name, notebook) in enumerate(notebooks.items()):
         soup = BeautifulSoup(body(notebook.cells[1:]), "html.parser")
         sections = name_sections(soup)
         move_pictures(soup, folder, name)
+        texts += section_texts(soup, lessons[number])
         page = rendering.fill(
             "lesson.html",
             lesson=lessons[number],
+            lessons=lessons,
             before=lessons[number - 1] if number > 0 else None,
             after=lessons[number + 1] if number + 1 < len(lessons) else None,
             opening=body(notebook.cells[:1]),
@@ -34,6 +45,8 @@ def build(notebooks, folder):
             text=str(soup),
         )
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    script = f"window.searchTexts = {json.dumps(texts, ensure_ascii=False)};\n"
+    (folder / "search.js").write_text(script, encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     index = rendering.fill(
         "index.html",
@@ -63,14 +76,16 @@ def body(cells):
     parts = []
     for cell in cells:
         if cell.cell_type == "markdown":
-            parts.append(rendering.markdown(cell.source))
-        elif cell.cell_type == "code":
+            parts.append(rendering.markdown(local_links(cell.source)))
+        elif cell.cell_type == "code" and not cell.source.startswith("check."):
             tags = cell.metadata.get("tags", [])
             outputs = "".join(map(rendering.output, cell.outputs))
             html = rendering.code(cell.source)
             html += f'<div class="output">{outputs}</div>' if outputs else ""
             if "setup" in tags:
                 html = f"<details><summary>Setup</summary>{html}</details>"
+            if "exercise" in tags:
+                html += _TO_DO
             kind = "cell exercise" if "exercise" in tags else "cell"
             parts.append(f'<div class="{kind}">{html}</div>')
     return "\n".join(parts)
@@ -88,6 +103,20 @@ def name_sections(soup):
     return [(heading["id"], heading.decode_contents()) for heading in soup.select("h2")]
 
 
+def section_texts(soup, lesson):
+    """(address, lesson, heading, text) of each section, without what is folded away."""
+    whole = f"{lesson['number']} · {lesson['title']}"
+    found = []
+    for node in soup.find_all(["h2", "h3", "p", "li", "td", "th", "pre"]):
+        if node.name in ("h2", "h3"):
+            address = f"{lesson['name']}.html#{node['id']}"
+            found.append([address, whole, node.get_text(), ""])
+        elif found and not node.find_parent(["details", "li", "td"]):
+            words = node.get_text("" if node.name == "pre" else " ").split()
+            found[-1][3] += " ".join(words) + " "
+    return found
+
+
 def move_pictures(soup, folder, name):
     """Pictures out of the page into files, which are fetched only when they come into sight."""
     for number, image in enumerate(soup.select("img[src^='data:image/webp']"), 1):
@@ -95,6 +124,9 @@ def move_pictures(soup, folder, name):
         (folder / file).write_bytes(b64decode(image["src"].partition(",")[2]))
         image["src"] = file
         image["loading"] = "lazy"
+        # At seven tenths of its size the labels of a figure can still be read.
+        readable = f"--readable: {round(0.7 * int(image['width']))}px"
+        image.wrap(soup.new_tag("div", attrs={"class": "picture", "style": readable}))
 
 
 def main():
