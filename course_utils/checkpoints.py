@@ -1,54 +1,68 @@
 """Save and load the whole state of a training run, so that a resumed run equals an unbroken one."""
 
+import copy
 import os
-import random
+import pickle
 import warnings
+import zipfile
+from collections import Counter, OrderedDict
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from . import distributed
+from . import distributed, fingerprint
+from .random_state import generators_in, random_state, set_random_state
 
-_FORMAT = 3  # raise it when the content of a checkpoint changes
+_FORMAT = 4  # raise it when the content of a checkpoint changes
+_ARRAY = "a NumPy array"  # the key under which an array stands in a file, as a tensor
+_AS_THEY_ARE = (
+    type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size,
+)  # fmt: skip
 
 
 def clone(state):
-    """A copy of a nested state that shares no tensor or list with the original."""
+    """A copy of a nested state that shares no tensor, array or list with the original."""
     if isinstance(state, torch.Tensor):
         return state.detach().clone()
     if isinstance(state, dict):
-        return {key: clone(value) for key, value in state.items()}
-    if isinstance(state, list):
-        return [clone(value) for value in state]
-    if isinstance(state, np.generic):  # a NumPy number could be saved, but not safely loaded
-        return state.item()
-    return state
+        same_kind = copy.copy(state)  # a Counter stays one
+        same_kind.update({key: clone(value) for key, value in state.items()})
+        return same_kind
+    if type(state) in (list, tuple):
+        return type(state)(clone(value) for value in state)
+    try:
+        return copy.deepcopy(state)
+    except Exception:  # a lock, a file: then both hold the same
+        return state
 
 
 class TrainingState:
     """All that a run of `train` changes: weights, optimizer, schedule, history, random numbers.
 
-    `best_weights` is the `state_dict` of the best epoch so far, or None. `loaders` are those whose
-    random generators belong to the run, `choices` (name -> value) what else must be the same when
-    it goes on.
+    `best_weights` are those of the best epoch so far, or None. `sources` are the things whose own
+    random generators belong to the run: loaders with their data sets, callbacks, and so on.
     """
 
-    def __init__(self, model, optimizer, scheduler, scaler, history, loaders, choices):
+    def __init__(self, model, loss_fn, optimizer, scheduler, scaler, history, sources):
         self.best_weights = None
+        model = getattr(model, "_orig_mod", model)  # compiled or not, it is the same model
         parts = {
             "model": model,
+            "loss_fn": loss_fn if isinstance(loss_fn, nn.Module) else None,
             "optimizer": optimizer,
             "scheduler": scheduler,
             "scaler": scaler,
             "history": history,
         }
         self._parts = {name: part for name, part in parts.items() if part is not None}
-        self._generators = [g for loader in loaders for g in generators_of(loader)]
-        self._settings = _settings(model, optimizer, scheduler, self._generators) | {
-            name: _as_text(value) for name, value in choices.items()
-        }
+        self._learned = [name for name in ("model", "loss_fn") if name in self._parts]
+        self._loaders = [part for part in sources if isinstance(part, torch.utils.data.DataLoader)]
+        self._generators = generators_in(model, loss_fn, *sources)
+        self._saved_before = False
 
     def snapshot(self):
         """A copy of everything but the random numbers, to `restore` later in the same run."""
@@ -61,53 +75,79 @@ class TrainingState:
             part.load_state_dict(snapshot[name])
         self.best_weights = snapshot["best_weights"]
 
-    def save(self, path):
+    def keep_best(self):
+        """Remember the weights as they are now."""
+        self.best_weights = {name: clone(self._parts[name].state_dict()) for name in self._learned}
+
+    def put_best_back(self):
+        """Give model and loss the weights that `keep_best` remembered, if it did."""
+        for name, weights in (self.best_weights or {}).items():
+            self._parts[name].load_state_dict(weights)
+
+    def save(self, path, describe):
         """Write everything to the file `path`, which is whole at any moment: old state or new.
 
-        Of several processes the first one writes, with the random numbers of all of them.
-        If it can't be written (a full disk, a folder without permission) the old file stays, a
-        warning says so, and training can go on.
+        `describe()` tells what the run is, as `resume` was told. Of several processes the first
+        one writes, with the random numbers of all of them. If it can't be written (a full disk, a
+        folder without permission) the old file stays, a warning says so, and training can go on.
         """
-        content = {
-            **self.snapshot(),
-            "random": distributed.gather(random_state(self._generators)),
-            "settings": self._settings,
-            "format": _FORMAT,
-        }
+        randoms = distributed.gather(random_state(self._generators))
         if distributed.rank() > 0:
             return
+        now = describe()
+        unchanged = {name: text for name, text in self._run.items() if now.get(name, text) == text}
+        content = {**self.snapshot(), "random": randoms, "run": unchanged, "format": _FORMAT}
         try:
-            _write_atomically(content, Path(path))
-        except OSError as error:
+            content = _to_file(content)
+            if not self._saved_before:
+                torch.load(_written(content), weights_only=True)
+                self._saved_before = True
+            _write_atomically(content, _file(path))
+        except (OSError, ValueError, pickle.PickleError) as error:
+            reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
             warnings.warn(
-                f"The checkpoint {path} could not be written ({error.strerror}); training goes on.",
+                f"The checkpoint {path} could not be written ({reason}); training goes on.",
                 stacklevel=4,
             )
 
-    def resume(self, path):
+    def resume(self, path, describe):
         """Go on from the checkpoint at `path`, if there is one.
 
-        Raises ValueError if it is no readable checkpoint, or was made by another run.
+        `describe()` returns what must be the same then as now: texts by name. Of several processes
+        the first one reads, for all. Raises ValueError if the file is no readable checkpoint, if
+        it was made by another run, or if this state could not be saved in a file.
         """
-        if not Path(path).exists():
+        self._run = {
+            "number of processes": str(distributed.size()),
+            **describe(),
+            "number of random generators": str(len(self._generators)),
+        }
+        _to_file(self.snapshot())
+        self._warn_if_resuming_will_differ()
+        file = _file(path)
+        if distributed.rank() == 0:
+            _remove_leftovers(file)
+        found = distributed.from_first(lambda: _read(path, file) if file.exists() else None)
+        if found is None:
             return
-        content = _read(path)
-        saved, advice = content["settings"], "Call train as before, or choose another file."
-        for name in {**saved, **self._settings}:
-            then, now = saved.get(name, "none"), self._settings.get(name, "none")
-            if then != now:
-                raise ValueError(
-                    f"checkpoint={str(path)!r} was made by another run: its {name} was {then}, "
-                    f"here it is {now}. {advice}"
-                )
-        if _shapes(content["model"]) != _shapes(self._parts["model"].state_dict()):
+        advice = "Call train as before, or choose another file."
+        if _shapes(found["model"]) != _shapes(self._parts["model"].state_dict()):
             raise ValueError(
                 f"checkpoint={str(path)!r} was made with a model of other layers or widths. {advice}"
             )
+        for name, (then, now) in fingerprint.differences(found["run"], self._run).items():
+            raise ValueError(
+                f"checkpoint={str(path)!r} was made by another run: its {name} was {then}, "
+                f"here it is {now}. {advice}"
+            )
+        self._run = {**self._run, **found["run"]}
         before = self.snapshot()
         try:
-            self.restore(content)
-            set_random_state(content["random"][distributed.rank()], self._generators)
+            self.restore(found)
+            for loader in self._loaders:
+                if loader.persistent_workers and loader.num_workers:
+                    iter(loader)  # starting workers draws a number, which the run has behind it
+            set_random_state(found["random"][distributed.rank()], self._generators)
         except Exception as error:  # whatever a part does with a state that is not its own
             self.restore(before)
             raise ValueError(
@@ -116,31 +156,83 @@ class TrainingState:
         if distributed.rank() == 0:
             print(f"Going on after epoch {self._parts['history'].epochs}, from {path}.")
 
-
-def _settings(model, optimizer, scheduler, generators):
-    """What must be the same when a run goes on, as text by name."""
-    settings = {"model": type(model).__name__, "optimizer": type(optimizer).__name__}
-    settings |= {f"optimizer's {name}": str(value) for name, value in optimizer.defaults.items()}
-    if scheduler is not None:
-        settings["scheduler"] = type(scheduler).__name__
-        lengths = ("T_max", "T_0", "total_steps", "total_iters", "step_size", "milestones")
-        known = {name: getattr(scheduler, name) for name in lengths if hasattr(scheduler, name)}
-        settings |= {f"scheduler's {name}": str(value) for name, value in known.items()}
-    settings["number of random generators"] = str(len(generators))
-    settings["number of processes"] = str(distributed.size())
-    return settings
+    def _warn_if_resuming_will_differ(self):
+        for loader in self._loaders:
+            draws = generators_in(loader.dataset) or fingerprint.is_random(loader)
+            if loader.persistent_workers and draws:
+                warnings.warn(
+                    "the data set draws random numbers, in workers that live on from epoch to "
+                    "epoch, where no checkpoint reaches: a resumed run will see other ones. With "
+                    "persistent_workers=False it will be the same to the last bit.",
+                    stacklevel=5,
+                )
 
 
-def _as_text(value):
-    """A loss or a metric by its name, anything else as it is written."""
-    name = getattr(value, "__name__", type(value).__name__)
-    return name if callable(value) else str(value)
+def exists(path):
+    """Whether there is a checkpoint to go on from."""
+    try:
+        return path is not None and _file(path).exists()
+    except (TypeError, RuntimeError):  # no path; the examination has words for it
+        return False
+
+
+def _file(path):
+    """The file that is meant: `~` is the home folder, and a link leads to its target."""
+    return Path(path).expanduser().resolve()
+
+
+def _to_file(value, where=""):
+    """`value` made of nothing but what `torch.load` reads back safely.
+
+    Raises ValueError, with the place, for anything else.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if type(value) in _AS_THEY_ARE:
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        native = np.array(value, value.dtype.newbyteorder("="))
+        return {_ARRAY: torch.from_numpy(native)}
+    if isinstance(value, dict):
+        kind = type(value) if type(value) in (Counter, OrderedDict) else dict
+        place = {key: f"{key!r} of {where}" if where else f"the {key}" for key in value}
+        return kind(
+            {_to_file(key, where): _to_file(item, place[key]) for key, item in value.items()}
+        )
+    if type(value) in (list, tuple, set):
+        return type(value)(_to_file(item, f"an entry of {where}") for item in value)
+    raise ValueError(
+        f"a checkpoint can't hold {where}, which is a {type(value).__name__}. Keep numbers, text, "
+        "tensors, arrays, and lists or dictionaries of them there, or leave it out of state_dict()"
+    )
+
+
+def _from_file(value):
+    """What `_to_file` was given."""
+    if isinstance(value, dict):
+        if set(value) == {_ARRAY}:
+            return value[_ARRAY].numpy()
+        for key in value:
+            value[key] = _from_file(value[key])
+    if type(value) in (list, tuple):
+        return type(value)(map(_from_file, value))
+    return value
+
+
+def _written(content):
+    buffer = BytesIO()
+    torch.save(content, buffer)
+    buffer.seek(0)
+    return buffer
 
 
 def _write_atomically(content, path):
-    buffer = BytesIO()
-    torch.save(content, buffer)
-    temporary = path.with_name(path.name + ".part")  # same folder: a rename is atomic only there
+    # In the same folder, since a rename is atomic only there; under a name of its own, since
+    # another process may be writing, too.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    buffer = _written(content)
     try:
         with open(temporary, "wb") as file:
             file.write(buffer.getbuffer())
@@ -152,56 +244,53 @@ def _write_atomically(content, path):
         raise
 
 
-def _read(path):
+def _remove_leftovers(path):
+    """The pieces of processes that were killed while they wrote."""
+    for part in path.parent.glob("*.part"):
+        if part.name.startswith(path.name + ".") and not _is_being_written(part):
+            with suppress(OSError):
+                part.unlink()
+
+
+def _is_being_written(part):
+    """Whether the process that began it is still alive."""
+    number = part.name.split(".")[-2]
+    if os.name != "posix" or not number.isdecimal():
+        return False  # on Windows an open file can't be removed anyway
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return int(number) != os.getpid()
+
+
+def _read(path, file):
+    """The content of a checkpoint; ValueError if it is none."""
     damaged = (
         f"checkpoint={str(path)!r} is not a checkpoint of this course, or is damaged. "
         "Move the file away to start from the beginning."
     )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(file) as archive:
+            bad = archive.testzip()  # the checksums, at which torch.load does not look
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise ValueError(
             f"checkpoint={str(path)!r} can't be read ({error.strerror}). Check its permissions."
         ) from error
-    except Exception as error:  # torch.load raises whatever the damaged bytes lead it to
+    except Exception as error:  # whatever the damaged bytes lead to
         raise ValueError(damaged) from error
-    whole = {"format", "settings", "random", "model"}
-    if not isinstance(content, dict) or not whole <= set(content) or content["format"] != _FORMAT:
+    if bad is not None or not isinstance(content, dict) or "format" not in content:
         raise ValueError(damaged)
-    return content
+    if content["format"] != _FORMAT or not {"run", "random", "model"} <= set(content):
+        raise ValueError(
+            f"checkpoint={str(path)!r} was made by another version of this course. Go on with that "
+            "one, or move the file away to start from the beginning."
+        )
+    return _from_file(content)
 
 
 def _shapes(weights):
-    return {name: getattr(value, "shape", None) for name, value in weights.items()}
-
-
-def generators_of(loader):
-    """The random generators that a loader draws from, besides PyTorch's global one."""
-    sampler, batch_sampler = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
-    inner = [getattr(outer, "sampler", None) for outer in (sampler, batch_sampler)]
-    found = [getattr(source, "generator", None) for source in (loader, sampler, *inner)]
-    unique = {id(g): g for g in found if isinstance(g, torch.Generator)}
-    return list(unique.values())
-
-
-def random_state(generators):
-    """The state of every random number generator that training may draw from."""
-    name, key, *position = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (name, key.tolist(), *position),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "generators": [generator.get_state() for generator in generators],
-    }
-
-
-def set_random_state(state, generators):
-    """Put the generators back to a state that `random_state` returned."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
-    for generator, generator_state in zip(generators, state["generators"], strict=True):
-        generator.set_state(generator_state)
+    return {name: value.shape for name, value in weights.items() if hasattr(value, "shape")}

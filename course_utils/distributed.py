@@ -6,12 +6,14 @@ averaged before each step, so that all copies stay equal. On one process nothing
 
 import os
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, cycle, pairwise, repeat
 
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, Sampler
+
+from .losses import OF_CLASSES, kind_of, rows_counted
 
 # What a loader of a share takes over from the loader that it stands for.
 _KEPT = (
@@ -54,6 +56,32 @@ def _meet():
     dist.all_reduce(torch.zeros(1))
 
 
+@contextmanager
+def together():
+    """In a `with` block that every process comes to: if one raises there, all of them do.
+
+    A process that went on alone would wait for the others, in the next collective, for ever.
+    """
+    if size() == 1:
+        yield
+        return
+    own = None
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "known_to_all", False):
+            raise
+        own = error
+    said = gather(own and f"{type(own).__name__}: {own}")
+    error = own
+    if own is None and any(said):
+        first = next(i for i, words in enumerate(said) if words)
+        error = RuntimeError(f"process {first} stopped with {said[first]}")
+    if error is not None:
+        error.known_to_all = True
+        raise error
+
+
 def size():
     """How many processes train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
@@ -71,6 +99,33 @@ def gather(value):
     values = [None] * size()
     dist.all_gather_object(values, value)
     return values
+
+
+def from_first(function):
+    """What `function()` returns on process 0, on every process; if it raises there, all raise."""
+    if size() == 1:
+        return function()
+    answer = [None]
+    with together():
+        if rank() == 0:
+            answer = [function()]
+    dist.broadcast_object_list(answer, src=0)
+    return answer[0]
+
+
+def check_same(facts):
+    """Raise ValueError, on every process, if `facts` (texts by name) differ between them."""
+    first, *others = gather(facts)
+    for number, theirs in enumerate(others, 1):
+        for name, text in first.items():
+            if theirs.get(name) != text:
+                error = ValueError(
+                    f"{name} on process 0: {text}; on process {number}: {theirs.get(name)}. Every "
+                    "process must be given all the data, the same, and train picks each one's "
+                    "share. Is the split random? Draw it with a fixed seed."
+                )
+                error.known_to_all = True
+                raise error
 
 
 def gather_tensors(tensors, device):
@@ -92,6 +147,28 @@ def replicate(model):
     if rank() > 0:
         torch.manual_seed(torch.initial_seed() + rank())
     return DistributedDataParallel(model)
+
+
+def share_of_loss(loss_fn):
+    """`loss_fn`, whose gradient counts with the rows that this process has of the whole batch.
+
+    The average over the processes is then the gradient of the loss of the combined batch, also
+    where the loss doesn't divide by the number of rows (see `losses.rows_counted`).
+    """
+    if size() == 1 or kind_of(loss_fn) not in OF_CLASSES:
+        return loss_fn  # shares are equally long
+    counted = rows_counted(loss_fn)
+
+    def weighted(logits, yb):
+        mine = torch.as_tensor(counted(yb), dtype=torch.float32, device=logits.device)
+        of_all = mine.clone()
+        dist.all_reduce(of_all)
+        loss = loss_fn(logits, yb)
+        share = torch.where(of_all > 0, mine * size() / of_all, 0.0)
+        loss.register_hook(lambda grad: (grad * share).to(grad.dtype))
+        return loss
+
+    return weighted
 
 
 def copy_buffers(model):
@@ -134,27 +211,32 @@ class _ValidationShare(_Share):
 
 
 def is_share(loader):
-    """Whether `loader` is what `training_share` or `validation_share` made of another one."""
+    """Whether `loader` is what `shares` made of another one."""
     return isinstance(getattr(loader, "sampler", None), _Share)
 
 
-def training_share(loader):
-    """A loader of this process's share of `loader`, with as many rows in a batch.
+def shares(train_loader, val_loader):
+    """`(schedule_steps, train_loader, val_loader)`: what this process has of each.
 
-    Together the processes take the batches that one process would with a `batch_size` that is
-    `size()` times as large. Raises ValueError if `loader` can't be split.
+    The loaders keep their batch size. Together the processes take the training batches that one
+    process would with batches `size()` times as large. Every validation row comes exactly once.
+    Raises ValueError if a loader can't be split.
+
+    `schedule_steps` says, number after number, how often to step a schedule after each batch: once,
+    on one process. A share has fewer batches than the whole loader, by which schedules are counted,
+    `epochs * len(train_loader)`. So that each ends where it would on one process, its steps are
+    spread evenly over the batches.
     """
-    return _share("train_loader", loader, _TrainingShare)
-
-
-def validation_share(loader):
-    """As `training_share`, but every row comes exactly once, also with `drop_last`. None stays None."""
-    return None if loader is None else _share("val_loader", loader, _ValidationShare)
+    if size() == 1:
+        return repeat(1), train_loader, val_loader
+    train_share = _share("train_loader", train_loader, _TrainingShare)
+    val_share = val_loader and _share("val_loader", val_loader, _ValidationShare)
+    batches = len(train_share)
+    done = [i * len(train_loader) // batches for i in range(batches + 1)]
+    return cycle([b - a for a, b in pairwise(done)]), train_share, val_share
 
 
 def _share(name, loader, sampler):
-    if size() == 1:
-        return loader
     advice = (
         f"{size()} processes train together, each on its share of the rows, which train picks "
         "itself. Pass a DataLoader with batch_size=… and, if you like, shuffle=True: "
@@ -171,4 +253,10 @@ def _share(name, loader, sampler):
     options = {option: getattr(loader, option) for option in _KEPT}
     if sampler is _ValidationShare:
         options["drop_last"] = False
-    return DataLoader(sampler=sampler(loader), **options)
+    share = DataLoader(sampler=sampler(loader), **options)
+    if sampler is _TrainingShare and len(share) == 0:
+        raise ValueError(
+            f"{name} has {len(loader.sampler)} rows: with drop_last=True they don't fill one batch "
+            f"of {loader.batch_size} on each of {size()} processes. Choose a smaller batch_size."
+        )
+    return share

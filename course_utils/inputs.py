@@ -10,37 +10,16 @@ from operator import length_hint
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    Subset,
-    TensorDataset,
-    default_collate,
-)
+from torch.utils.data import DataLoader, Dataset
 
-from . import distributed
-from .checkpoints import generators_of, random_state, set_random_state
-from .data import TensorBatches, as_fetched
+from . import loaders
+from .losses import OF_CLASSES, YES_OR_NO, kind_of, option
 from .models import evaluating
+from .random_state import undisturbed
 
-_LOSS_FUNCTIONS = {
-    F.cross_entropy: nn.CrossEntropyLoss,
-    F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
-    F.nll_loss: nn.NLLLoss,
-    F.mse_loss: nn.MSELoss,
-    F.l1_loss: nn.L1Loss,
-    F.smooth_l1_loss: nn.SmoothL1Loss,
-    F.huber_loss: nn.HuberLoss,
-}
-_CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss)
-_BINARY_LOSSES = (nn.BCEWithLogitsLoss, nn.BCELoss)
-_ELEMENTWISE_LOSSES = (*_BINARY_LOSSES, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+_SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 def check_device(device):
@@ -59,93 +38,94 @@ def check_device(device):
     return found
 
 
-def check_arguments(
+def examine(
     model, train_loader, val_loader, loss_fn, optimizer, epochs, device,
     scheduler, scheduler_step, patience, max_grad_norm, amp, checkpoint, metric, callbacks,
+    *, default_metric, processes, resumes,
 ):  # fmt: skip
-    """Everything about the arguments of `train` that shows without touching the data.
+    """All arguments of `train`, before any weight changes; the model is moved to the device.
 
-    Raises TypeError for a thing of the wrong kind, ValueError for a value that can't work.
+    Of the world around them it is told three facts: which metric reads logits, how many
+    `processes` train together, and whether a checkpoint is there that the run `resumes`.
+
+    One batch of each loader is tried, and all data in memory looked through. Random numbers are
+    put back. Raises TypeError for a thing of the wrong kind, ValueError for a value that can't work.
     """
     _check_kind("model", model, nn.Module, "a model, as in mlp(2, 64, 2)")
     _check_loader("train_loader", train_loader)
-    train_loader = distributed.training_share(train_loader)
-    _check_batch_norm(model, train_loader)
+    _check_batch_norm(model, train_loader, processes)
     if val_loader is not None:
         _check_loader("val_loader", val_loader)
-        distributed.validation_share(val_loader)
     _check_loss_fn(loss_fn)
-    _check_optimizer(optimizer, model, loss_fn)
+    _check_optimizer(optimizer, model, loss_fn, processes)
     _check_whole_number("epochs", epochs)
     if scheduler_step not in ("epoch", "batch"):
         raise ValueError(f'scheduler_step must be "epoch" or "batch"; got {scheduler_step!r}.')
     if scheduler is not None:
         _check_scheduler(scheduler, scheduler_step, optimizer, val_loader)
-        if isinstance(scheduler, OneCycleLR):
-            done = 0 if checkpoint is not None else scheduler.last_epoch
-            _check_one_cycle(scheduler, scheduler_step, train_loader, epochs, done)
-        if isinstance(scheduler, CosineAnnealingLR) and scheduler_step == "batch":
-            _check_cosine_per_batch(scheduler, train_loader, epochs)
-    if patience is not None:
-        _check_whole_number("patience", patience)
-        if val_loader is None:
-            raise ValueError("patience watches the validation loss, so train needs a val_loader.")
-    if max_grad_norm is not None and not (_is_number(max_grad_norm) and max_grad_norm > 0):
-        raise ValueError(
-            f"max_grad_norm is a length, a number above 0, or None; got {max_grad_norm!r}."
-        )
-    if not (isinstance(amp, bool) or amp is torch.float16 or amp is torch.bfloat16):
-        raise ValueError(f"amp must be True, False, torch.float16 or torch.bfloat16; got {amp!r}.")
-    if amp is torch.float16 and device.type == "cpu":
-        raise ValueError("amp=torch.float16 needs a GPU; on the CPU use amp=torch.bfloat16.")
+        _check_length(scheduler, scheduler_step, train_loader, epochs, processes, resumes)
+    _check_options(patience, val_loader, max_grad_norm, amp, device)
     if checkpoint is not None:
         _check_checkpoint(checkpoint)
-    if metric is not None:
-        _check_callable("metric", metric)
-    if not isinstance(callbacks, list | tuple):
-        raise TypeError("callbacks is a list of functions; put brackets around it: callbacks=[f].")
-    for callback in callbacks:
-        _check_callable("each of callbacks", callback)
-        try:
-            signature(callback).bind(1, model, {})
-        except TypeError as error:
-            raise TypeError(
-                f"each of callbacks must take (epoch, model, history) ({error})."
-            ) from error
-        except ValueError:
-            pass  # some built-in functions don't tell
+    _check_surroundings(device)
+    _check_callbacks(callbacks, model)
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError(
+            "model lies on the meta device: its parameters have shapes, but no numbers. Build it "
+            'without torch.device("meta"), or give it numbers by model.to_empty(device=…) and a '
+            "new initialisation."
+        )
+    model.to(device)
+    if isinstance(loss_fn, nn.Module):
+        loss_fn.to(device)
+    _try_data("train_loader", train_loader, model, loss_fn, device, learns=True)
+    if val_loader is not None:
+        logits, yb = _try_data("val_loader", val_loader, model, loss_fn, device, learns=True)
+        _check_metric(metric, default_metric, loss_fn, logits, yb)
 
 
-def check_evaluation(model, loader, loss_fn, metric):
-    """The same for the arguments of `evaluate`."""
+def examine_evaluation(model, loader, loss_fn, device, metric, default_metric):
+    """The same for the arguments of `evaluate`, which moves no model: returns the device."""
     _check_kind("model", model, nn.Module, "a model, as in mlp(2, 64, 2)")
+    if device is None:
+        device = next((parameter.device for parameter in model.parameters()), "cpu")
+    device = check_device(device)
     _check_loader("loader", loader)
     _check_loss_fn(loss_fn)
-    if metric is not None:
-        _check_callable("metric", metric)
+    logits, yb = _try_data("loader", loader, model, loss_fn, device, learns=False)
+    _check_metric(metric, default_metric, loss_fn, logits, yb)
+    return device
 
 
 def check_data(name, loader, model, loss_fn, device):
-    """Try the first batch of `loader` without training, and look through all data in memory.
+    """Whether `model` can learn from `loader` by `loss_fn`; raises as `examine` does."""
+    _check_loader(name, loader)
+    _check_loss_fn(loss_fn)
+    _try_data(name, loader, model, loss_fn, device, learns=True)
 
-    Nothing changes: the model runs in evaluation mode and the random state is put back. Returns
-    the logits and labels of the batch. Raises TypeError or ValueError if training can't work.
-    """
-    generators = generators_of(loader)
-    state = random_state(generators)
-    try:
+
+def _try_data(name, loader, model, loss_fn, device, learns):
+    """Try the first batch, and look through all data in memory: (logits, labels) of the batch."""
+    with undisturbed(loader, model, loss_fn), torch.set_grad_enabled(learns), evaluating(model):
         batch = _first_batch(name, loader)
-        for each in loader if isinstance(loader, list | tuple) else [batch]:
+        whole = loaders.all_batches(loader)
+        tried = {}  # by the kind of input: later batches of a list may be of another
+        for each in whole if isinstance(loader, list | tuple) else [batch]:
             _check_batch(name, each)
-        xb, yb = (tensor.to(device) for tensor in batch)
-        logits = _try_forward(name, model, xb)
-        for X, y in _in_memory(loader) or [batch]:
+            if _kind_of_input(each[0]) not in tried:
+                xb, yb = (tensor.to(device) for tensor in each)
+                tried[_kind_of_input(xb)] = _try_forward(name, model, xb), yb
+        for X, y in whole or [batch]:
             _check_values(name, X, y)
-            _check_labels(name, loss_fn, logits, y.to(device), X)
-        _try_loss(name, loss_fn, logits, yb)
-    finally:
-        set_random_state(state, generators)
-    return logits, yb
+            _check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device), X)
+        for logits, yb in tried.values():
+            _try_loss(name, loss_fn, logits, yb, learns)
+    logits, yb = tried[_kind_of_input(batch[0])]
+    return logits.detach(), yb
+
+
+def _kind_of_input(xb):
+    return xb.dtype, xb.shape[1:]
 
 
 def _check_kind(name, value, kind, example):
@@ -170,11 +150,96 @@ def _check_loss_fn(loss_fn):
             f"Make one with parentheses: nn.{loss_fn.__name__}()."
         )
     _check_callable("loss_fn", loss_fn)
-    if getattr(loss_fn, "reduction", "mean") in ("sum", "none"):
+    reduction = option(loss_fn, "reduction", "mean")
+    if reduction in ("sum", "none"):
         raise ValueError(
-            f'loss_fn has reduction="{loss_fn.reduction}", but each batch needs its mean loss. '
+            f'loss_fn has reduction="{reduction}", but each batch needs its mean loss. '
             'Use reduction="mean", which is the default.'
         )
+
+
+def _check_options(patience, val_loader, max_grad_norm, amp, device):
+    if patience is not None:
+        _check_whole_number("patience", patience)
+        if val_loader is None:
+            raise ValueError("patience watches the validation loss, so train needs a val_loader.")
+    if max_grad_norm is not None and not (_is_number(max_grad_norm) and max_grad_norm > 0):
+        raise ValueError(
+            f"max_grad_norm is a length, a number above 0, or None; got {max_grad_norm!r}."
+        )
+    if not (isinstance(amp, bool) or amp is torch.float16 or amp is torch.bfloat16):
+        raise ValueError(f"amp must be True, False, torch.float16 or torch.bfloat16; got {amp!r}.")
+    if amp is torch.float16 and device.type == "cpu":
+        raise ValueError("amp=torch.float16 needs a GPU; on the CPU use amp=torch.bfloat16.")
+
+
+def _check_surroundings(device):
+    if not torch.is_grad_enabled():
+        raise ValueError(
+            "train is called inside torch.no_grad() or torch.inference_mode(), where nothing can "
+            "be learned. Call it outside."
+        )
+    if torch.is_autocast_enabled(device.type):
+        raise ValueError(
+            "train is called inside torch.autocast, which would keep using its first 16-bit copies "
+            "of the weights, so that nothing is learned. Call it outside, with amp=True."
+        )
+
+
+def _check_callbacks(callbacks, model):
+    if not isinstance(callbacks, list | tuple):
+        raise TypeError("callbacks is a list of functions; put brackets around it: callbacks=[f].")
+    for callback in callbacks:
+        _check_callable("each of callbacks", callback)
+        try:
+            signature(callback).bind(1, model, {})
+        except TypeError as error:
+            raise TypeError(
+                f"each of callbacks must take (epoch, model, history) ({error})."
+            ) from error
+        except ValueError:
+            pass  # some built-in functions don't tell
+
+
+def _check_metric(metric, default_metric, loss_fn, logits, yb):
+    if metric is None:
+        return
+    _check_callable("metric", metric)
+    if metric is default_metric and kind_of(loss_fn) is nn.BCELoss:
+        raise ValueError(
+            "metric=accuracy reads logits, but BCELoss works on probabilities. Leave the Sigmoid "
+            "out of the model and use nn.BCEWithLogitsLoss(), or pass your own metric."
+        )
+    if metric is default_metric and _are_probabilities(loss_fn, logits, yb):
+        raise ValueError(
+            f"the labels {list(yb.shape)} are probabilities of classes, such as one-hot rows, and "
+            "metric=accuracy would read each entry as an answer of its own, yes or no. Pass class "
+            "numbers as labels, y.argmax(dim=1), or your own metric, or metric=None."
+        )
+    try:
+        score = metric(logits, yb)
+    except TypeError as error:
+        raise TypeError(f"metric must take (logits, labels) ({error}).") from error
+    except ValueError:
+        if metric is default_metric:
+            raise
+        return  # another metric may be unable to judge a single batch
+    except Exception as error:
+        raise ValueError(f"metric can't judge the first batch ({_in_short(error)}).") from error
+    try:
+        float(score)
+    except (TypeError, ValueError, RuntimeError) as error:
+        got = list(score.shape) if isinstance(score, torch.Tensor) else repr(score)
+        raise TypeError(f"metric must return one number; it returned {got}.") from error
+
+
+def _are_probabilities(loss_fn, logits, yb):
+    if not yb.is_floating_point() or yb.shape != logits.shape or logits.ndim < 2:
+        return False
+    if logits.shape[1] == 1:
+        return False
+    kind = kind_of(loss_fn)
+    return kind in OF_CLASSES or (kind is None and bool((yb.sum(dim=1) - 1).abs().max() < 1e-4))
 
 
 def _is_number(value):
@@ -209,13 +274,13 @@ def _check_loader(name, loader):
         )
 
 
-def _check_batch_norm(model, loader):
+def _check_batch_norm(model, loader, processes):
     """BatchNorm1d can't train on a batch with a single row, and the last batch may be one."""
     if not any(isinstance(layer, nn.BatchNorm1d) for layer in model.modules()):
         return
     if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
         return
-    rows, batch_size = length_hint(loader.sampler), loader.batch_size
+    rows, batch_size = -(-length_hint(loader.sampler) // processes), loader.batch_size
     last_batch = rows % batch_size or batch_size
     if rows and last_batch == 1:
         raise ValueError(
@@ -225,7 +290,7 @@ def _check_batch_norm(model, loader):
         )
 
 
-def _check_optimizer(optimizer, model, loss_fn):
+def _check_optimizer(optimizer, model, loss_fn, processes):
     _check_kind(
         "optimizer",
         optimizer,
@@ -240,7 +305,7 @@ def _check_optimizer(optimizer, model, loss_fn):
     known = {id(parameter) for parameter in model.parameters()}
     if isinstance(loss_fn, nn.Module):
         known |= {id(parameter) for parameter in loss_fn.parameters()}
-        if distributed.size() > 1 and any(p.requires_grad for p in loss_fn.parameters()):
+        if processes > 1 and any(p.requires_grad for p in loss_fn.parameters()):
             raise ValueError(
                 "loss_fn has parameters of its own, and only the gradients of the model's are "
                 "averaged over the processes. Make them part of the model, or train in one process."
@@ -290,35 +355,44 @@ def _check_scheduler(scheduler, scheduler_step, optimizer, val_loader):
             )
 
 
-def _check_one_cycle(scheduler, scheduler_step, train_loader, epochs, done):
-    batches = length_hint(train_loader)  # 0 if it has no length
-    needed = epochs * (batches if scheduler_step == "batch" else 1)
-    left = scheduler.total_steps - done
-    if needed and left != needed:
-        here = f", here {epochs * batches}" if batches else ""
-        raise ValueError(
-            f"scheduler=OneCycleLR has {left} of its {scheduler.total_steps} steps left, but this "
-            f'run makes {needed} with scheduler_step="{scheduler_step}". Build it for this run: '
-            f'scheduler_step="batch" and total_steps=epochs * len(train_loader){here}.'
-        )
-
-
-def _check_cosine_per_batch(scheduler, train_loader, epochs):
-    """A period of at most as many batches as there are epochs was counted in epochs."""
-    batches = length_hint(train_loader)
-    if batches > 1 and scheduler.T_max <= epochs:
+def _check_length(scheduler, scheduler_step, train_loader, epochs, processes, resumes):
+    """Whether a schedule that knows its length was counted for this run."""
+    batches = length_hint(train_loader)  # of the whole loader, not of a process's share
+    steps = epochs * (batches if scheduler_step == "batch" else 1)
+    whole = "epochs * len(train_loader)" + f", here {epochs * batches}" * bool(batches)
+    if isinstance(scheduler, OneCycleLR):
+        left = scheduler.total_steps - (0 if resumes else scheduler.last_epoch)
+        if steps and left != steps:
+            raise ValueError(
+                f"scheduler=OneCycleLR has {left} of its {scheduler.total_steps} steps left, but "
+                f'this run makes {steps} with scheduler_step="{scheduler_step}". Build it for this '
+                f'run: scheduler_step="batch" and total_steps={whole}.'
+            )
+    if not isinstance(scheduler, CosineAnnealingLR) or scheduler_step == "epoch" or batches <= 1:
+        return
+    if scheduler.T_max <= epochs:  # a period of so few batches was counted in epochs
         raise ValueError(
             f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, which counts epochs, but "
-            f'scheduler_step="batch" steps it {epochs * batches} times: the learning rate would '
-            'go down and up again and again. Use scheduler_step="epoch", or '
-            f"T_max=epochs * len(train_loader), here {epochs * batches}."
+            f'scheduler_step="batch" steps it {steps} times: the learning rate would '
+            f'go down and up again and again. Use scheduler_step="epoch", or T_max={whole}.'
+        )
+    if processes > 1 and scheduler.T_max in (steps // processes, -(-steps // processes)):
+        raise ValueError(
+            f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, the batches of one of "
+            f"{processes} processes. Schedules are counted by the batches of the whole loader, so "
+            f"that the same line is right for any number of processes: T_max={whole}."
         )
 
 
 def _check_checkpoint(checkpoint):
     if not isinstance(checkpoint, str | Path):
         raise TypeError(f"checkpoint must be the path of a file; got {type(checkpoint).__name__}.")
-    path = Path(checkpoint)
+    try:
+        path = Path(checkpoint).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r}: there is no such home folder."
+        ) from error
     if path.is_dir():
         raise ValueError(
             f"checkpoint={str(path)!r} is a folder. Name a file in it: {str(path / 'run.pt')!r}."
@@ -331,39 +405,13 @@ def _check_checkpoint(checkpoint):
 
 
 def _first_batch(name, loader):
-    """The first batch; of a map-style DataLoader without starting its worker processes."""
-    dataset = getattr(loader, "dataset", None)
-    map_style = isinstance(loader, DataLoader) and not isinstance(dataset, IterableDataset)
     try:
-        if map_style and loader.batch_sampler is not None:
-            fetch = getattr(dataset, "__getitems__", lambda indices: [dataset[i] for i in indices])
-            for indices in loader.batch_sampler:
-                return loader.collate_fn(fetch(indices))
-        else:
-            for batch in loader:
-                return batch
+        batch = loaders.first_batch(loader)
     except Exception as error:  # as in _try_forward
         raise ValueError(f"{name} can't give its first batch ({_in_short(error)}).") from error
-    raise ValueError(f"{name} is empty: it gave no batch.")
-
-
-def _in_memory(loader):
-    """All data of the loader as pairs (X, y), if it hands tensors on unchanged; else nothing."""
-    if isinstance(loader, list | tuple):
-        return loader
-    if (
-        not isinstance(loader, DataLoader)
-        or loader.collate_fn not in (default_collate, as_fetched)
-        or type(loader.sampler) not in (SequentialSampler, RandomSampler)
-    ):
-        return []
-    dataset, rows = loader.dataset, slice(None)
-    while isinstance(dataset, Subset):
-        indices = torch.as_tensor(dataset.indices)
-        dataset, rows = dataset.dataset, indices[rows]
-    if type(dataset) not in (TensorDataset, TensorBatches) or len(dataset.tensors) != 2:
-        return []
-    return [tuple(tensor[rows] for tensor in dataset.tensors)]
+    if batch is None:
+        raise ValueError(f"{name} is empty: it gave no batch.")
+    return batch
 
 
 def _check_batch(name, batch):
@@ -381,6 +429,14 @@ def _check_batch(name, batch):
                 "torch.as_tensor."
             )
     xb, yb = batch
+    for part, tensor in (("inputs", xb), ("labels", yb)):
+        if tensor.is_nested or tensor.layout is not torch.strided or tensor.is_meta:
+            what = "nested" if tensor.is_nested else "on the meta device, without numbers"
+            what = "sparse" if tensor.layout in _SPARSE and not tensor.is_nested else what
+            raise TypeError(
+                f"{name} gives {part} that are {what}. train needs plain tensors: use "
+                "tensor.to_dense(), or torch.nested.to_padded_tensor(tensor, 0.0)."
+            )
     if xb.ndim == 0 or yb.ndim == 0 or len(xb) != len(yb) or len(xb) == 0:
         raise ValueError(
             f"{name} must give one label for each example, and at least one; a batch of it has xb "
@@ -405,8 +461,7 @@ def _check_values(name, X, y):
 
 def _try_forward(name, model, xb):
     try:
-        with evaluating(model):
-            logits = model(xb)
+        logits = model(xb)
     except Exception as error:  # whatever the model raises, the learner needs the same sentence
         raise _forward_error(name, model, xb, error) from error
     if not isinstance(logits, torch.Tensor):
@@ -450,10 +505,10 @@ def _width_advice(x, layer, is_data):
 def _check_labels(name, loss_fn, logits, y, X):
     if len(y) != len(X):
         raise ValueError(f"{name} has {len(X)} inputs but {len(y)} labels.")
-    kind = _LOSS_FUNCTIONS.get(loss_fn, type(loss_fn))
-    if kind in _CLASS_LOSSES:
-        _check_class_labels(name, kind, getattr(loss_fn, "ignore_index", -100), logits, y)
-    elif kind in _ELEMENTWISE_LOSSES:
+    kind = kind_of(loss_fn)
+    if kind in OF_CLASSES:
+        _check_class_labels(name, kind, option(loss_fn, "ignore_index", -100), logits, y)
+    elif kind is not None:
         _check_number_labels(name, kind, logits, y)
 
 
@@ -468,7 +523,7 @@ def _check_number_labels(name, kind, logits, y):
             f"{name} gives labels of {y.dtype}, but {kind.__name__} compares them with the "
             "model's outputs as numbers. Convert them with y.float()."
         )
-    if kind in _BINARY_LOSSES and bool(((y < 0) | (y > 1)).any()):
+    if kind in YES_OR_NO and bool(((y < 0) | (y > 1)).any()):
         raise ValueError(
             f"{name} has labels from {y.min().item():g} to {y.max().item():g}, but "
             f"{kind.__name__} needs labels between 0 and 1."
@@ -510,7 +565,7 @@ def _check_class_labels(name, kind, ignore_index, logits, y):
         )
 
 
-def _try_loss(name, loss_fn, logits, yb):
+def _try_loss(name, loss_fn, logits, yb, learns):
     try:
         with warnings.catch_warnings():  # PyTorch only warns when shapes broadcast
             warnings.filterwarnings("error", message="Using a target size")
@@ -527,10 +582,33 @@ def _try_loss(name, loss_fn, logits, yb):
             f"loss_fn must return a tensor with one number; it returned {got}. Take the mean() of "
             "several numbers, and leave out .item()."
         )
-    if not loss.requires_grad:
+    if loss.is_complex():
+        raise ValueError(
+            "loss_fn returns a complex number, and only a real one can be made smaller. Take its "
+            "square, loss.abs() ** 2, or compare the parts with .real and .imag."
+        )
+    if learns and not loss.requires_grad:
         raise ValueError(
             "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
             "all parameters frozen, or does the model or loss_fn use .detach() or no_grad()?"
+        )
+    _check_mean(loss_fn, loss.item(), logits, yb)
+
+
+def _check_mean(loss_fn, loss, logits, yb):
+    """A sum over the rows is twice as large for every row twice; a mean stays as it is."""
+    if kind_of(loss_fn) is not None or not (math.isfinite(loss) and loss):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            twice = loss_fn(torch.cat([logits, logits]), torch.cat([yb, yb])).item()
+    except Exception:  # a loss that is made for one number of rows
+        return
+    if math.isclose(twice, 2 * loss, rel_tol=1e-5):
+        raise ValueError(
+            "loss_fn adds up its rows: for every row twice it is twice as large. The mean over an "
+            "epoch needs the mean of each batch. Use .mean() instead of .sum(), or divide by len(y)."
         )
 
 

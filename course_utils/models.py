@@ -34,8 +34,8 @@ def mlp(*widths, dropout=0.0):
 def evaluating(model):
     """In a `with` block: evaluation mode; after it, also after an error, each layer's own again."""
     modes = [(layer, layer.training) for layer in model.modules()]
-    model.eval()
     try:
+        model.eval()
         yield
     finally:
         for layer, training in modes:

@@ -1,10 +1,12 @@
 """Train many copies of a model at once, each with its own learning rate."""
 
 from itertools import count
+from numbers import Integral
 
 import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 
+from . import inputs
 from .devices import seeded
 
 
@@ -30,12 +32,13 @@ def sweep_learning_rates(
     `schedule(done)` returns what the rates are multiplied by when the share `done` of all steps
     is behind, from 0 on and below 1; None leaves them as they are.
 
-    All copies see the same batches. Their weights are stacked, [64, 2] becomes [copies, 64, 2],
-    and `torch.func.vmap` takes one step with all of them. The loss is the mean over all rows of
-    `val_loader`, or of `train_loader` if it is None, at the end, in evaluation mode; a run that
-    blew up ends with infinity or NaN.
+    All copies see the same batches, and layers with `requires_grad=False` stay as they are. Their
+    weights are stacked, [64, 2] becomes [copies, 64, 2], and `torch.func.vmap` takes one step with
+    all of them. The loss is the mean over all rows of `val_loader`, or of `train_loader` if it is
+    None, at the end, in evaluation mode; a run that blew up ends with infinity or NaN.
 
-    Raises ValueError if there is no seed, if `lrs` are not positive numbers, or if the model has
+    Raises ValueError or TypeError if there is no seed, if `lrs` are not positive numbers or `epochs`
+    no whole number from 0, if the model can't learn from the loader (as `train` does), or if it has
     buffers, as BatchNorm does: its copies can't share a batch.
     """
     try:
@@ -54,6 +57,8 @@ def sweep_learning_rates(
                 f"{name} must be a function that makes a new one for each copy, as in lambda: "
                 f"mlp(2, 64, 2) and torch.optim.SGD; got a {type(value).__name__}."
             )
+    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 0:
+        raise ValueError(f"epochs must be a whole number of at least 0; got {epochs!r}.")
     starts = []
     for seed in seeds:
         with seeded(seed):
@@ -61,17 +66,24 @@ def sweep_learning_rates(
     if not starts:
         raise ValueError("seeds must name at least one seed, as in seeds=range(20).")
     model = starts[0]
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"make_model must return a model; it returned a {type(model).__name__}.")
     if next(model.buffers(), None) is not None:
         raise ValueError(
             "sweep_learning_rates can't train a model with buffers (BatchNorm keeps running "
             "means there). Train such models one by one."
         )
 
+    device = next(model.parameters()).device
+    inputs.check_data("train_loader", train_loader, model, loss_fn, device)
+
     stacked, _ = stack_module_state(starts)
     parameters = {
         name: value.detach().repeat_interleave(len(lrs), dim=0) for name, value in stacked.items()
     }
-    device = next(iter(parameters.values())).device
+    trained = {
+        name: parameters[name] for name, own in model.named_parameters() if own.requires_grad
+    }
     rates = lrs.repeat(len(starts)).to(device)
 
     def loss_of(parameters, xb, yb):
@@ -80,7 +92,7 @@ def sweep_learning_rates(
     gradients_of = vmap(grad(loss_of), in_dims=(0, None, None), randomness="different")
     losses_of = vmap(loss_of, in_dims=(0, None, None))
     # One optimizer for all, with learning rate 1; each copy then goes its own share of the way.
-    whole_step = optimizer(list(parameters.values()), lr=1.0)
+    whole_step = optimizer(list(trained.values()), lr=1.0)
     model.train()
     steps, factor = count(), 1.0
     for _ in range(epochs):
@@ -88,11 +100,11 @@ def sweep_learning_rates(
             if schedule is not None:
                 factor = schedule(next(steps) / (epochs * len(train_loader)))
             gradients = gradients_of(parameters, xb.to(device), yb.to(device))
-            before = {name: value.clone() for name, value in parameters.items()}
-            for name, value in parameters.items():
+            before = {name: value.clone() for name, value in trained.items()}
+            for name, value in trained.items():
                 value.grad = gradients[name]
             whole_step.step()
-            for name, value in parameters.items():
+            for name, value in trained.items():
                 share = factor * rates.view(-1, *[1] * (value.ndim - 1))
                 value.copy_(torch.lerp(before[name], value, share))
 

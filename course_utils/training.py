@@ -4,13 +4,16 @@ import math
 import time
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from operator import length_hint
 
 import torch
 from torch import nn
 
-from . import checkpoints, distributed, inputs
+from . import checkpoints, distributed, fingerprint, inputs
 from .devices import pick_device
+from .loaders import with_an_end
+from .losses import rows_counted
 from .models import evaluating
 
 
@@ -18,20 +21,23 @@ def accuracy(logits, yb):
     """The share of correct answers, a float.
 
     `logits` [N, C] with class numbers `yb` [N]: the largest logit is the answer. `logits` of
-    the same shape as `yb`, whose values are 0 or 1: a logit above 0 answers 1.
+    the same shape as `yb`, whose values are 0 or 1: a logit above 0 answers 1. A row with NaN
+    among its logits answers nothing, so it is wrong.
 
-    Raises ValueError for any other pair of shapes and for labels that are no classes.
+    Raises ValueError for any other pair of shapes, for labels that are no classes, and for no rows.
     """
     if not (isinstance(logits, torch.Tensor) and isinstance(yb, torch.Tensor)):
         raise TypeError(
             f"accuracy takes two tensors; got a {type(logits).__name__} and a {type(yb).__name__}. "
             "An array becomes a tensor by torch.as_tensor(array)."
         )
+    if len(yb.shape) == 0 or len(yb) == 0:
+        raise ValueError(f"accuracy needs at least one answer; got labels {list(yb.shape)}.")
     classes = logits.ndim == 2 and logits.shape[1] > 1 and logits.shape[:1] == yb.shape
     if classes and not yb.is_floating_point():
-        correct = logits.argmax(dim=1) == yb
+        correct = (logits.argmax(dim=1) == yb) & ~logits.isnan().any(dim=1)
     elif logits.shape == yb.shape and bool(((yb == 0) | (yb == 1)).all()):
-        correct = (logits > 0) == (yb == 1)
+        correct = ((logits > 0) == (yb == 1)) & ~logits.isnan()
     else:
         raise ValueError(
             "accuracy compares logits [N, C] with class numbers [N], or logits with labels 0 and 1 "
@@ -53,20 +59,20 @@ class WeightedMean:
 
     def add(self, batch_mean, n):
         """Add the mean of `n` samples, a tensor with one element."""
-        on_cuda = batch_mean.device.type == "cuda"
-        value = batch_mean.detach().double() if on_cuda else batch_mean.item()
-        self.total = self.total + value * n
-        self.count += n
+        if batch_mean.device.type == "cuda":
+            term = (batch_mean.detach().double() * n).where(torch.as_tensor(n) > 0, 0.0)
+        else:
+            term = batch_mean.item() * n if n else 0.0  # the mean of no samples is NaN
+        self.total = self.total + term
+        self.count = self.count + n
 
     def value(self):
-        if self.count == 0:
-            raise ValueError("The loader gave no batches. Can it be gone through only once?")
-        return float(self.total) / self.count
+        return float(self.total) / float(self.count) if self.count else math.nan
 
     def of_all_processes(self):
         """The mean over the samples of all processes that train together."""
         whole = WeightedMean()
-        for total, count in distributed.gather((float(self.total), self.count)):
+        for total, count in distributed.gather((float(self.total), float(self.count))):
             whole.total += total
             whole.count += count
         return whole
@@ -91,7 +97,8 @@ def train_step(
     `xb` is a batch of inputs, `yb` of labels, both on the model's device. Returns the loss before
     the step, a tensor with one number and without a graph.
 
-    With `max_grad_norm` the gradient is shortened to that length if it is longer. `autocast`
+    With `max_grad_norm` the gradient of all that the optimizer trains is shortened to that length
+    if it is longer. `autocast`
     and `scaler` are those of mixed precision, see `mixed_precision`.
     """
     optimizer.zero_grad()
@@ -101,7 +108,8 @@ def train_step(
     scaler.scale(loss).backward()
     if max_grad_norm is not None:
         scaler.unscale_(optimizer)  # the limit is meant for the true gradient, not the scaled one
-        nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(trained, max_grad_norm)
     scaler.step(optimizer)
     scaler.update()
     return loss.detach()
@@ -113,29 +121,31 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
     Returns two floats; the second is NaN for `metric=None`. Runs in evaluation mode, without
     gradients, and leaves every layer in the mode it was in. `device=None` is the model's own.
 
-    Each batch counts with its number of rows, so with class weights or `ignore_index` in the loss
-    the mean is an approximation. `accuracy` counts ignored labels as wrong.
-
-    If `loader` is one process's share (see `distributed`), the numbers are those of all together.
+    Class weights and `ignore_index` of a cross-entropy count as they would in one large batch (see
+    `losses.rows_counted`). `accuracy` counts ignored labels as wrong.
 
     Raises ValueError or TypeError if an argument can't work, or if the loader gives no batch.
     """
-    is_share = distributed.is_share(loader)
-    if not is_share:  # train has looked at it, and a share may be empty
-        inputs.check_evaluation(model, loader, loss_fn, metric)
-    if device is None:
-        device = next((parameter.device for parameter in model.parameters()), "cpu")
-    device = inputs.check_device(device)
+    device = inputs.examine_evaluation(model, loader, loss_fn, device, metric, accuracy)
+    return measure(model, loader, loss_fn, device, metric, autocast)
+
+
+def measure(model, loader, loss_fn, device, metric, autocast):
+    """What `evaluate` returns, for arguments that have been looked at.
+
+    If `loader` is one process's share (see `distributed`), the numbers are those of all together.
+    """
     mean_loss, all_logits, all_y = WeightedMean(), [], []
+    rows = rows_counted(loss_fn)  # len, for most losses
     with evaluating(model), torch.no_grad(), autocast or nullcontext():
         for xb, yb in loader:
             xb, yb = xb.to(device, non_blocking=True), yb.to(device, non_blocking=True)
             logits = model(xb)
-            mean_loss.add(loss_fn(logits, yb), len(xb))
+            mean_loss.add(loss_fn(logits, yb), rows(yb))
             if metric is not None:
                 all_logits.append(logits)
                 all_y.append(yb)
-    if is_share:
+    if distributed.is_share(loader):
         mean_loss = mean_loss.of_all_processes()
         all_logits = distributed.gather_tensors(all_logits, device)
         all_y = distributed.gather_tensors(all_y, device)
@@ -160,8 +170,8 @@ class History(dict):
         super().__init__(train_loss=[], val_loss=[], val_acc=[], lr=[], seconds=[])
 
     def append(self, **row):
-        for name, values in self.items():
-            values.append(row[name])
+        for name, value in row.items():  # a callback may keep columns of its own
+            self[name].append(value)
 
     @property
     def epochs(self):
@@ -178,7 +188,12 @@ class History(dict):
         """A pandas DataFrame with one row for each epoch."""
         import pandas as pd
 
-        return pd.DataFrame(self, index=pd.RangeIndex(1, self.epochs + 1, name="epoch"))
+        columns = {
+            name: pd.Series(values, dtype=None if values else float)
+            for name, values in self.items()
+        }
+        frame = pd.DataFrame(columns)  # NaN where a column of one's own is shorter
+        return frame.set_index(pd.RangeIndex(1, len(frame) + 1, name="epoch"))
 
     def plot(self, axes=None, metric="accuracy (share correct)"):
         """Draw loss and metric against the epoch; see `plotting.plot_history`."""
@@ -229,79 +244,102 @@ def train(
     - `max_grad_norm`: shorten longer gradients to this length
     - `amp`: mixed precision, see `mixed_precision`
     - `checkpoint`: a file that holds the whole state after every epoch. The same call with the
-      same file goes on where the last run was stopped, to bit-identical results on the CPU
+      same file goes on where the last run was stopped; see below
     - `metric(logits, y)`: evaluated on the whole validation data at once; None for no metric
-    - `callbacks`: functions called as `callback(epoch, model, history)` after every epoch
+    - `callbacks`: functions called as `callback(epoch, model, history)` after every epoch; a
+      callback may keep columns of its own in the history
     - `progress`: show a progress bar
 
     Ctrl-C, or the notebook's stop button, ends the run early: model, optimizer and history are
     put back to the end of the last finished epoch (with `patience` the model to the best one), and
     the history is returned.
 
+    A resumed run equals an unbroken one, on the CPU to the last bit. Part of the state are the
+    weights of model and `loss_fn`, optimizer, schedule, history, and random numbers: the global
+    ones, and the generators inside loaders, samplers, data sets, model, loss, metric and callbacks.
+    Not part of it is what else your own objects count or remember, and what happens inside workers
+    that live on (`persistent_workers=True`), about which `train` warns if random numbers are drawn
+    there. If model, loss, optimizer, schedule, options or data are others than those of the file,
+    `train` refuses to go on and says what differs.
+
     Under `torchrun` the same call trains on several processes together, each on its share of the
-    rows. `batch_size` is that of one process: the result is that of one process with batches so
-    many times as large, except that a last uneven batch is filled up with the epoch's first rows,
-    and that BatchNorm sees the batch of its own process alone. Every process returns the same
+    rows. Give every process all the data. `batch_size` is that of one process: the result is that
+    of one process with batches so many times as large, also with class weights and `ignore_index`
+    in a cross-entropy of PyTorch, except that a last uneven batch is filled up with the epoch's
+    first rows, and that BatchNorm sees the batch of its own process alone. A loss of your own must
+    be a mean over rows. A schedule by the batch is counted in batches of the loader as you pass it,
+    `epochs * len(train_loader)`, on any number of processes. Every process returns the same
     weights and losses; the first one alone shows progress, saves and runs the callbacks, which must
     only look. Ctrl-C ends the whole job; to go on from its checkpoint, start as many processes again.
 
     Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
-    one batch of each loader is looked at first, with the random generators put back afterwards; a
-    data set that counts its calls notices.
+    one batch of each loader is looked at first (with a checkpoint or several processes a few rows
+    more), with the random generators put back afterwards; a data set that counts its calls notices.
     """
+    # Look before anything changes.
     device = inputs.check_device(pick_device() if device is None else device)
-    inputs.check_arguments(
-        model, train_loader, val_loader, loss_fn, optimizer, epochs, device,
-        scheduler, scheduler_step, patience, max_grad_norm, amp, checkpoint, metric, callbacks,
-    )  # fmt: skip
-    model.to(device)
-    inputs.check_data("train_loader", train_loader, model, loss_fn, device)
-    if val_loader is not None:
-        batch = inputs.check_data("val_loader", val_loader, model, loss_fn, device)
-        _check_metric(metric, loss_fn, *batch)
+    compared = checkpoint is not None or distributed.size() > 1
+    with distributed.together():
+        inputs.examine(
+            model, train_loader, val_loader, loss_fn, optimizer, epochs, device,
+            scheduler, scheduler_step, patience, max_grad_norm, amp, checkpoint, metric, callbacks,
+            default_metric=accuracy, processes=distributed.size(),
+            resumes=checkpoints.exists(checkpoint),
+        )  # fmt: skip
+        data = fingerprint.of_data(train_loader, val_loader) if compared else {}
+        schedule_steps, train_loader, val_loader = distributed.shares(train_loader, val_loader)
+    distributed.check_same(data)
 
-    train_loader = distributed.training_share(train_loader)
-    val_loader = distributed.validation_share(val_loader)
+    # Gather all that the run changes, and go on from where an earlier call was stopped.
     replica = distributed.replicate(model)
+    step_loss = distributed.share_of_loss(loss_fn)
+    train_loader = with_an_end(train_loader)
     history = History()
     autocast, scaler = mixed_precision(amp, device)
+    state = checkpoints.TrainingState(
+        model, loss_fn, optimizer, scheduler, scaler, history,
+        (train_loader, val_loader, metric, *callbacks),
+    )  # fmt: skip
     choices = {
-        "loss_fn": loss_fn, "metric": metric, "scheduler_step": scheduler_step, "amp": amp,
+        "metric": metric, "scheduler_step": scheduler_step, "amp": amp,
         "max_grad_norm": max_grad_norm, "patience": "set" if patience is not None else "not set",
     }  # fmt: skip
-    state = checkpoints.TrainingState(
-        model, optimizer, scheduler, scaler, history, (train_loader, val_loader), choices
-    )
+    run = partial(fingerprint.of_run, model, loss_fn, optimizer, scheduler, choices, data)
     if checkpoint is not None:
-        state.resume(checkpoint)
+        with distributed.together():
+            state.resume(checkpoint, run)
     last_epoch_end = state.snapshot()
     step_options = {"max_grad_norm": max_grad_norm, "autocast": autocast, "scaler": scaler}
+    rows = rows_counted(loss_fn)  # len, for most losses
     first = distributed.rank() == 0
     bar = _progress_bar(train_loader, epochs, history.epochs, progress and first)
     try:
         while history.epochs < epochs and not _out_of_patience(history, patience):
+            # One epoch of training.
             start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
             model.train()
             mean_loss = WeightedMean()
             for xb, yb in train_loader:
                 xb, yb = xb.to(device, non_blocking=True), yb.to(device, non_blocking=True)
-                loss = train_step(replica, xb, yb, loss_fn, optimizer, **step_options)
-                mean_loss.add(loss, len(xb))
+                loss = train_step(replica, xb, yb, step_loss, optimizer, **step_options)
+                mean_loss.add(loss, rows(yb))
                 if scheduler is not None and scheduler_step == "batch":
-                    scheduler.step()
+                    for _ in range(next(schedule_steps)):  # one, unless processes share the batches
+                        scheduler.step()
                 bar.update()
             distributed.copy_buffers(model)
+
+            # Its end: validation and the schedule.
             val_loss, val_acc = math.nan, math.nan
             if val_loader is not None:
-                val_loss, val_acc = evaluate(
-                    model, val_loader, loss_fn, device, metric=metric, autocast=autocast
-                )
+                val_loss, val_acc = measure(model, val_loader, loss_fn, device, metric, autocast)
             if scheduler is not None and scheduler_step == "epoch":
                 if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
                     scheduler.step(val_loss)
                 else:
                     scheduler.step()
 
+            # What is kept of it.
             history.append(
                 train_loss=mean_loss.of_all_processes().value(),
                 val_loss=val_loss,
@@ -309,78 +347,67 @@ def train(
                 lr=lr,
                 seconds=time.perf_counter() - start,
             )
-            _warn_if_diverged(history)
+            _warn_if_diverged(history, model)
             if patience is not None and history.best_epoch == history.epochs:
-                state.best_weights = checkpoints.clone(model.state_dict())
+                state.keep_best()
             last_epoch_end = state.snapshot()
             bar.set_postfix(
                 train_loss=history["train_loss"][-1], val_loss=val_loss, val_acc=val_acc
             )
-            for callback in callbacks if first else ():
-                callback(history.epochs, model, history)
+            with distributed.together():
+                for callback in callbacks if first else ():
+                    callback(history.epochs, model, history)
+                    last_epoch_end = state.snapshot()
             if checkpoint is not None:
-                state.save(checkpoint)  # last, since a callback may draw random numbers
+                state.save(checkpoint, run)  # last, since a callback may draw random numbers
     except KeyboardInterrupt:
         state.restore(last_epoch_end)
+        model.train()  # the interrupt may have come in the middle of an evaluation
         print(f"Stopped at the end of epoch {history.epochs}, the last one that was finished.")
     finally:
         bar.close()
-    if state.best_weights is not None:
-        model.load_state_dict(state.best_weights)
+    state.put_best_back()
     return history
 
 
 def mixed_precision(amp, device):
     """The `autocast` context (None for full precision) and the gradient scaler for `amp`.
 
-    `amp=True` is float16 with a scaler on CUDA and bfloat16 elsewhere; a dtype chooses itself.
-    Only float16 needs the scaler: its small numbers end at 6e-8, those of bfloat16 at 9e-41. The
-    scaler looks for overflow before every step, for which the program waits for the device unless
-    the optimizer is a fused one.
+    `amp=True` is bfloat16, or float16 with a scaler on an older CUDA chip that has no bfloat16; a
+    dtype chooses itself. Only float16 needs the scaler: its small numbers end at 6e-8, those of
+    bfloat16 at 9e-41. The scaler looks for overflow before every step, for which the program waits
+    for the device unless the optimizer is a fused one.
     """
     if not amp:
         return None, _NO_SCALER
     if amp is True:
-        amp = torch.float16 if device.type == "cuda" else torch.bfloat16
+        has_bfloat16 = device.type != "cuda" or torch.cuda.is_bf16_supported(False)
+        amp = torch.bfloat16 if has_bfloat16 else torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
     return torch.autocast(device.type, dtype=amp), scaler
-
-
-def _check_metric(metric, loss_fn, logits, yb):
-    if metric is accuracy and isinstance(loss_fn, nn.BCELoss):
-        raise ValueError(
-            "metric=accuracy reads logits, but BCELoss works on probabilities. Leave the Sigmoid "
-            "out of the model and use nn.BCEWithLogitsLoss(), or pass your own metric."
-        )
-    if metric is None:
-        return
-    try:
-        score = metric(logits.detach(), yb)
-    except TypeError as error:
-        raise TypeError(f"metric must take (logits, labels) ({error}).") from error
-    except ValueError:
-        if metric is accuracy:
-            raise
-        return  # another metric may be unable to judge a single batch
-    try:
-        float(score)
-    except (TypeError, ValueError, RuntimeError) as error:
-        got = list(score.shape) if isinstance(score, torch.Tensor) else repr(score)
-        raise TypeError(f"metric must return one number; it returned {got}.") from error
 
 
 def _out_of_patience(history, patience):
     return patience is not None and history.epochs - (history.best_epoch or 0) >= patience
 
 
-def _warn_if_diverged(history):
+def _warn_if_diverged(history, model):
     losses = history["train_loss"]
-    if not math.isfinite(losses[-1]) and all(map(math.isfinite, losses[:-1])):
-        warnings.warn(
-            f"The training loss became {losses[-1]} in epoch {history.epochs}. Usual causes: a "
-            "learning rate that is too high, or a NaN in the data. The weights can't recover.",
-            stacklevel=4,
+    if math.isfinite(losses[-1]) or not all(map(math.isfinite, losses[:-1])):
+        return
+    if all(parameter.isfinite().all() for parameter in model.parameters()):
+        reason = (
+            "All weights are still finite, so it is the loss of some batch that has no value: a "
+            "mean over no rows, for example, or the logarithm of 0."
         )
+    else:
+        reason = (
+            "Usual causes: a learning rate that is too high, or a NaN in the data. The weights "
+            "can't recover."
+        )
+    warnings.warn(
+        f"The training loss became {losses[-1]} in epoch {history.epochs}. {reason}", stacklevel=4
+    )
 
 
 def _progress_bar(loader, epochs, done, shown):

@@ -46,20 +46,36 @@ def outcome(model, history):
     return {"weights": {k: v.clone() for k, v in model.state_dict().items()}, "history": measured}
 
 
-def go(train_loader, val_loader=None, *, epochs=4, model=None, lr=0.05, schedule=False, **options):
+def go(
+    train_loader, val_loader=None, *,
+    epochs=4, model=None, loss_fn=LOSS, lr=0.05, schedule=False, **options,
+):  # fmt: skip
     torch.manual_seed(0)
     model = mlp(2, 16, 2) if model is None else model()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     if schedule:
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=epochs * 5)
+        steps = epochs * len(train_loader)  # the same line for any number of processes
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
         options |= {"scheduler": scheduler, "scheduler_step": "batch"}
     options = {"progress": False} | options
-    return model, train(model, train_loader, val_loader, LOSS, optimizer, epochs, **options)
+    return model, train(model, train_loader, val_loader, loss_fn, optimizer, epochs, **options)
 
 
 def shuffled():
     train_loader = fast_loader(X_train, y_train, shuffle=True)
     return outcome(*go(train_loader, fast_loader(X_val, y_val), schedule=True, max_grad_norm=1.0))
+
+
+def one_cycle():
+    """(steps of the schedule, of how many)"""
+    train_loader = fast_loader(X_train[:157], y_train[:157])
+    model = mlp(2, 16, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    steps = 3 * len(train_loader)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps)
+    options = {"scheduler": schedule, "scheduler_step": "batch", "progress": False}
+    train(model, train_loader, None, LOSS, optimizer, 3, **options)
+    return schedule.last_epoch, steps
 
 
 def in_order():
@@ -100,6 +116,19 @@ def uneven():
     rows = [*range(157), 0]
     batches = [(X[rows[i : i + 32]], y[rows[i : i + 32]]) for i in range(0, 158, 32)]
     return outcome(*go(batches))
+
+
+def class_weights():
+    loss_fn = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 10.0]))
+    return outcome(*go(fast_loader(X_train, y_train), fast_loader(X_val, y_val), loss_fn=loss_fn))
+
+
+def ignored_labels():
+    """A third of the rows has no label; among them all that process 0 has of the first batch."""
+    labels = y_train.where(torch.arange(160) % 3 > 0, -100)
+    labels[:32:2] = -100
+    val_labels = y_val.where(torch.arange(37) > 20, -100)
+    return outcome(*go(fast_loader(X_train, labels), fast_loader(X_val, val_labels), metric=None))
 
 
 def batch_norm():
@@ -168,6 +197,43 @@ def refusals():
     except ValueError as error:
         said["loss"] = str(error)
     return {**said, "group left": dist.is_initialized()}
+
+
+def checkpoint_of_one_process():
+    """Only process 0 finds a file when the run goes on."""
+    for epochs in (2, 4):
+        train_loader = fast_loader(X_train, y_train, shuffle=True)
+        path = f"of_process_{RANK}.pt"
+        result = outcome(*go(train_loader, epochs=epochs, checkpoint=path))
+    return result
+
+
+def not_broken():
+    return outcome(*go(fast_loader(X_train, y_train, shuffle=True)))
+
+
+def one_fails():
+    """What each process says when only one of them has a reason to."""
+
+    def from_process_0(epoch, model, history):
+        raise ConnectionError("the disk is full")
+
+    order = torch.randperm(160, generator=torch.Generator().manual_seed(RANK))
+    hole = X_val.clone()
+    hole[0, 0] = float("nan") if RANK == 1 else 0.0
+    attempts = {
+        "other rows": (fast_loader(X[order], y[order]), None, {}),
+        "fewer rows": (fast_loader(X[: 100 + RANK], y[: 100 + RANK]), None, {}),
+        "a hole": (fast_loader(X, y), fast_loader(hole, y_val), {}),
+        "a callback": (fast_loader(X, y), None, {"callbacks": [from_process_0]}),
+    }
+    said = {}
+    for name, (train_loader, val_loader, options) in attempts.items():
+        try:
+            go(train_loader, val_loader, **options)
+        except Exception as error:
+            said[name] = f"{type(error).__name__}: {error}"
+    return said
 
 
 class Mortal(nn.Sequential):

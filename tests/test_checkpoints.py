@@ -1,15 +1,26 @@
+import math
 import multiprocessing
 import os
 import random
 import shutil
 import signal
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    Sampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+)
 
 from course_utils import checkpoints, mlp, moons, tensor_loader, train
 
@@ -95,6 +106,225 @@ def test_a_generator_inside_a_batch_sampler_belongs_to_the_state(tmp_path):
     with pytest.raises(ConnectionError):
         go(tmp_path / "run.pt", 2)
     assert go(tmp_path / "run.pt", None)["train_loss"] == go(None, None)["train_loss"]
+
+
+class Noisy(Dataset):
+    """Rows with noise from generators of its own, of NumPy's two kinds, Python's and PyTorch's."""
+
+    def __init__(self):
+        self.numpy, self.old = np.random.default_rng(0), np.random.RandomState(0)
+        self.python, self.torch = random.Random(0), torch.Generator().manual_seed(0)
+
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, index):
+        noise = self.numpy.normal() + self.old.normal() + self.python.random()
+        return X[index] + float(noise) + torch.rand(1, generator=self.torch), y[index]
+
+
+class ByItself(Sampler):
+    """Shuffles with a generator that has another name than PyTorch's own."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(1)
+
+    def __len__(self):
+        return 60
+
+    def __iter__(self):
+        return iter(self.rng.permutation(60).tolist())
+
+
+_RNG = np.random.default_rng(3)  # as in a notebook, where all is global
+
+
+def jittered(rows):
+    xb, yb = default_collate(rows)
+    return xb + float(_RNG.normal()), yb
+
+
+LOADERS = {
+    "a data set's own generators": lambda: DataLoader(Noisy(), batch_size=20, shuffle=True),
+    "a sampler's own generator": lambda: DataLoader(Noisy(), batch_size=20, sampler=ByItself()),
+    "a subset of it": lambda: DataLoader(Subset(Noisy(), range(40)), batch_size=20),
+    "a global generator": lambda: DataLoader(
+        TensorDataset(X[:60], y[:60]), batch_size=20, collate_fn=jittered
+    ),
+    "workers that live on": lambda: DataLoader(
+        TensorDataset(X[:60], y[:60]), batch_size=20, shuffle=True,
+        num_workers=1, persistent_workers=True,
+    ),
+}  # fmt: skip
+
+
+def short_run(path, epochs, loader, loss_fn=LOSS, **options):
+    torch.manual_seed(0)
+    _RNG.bit_generator.state = np.random.default_rng(3).bit_generator.state
+    model = mlp(2, 8, 2)
+    held = [*model.parameters(), *getattr(loss_fn, "parameters", list)()]
+    optimizer = torch.optim.SGD(held, lr=0.3)
+    options = {"checkpoint": path, "progress": False} | options
+    return train(model, loader, None, loss_fn, optimizer, epochs, **options), model
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.filterwarnings("ignore:.*worker processes")
+def test_random_numbers_wherever_they_are_drawn_belong_to_the_state(tmp_path, name):
+    unbroken, _ = short_run(None, 4, LOADERS[name]())
+    short_run(tmp_path / "run.pt", 2, LOADERS[name]())
+    resumed, _ = short_run(tmp_path / "run.pt", 4, LOADERS[name]())
+    assert measured(resumed) == measured(unbroken) or math.isnan(unbroken["val_loss"][0])
+    assert resumed["train_loss"] == unbroken["train_loss"]
+
+
+@pytest.mark.filterwarnings("ignore:.*worker processes")
+def test_random_numbers_in_workers_that_live_on_are_warned_about(tmp_path):
+    loader = DataLoader(Noisy(), batch_size=20, num_workers=1, persistent_workers=True)
+    with pytest.warns(UserWarning, match="persistent_workers=False it will be the same"):
+        short_run(tmp_path / "run.pt", 1, loader)
+
+
+class Scaled(nn.Module):
+    """A loss with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, logits, labels):
+        return nn.functional.cross_entropy(logits * self.scale, labels)
+
+
+def test_the_parameters_of_a_loss_belong_to_the_state(tmp_path):
+    loader = tensor_loader(X, y, batch_size=40, shuffle=True)
+    losses = [Scaled(), Scaled(), Scaled()]
+    unbroken, _ = short_run(None, 4, loader, losses[0])
+    short_run(tmp_path / "run.pt", 2, loader, losses[1])
+    resumed, _ = short_run(tmp_path / "run.pt", 4, loader, losses[2])
+    assert resumed["train_loss"] == unbroken["train_loss"]
+    assert torch.equal(losses[0].scale, losses[2].scale) and losses[2].scale != 1
+
+
+class Table(torch.optim.lr_scheduler.LRScheduler):
+    def __init__(self, optimizer, table):
+        self.table = table
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return [float(self.table[self.last_epoch])] * len(self.optimizer.param_groups)
+
+
+class Counting(nn.Linear):
+    """A model with an array as extra state, changed in place."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.seen = np.zeros(2)
+
+    def forward(self, xb):
+        self.seen += self.training
+        return super().forward(xb)
+
+    def get_extra_state(self):
+        return self.seen
+
+    def set_extra_state(self, state):
+        self.seen = state
+
+
+def test_numpy_in_optimizers_schedules_and_models_can_be_saved_and_loaded(tmp_path):
+    schedules = torch.optim.lr_scheduler
+    cases = [
+        (lambda m: torch.optim.AdamW(m.parameters(), betas=(np.float64(0.9), np.float64(0.99))), None),
+        (None, lambda o: schedules.MultiStepLR(o, np.array([1, 3]))),
+        (None, lambda o: Table(o, np.linspace(0.1, 0.01, 10))),
+    ]  # fmt: skip
+    for number, (optimizer_of, schedule_of) in enumerate(cases):
+        lasts = []
+        for path, epochs in (
+            (None, 4),
+            (tmp_path / f"{number}.pt", 2),
+            (tmp_path / f"{number}.pt", 4),
+        ):
+            torch.manual_seed(0)
+            model = Counting()
+            optimizer = (optimizer_of or (lambda m: torch.optim.SGD(m.parameters(), lr=0.1)))(model)
+            schedule = schedule_of and schedule_of(optimizer)
+            options = {"scheduler": schedule, "checkpoint": path, "progress": False}
+            history = train(model, [(X, y)], None, LOSS, optimizer, epochs, **options)
+            lasts.append((history["lr"], history["train_loss"], model.seen.tolist()))
+        assert lasts[0] == lasts[2]
+        assert type(model.seen) is np.ndarray
+
+
+def test_what_a_file_can_not_hold_is_said_before_training(tmp_path):
+    class Policy:
+        pass
+
+    model = mlp(2, 8, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = model[0].weight.clone()
+    with pytest.raises(ValueError, match="can't hold 'table' of the scheduler, which is a Policy"):
+        train(
+            model, [(X, y)], None, LOSS, optimizer, 1, progress=False,
+            scheduler=TableOf(optimizer, Policy()), checkpoint=tmp_path / "run.pt",
+        )  # fmt: skip
+    assert torch.equal(before, model[0].weight) and not list(tmp_path.iterdir())
+
+
+class TableOf(Table):
+    def get_lr(self):
+        return [0.1]
+
+
+def test_flipped_bits_are_noticed_or_harmless(tmp_path):
+    path = tmp_path / "run.pt"
+    short_run(path, 1, [(X, y)])
+    whole, expected = path.read_bytes(), short_run(None, 2, [(X, y)])[0]["train_loss"]
+    draw, refused = random.Random(0), 0
+    for _ in range(40):
+        place, bit = draw.randrange(len(whole)), 1 << draw.randrange(8)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+        try:
+            assert short_run(path, 2, [(X, y)])[0]["train_loss"] == expected
+        except ValueError as error:
+            refused += "is damaged" in str(error)
+    assert refused > 10
+
+
+def test_a_link_stays_a_link_and_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "far").mkdir()
+    (tmp_path / "run.pt").symlink_to(tmp_path / "far" / "real.pt")
+    run("~/run.pt", epochs=1)
+    assert (tmp_path / "run.pt").is_symlink() and (tmp_path / "far" / "real.pt").is_file()
+    assert run("~/run.pt", epochs=2)[1].epochs == 2
+    assert [file.name for file in (tmp_path / "far").iterdir()] == ["real.pt"]
+
+
+def write_again_and_again(path, seconds):
+    content, end = {"a": torch.zeros(100_000)}, time.monotonic() + seconds
+    while time.monotonic() < end:
+        checkpoints._write_atomically(content, path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="two writers are started by forking")
+def test_two_processes_with_one_file_never_leave_it_broken(tmp_path):
+    path = tmp_path / "run.pt"
+    write_again_and_again(path, 0)
+    checkpoints._write_atomically({"a": torch.zeros(1)}, path)
+    writers = [
+        multiprocessing.get_context("fork").Process(target=write_again_and_again, args=(path, 1.5))
+        for _ in range(2)
+    ]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        torch.load(path, weights_only=True)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
 def test_a_finished_run_called_again_returns_its_result_at_once(tmp_path):
@@ -190,10 +420,9 @@ def test_a_run_killed_twenty_times_at_random_moments_ends_bit_identical(tmp_path
     draw = random.Random(0)
     kills, path = 0, tmp_path / "0.pt"
     while kills < 20:
-        part = path.with_name(path.name + ".part")
-        part.unlink(missing_ok=True)
         process = start(train_until_patience_runs_out, path)
         process.join(timeout=draw.random() * seconds * (kills + 1) / 100)  # the first ones early
+        part = path.with_name(f"{path.name}.{process.pid}.part")
         while kills % 4 == 0 and process.is_alive() and not part.exists():
             pass  # every fourth is killed while it writes
         process.kill()
@@ -287,6 +516,98 @@ def test_a_checkpoint_of_another_run_is_refused_with_a_reason(tmp_path):
         run(path, lr=0.5)
     with pytest.raises(ValueError, match="patience was set, here it is not set"):
         run(path, patience=None)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"format": 3}, path)
+    with pytest.raises(ValueError, match="another version of this course"):
+        run(path)
     torch.save({"model": {}}, path)
     with pytest.raises(ValueError, match="not a checkpoint of this course"):
         run(path)
+
+
+def other_run(path, act=None, drop=0.1, labels=y, rows=160, batch_size=16, loss_fn=LOSS, group_lr=0.1,
+              gamma=0.5, metric=None, model=None):  # fmt: skip
+    torch.manual_seed(0)
+    if model is None:
+        act = act or nn.ReLU()
+        model = nn.Sequential(nn.Linear(2, 8), act, nn.Dropout(drop), nn.Linear(8, 2))
+    groups = [
+        {"params": model[0].parameters()},
+        {"params": model[3].parameters(), "lr": group_lr},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma)
+    loader = tensor_loader(X[:rows], labels[:rows], batch_size=batch_size, shuffle=True)
+    options = {"scheduler": schedule, "metric": metric, "checkpoint": path, "progress": False}
+    return train(model, loader, None, loss_fn, optimizer, 2, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"labels": 1 - y}, "train_loader's labels"),
+        ({"rows": 150}, "train_loader's length was 160, here it is 150"),
+        ({"batch_size": 50}, "batch_size was 16, here it is 50"),
+        ({"act": nn.Tanh()}, r"layer 1 was ReLU\(\), here it is Tanh\(\)"),
+        ({"act": nn.LeakyReLU(0.2)}, "layer 1 was ReLU"),
+        ({"drop": 0.9}, "layer 2 was Dropout"),
+        ({"loss_fn": nn.CrossEntropyLoss(label_smoothing=0.3)}, "label_smoothing was 0.0"),
+        ({"loss_fn": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 9.0]))}, "loss_fn's weight"),
+        ({"loss_fn": lambda a, b: LOSS(a, b)}, "loss_fn"),
+        ({"group_lr": 0.7}, "parameter group 1's initial_lr was 0.1, here it is 0.7"),
+        ({"gamma": 0.9}, "scheduler's gamma was 0.5, here it is 0.9"),
+        ({"metric": lambda a, b: 0.0}, "metric was None, here it is <lambda>"),
+    ],
+)
+def test_another_run_is_not_taken_for_this_one(tmp_path, change, says):
+    path = tmp_path / "run.pt"
+    if "weight" in says:
+        other_run(path, loss_fn=nn.CrossEntropyLoss(weight=torch.tensor([1.0, 1.0])))
+    else:
+        other_run(path)
+    with pytest.raises(ValueError, match=f"another run: its .*{says}"):
+        other_run(path, **change)
+
+
+def test_two_functions_of_one_name_are_not_taken_for_each_other(tmp_path):
+    path = tmp_path / "run.pt"
+    smooth = 0.1
+
+    def make(smoothing):
+        return lambda logits, labels: nn.functional.cross_entropy(
+            logits, labels, label_smoothing=smoothing
+        )
+
+    other_run(path, loss_fn=make(smooth))
+    assert other_run(path, loss_fn=make(smooth)).epochs == 2
+    with pytest.raises(ValueError, match=r"loss_fn's values was 0\.1, here it is 0\.4"):
+        other_run(path, loss_fn=make(0.4))
+    with pytest.raises(ValueError, match="loss_fn's code"):
+        other_run(path, loss_fn=lambda logits, labels: LOSS(2 * logits, labels))
+
+
+def test_the_objects_of_an_earlier_call_go_on_from_its_file(tmp_path):
+    """In a notebook the cell of `train` alone is run again: rate and counters have moved on."""
+    path = tmp_path / "run.pt"
+    torch.manual_seed(0)
+    model = Counting()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    for epochs in (2, 3, 5):
+        history = train(
+            model, [(X, y)], None, LOSS, optimizer, epochs,
+            scheduler=schedule, checkpoint=path, progress=False,
+        )  # fmt: skip
+    assert history["lr"] == pytest.approx([0.1 * 0.5**i for i in range(5)])
+
+
+def test_a_compiled_model_and_the_same_one_uncompiled_share_a_checkpoint(tmp_path):
+    path = tmp_path / "run.pt"
+    unbroken, _ = short_run(None, 4, [(X, y)])
+    for epochs, wrap in ((2, partial(torch.compile, backend="eager")), (4, nn.Identity())):
+        torch.manual_seed(0)
+        model = mlp(2, 8, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+        options = {"checkpoint": path, "progress": False}
+        history = train(wrap(model), [(X, y)], None, LOSS, optimizer, epochs, **options)
+    assert history["train_loss"] == pytest.approx(unbroken["train_loss"], rel=1e-6)

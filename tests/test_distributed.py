@@ -14,9 +14,13 @@ from tests.lessons import ROOT
 
 LIKE_ONE_PROCESS = [
     "shuffled", "in_order", "own_generator_and_workers", "with_patience",
-    "metric_of_all_rows_in_order", "one_validation_row", "uneven",
+    "metric_of_all_rows_in_order", "one_validation_row", "uneven", "class_weights",
+    "ignored_labels",
 ]  # fmt: skip
-OTHERS = ["batch_norm", "bfloat16", "callbacks", "joined_before", "refusals", "unbroken"]
+OTHERS = [
+    "batch_norm", "bfloat16", "callbacks", "joined_before", "refusals", "unbroken", "not_broken",
+    "checkpoint_of_one_process", "one_fails", "one_cycle",
+]  # fmt: skip
 
 
 def torchrun(names, folder, **variables):
@@ -104,6 +108,28 @@ def test_what_can_not_be_split_is_refused_in_one_sentence(together):
         assert "already split by a DistributedSampler" in said["split"]
         assert "by its own rule" in said["batches"]
         assert "loss_fn has parameters of its own" in said["loss"]
+
+
+def test_a_schedule_counted_in_batches_of_the_whole_loader_is_gone_through(together):
+    assert [process["one_cycle"] for process in together] == [(30, 30)] * 2
+    assert alone("one_cycle") == (15, 15)
+
+
+def test_process_0_decides_for_all_whether_there_is_a_checkpoint(together):
+    for process in together:
+        assert_equal(process["checkpoint_of_one_process"], together[0]["not_broken"])
+
+
+def test_if_one_process_fails_none_waits_for_it(together):
+    for rank, process in enumerate(together):
+        said = process["one_fails"]
+        for name in ("other rows", "fewer rows"):
+            assert said[name].startswith("ValueError: train_loader's")
+            assert "Every process must be given all the data" in said[name]
+        reason = "ValueError: val_loader has 1 NaN" if rank == 1 else "RuntimeError: process 1"
+        assert said["a hole"].startswith(reason) and "val_loader has 1 NaN" in said["a hole"]
+        reason = "ConnectionError: the disk" if rank == 0 else "RuntimeError: process 0 stopped"
+        assert said["a callback"].startswith(reason) and "disk is full" in said["a callback"]
 
 
 def test_each_process_picks_a_gpu_of_its_own_and_one_process_the_default(monkeypatch):

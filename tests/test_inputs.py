@@ -1,5 +1,8 @@
 """Bad input to `train` gets one sentence that names the argument, before any weight changes."""
 
+import re
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +10,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate, random_split
 
-from course_utils import mlp, moons, tensor_loader, train
+from course_utils import evaluate, mlp, moons, tensor_loader, train
 
 X, y = moons(100, seed=0)
 LOSS = nn.CrossEntropyLoss()
@@ -160,6 +163,13 @@ BAD = {
     "a single row left for BatchNorm": (
         dict(model=NORMED, train_loader=tensor_loader(X[:97], y[:97], batch_size=32)), ValueError, ["drop_last=True"],
     ),
+    "a later batch of another type": (dict(train_loader=[(X, y), (X.long(), y)]), TypeError, ["torch.int64", "X.float()"]),
+    "a later batch of another width": (dict(train_loader=[(X, y), (X[:, :1], y)]), ValueError, ["[100, 1]", "instead of 2"]),
+    "sparse inputs": (dict(train_loader=[(X.to_sparse(), y)]), TypeError, ["sparse", "to_dense()"]),
+    "nested inputs": (
+        dict(train_loader=[(torch.nested.nested_tensor([X[0], X[1]], layout=torch.jagged), y[:2])]), TypeError, ["nested"],
+    ),
+    "tensors without numbers": (dict(train_loader=[(X.to("meta"), y)]), TypeError, ["meta device"]),
     "unequal lengths": (dict(train_loader=[(X, y[:50])]), ValueError, ["one label for each example"]),
     # model, loss, optimizer
     "a model class": (dict(model=nn.Linear, optimizer=sgd(MODEL)), TypeError, ["model is the class Linear"]),
@@ -168,6 +178,21 @@ BAD = {
     "a loss class": (dict(loss_fn=nn.CrossEntropyLoss), TypeError, ["nn.CrossEntropyLoss()"]),
     "a loss by name": (dict(loss_fn="cross_entropy"), TypeError, ["loss_fn must be a function"]),
     "a summed loss": (dict(loss_fn=nn.CrossEntropyLoss(reduction="sum")), ValueError, ['reduction="mean"']),
+    "a summed functional loss": (
+        dict(loss_fn=partial(F.cross_entropy, reduction="sum")), ValueError, ['reduction="sum"'],
+    ),
+    "a loss of one's own that adds up": (
+        dict(model=SINGLE, loss_fn=lambda a, b: ((a - b) ** 2).sum(), y=X[:, :1], metric=None), ValueError, ["adds up its rows"],
+    ),
+    "a complex loss": (
+        dict(loss_fn=lambda a, b: F.cross_entropy(a, b) * 1j), ValueError, ["complex"],
+    ),
+    "one-hot labels with accuracy": (
+        dict(y=F.one_hot(y).float()), ValueError, ["probabilities of classes", "y.argmax(dim=1)"],
+    ),
+    "one-hot labels for a loss of one's own": (
+        dict(y=F.one_hot(y).float(), loss_fn=lambda a, b: F.cross_entropy(a, b)), ValueError, ["y.argmax(dim=1)"],
+    ),
     "a loss of many numbers": (
         dict(loss_fn=lambda a, b: F.cross_entropy(a, b, reduction="none")), ValueError, ["one number"],
     ),
@@ -209,6 +234,9 @@ BAD = {
     "callbacks that can be called only once": (dict(callbacks=(f for f in [print])), TypeError, ["callbacks"]),
     "a metric without a result": (dict(metric=lambda logits, y: None), TypeError, ["return one number"]),
     "a metric of one argument": (dict(metric=lambda logits: 1.0), TypeError, ["(logits, labels)"]),
+    "a metric that fails": (
+        dict(metric=lambda logits, y: logits @ y), ValueError, ["metric can't judge", "RuntimeError"],
+    ),
     "a metric that is no function": (dict(metric="auc"), TypeError, ["metric"]),
     "a checkpoint that is no path": (dict(checkpoint=5), TypeError, ["checkpoint", "int"]),
     # schedulers
@@ -274,6 +302,43 @@ def test_a_cosine_period_in_epochs_is_not_stepped_by_the_batch():
     optimizer = sgd(model)
     per_batch = lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
     attempt(model=model, optimizer=optimizer, scheduler=per_batch, scheduler_step="batch")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (dict(X=X[:, :1]), "1 features instead of 2"),
+        (dict(y=y + 5), "labels from 5 to 6"),
+        (dict(loader=[]), "loader is empty"),
+        (dict(X=X.to("meta")), "meta device"),
+        (dict(X=X.to_sparse()), "sparse"),
+        (dict(loss_fn=nn.MSELoss()), "but the model's outputs have shape"),
+        (dict(loss_fn=nn.CrossEntropyLoss(reduction="sum")), 'reduction="sum"'),
+        (dict(y=F.one_hot(y).float()), "probabilities of classes"),
+        (dict(model=3), "model must be"),
+        (dict(device="gpu"), "can't be used on this machine"),
+    ],
+)
+def test_evaluate_says_what_is_wrong_too(arguments, says):
+    defaults = dict(X=X, y=y, model=MODEL, loss_fn=LOSS, device=None)
+    given = {**defaults, **arguments}
+    loader = given.get("loader", [(given["X"], given["y"])])
+    with pytest.raises((ValueError, TypeError), match=re.escape(says)):
+        evaluate(given["model"], loader, given["loss_fn"], given["device"])
+
+
+@pytest.mark.parametrize(
+    "context", [torch.no_grad, torch.inference_mode, partial(torch.autocast, "cpu")]
+)
+def test_where_nothing_can_be_learned_training_is_refused(context):
+    with context(), pytest.raises(ValueError, match="Call it outside"):
+        attempt()
+
+
+def test_a_model_without_numbers_is_refused():
+    model = mlp(2, 8, 2).to("meta")
+    with pytest.raises(ValueError, match="meta device: its parameters have shapes"):
+        train(model, [(X, y)], None, LOSS, sgd(model), 1, progress=False)
 
 
 def test_a_replaced_head_makes_the_optimizer_stale():

@@ -44,6 +44,24 @@ def test_a_sweep_ends_where_training_one_by_one_ends(optimizer):
     torch.testing.assert_close(losses, one_by_one(optimizer, seeds), rtol=1e-3, atol=1e-5)
 
 
+def test_frozen_layers_stay_as_they_are():
+    def half_frozen():
+        model = mlp(2, 8, 2)
+        model[0].requires_grad_(False)
+        return model
+
+    losses = sweep_learning_rates(half_frozen, [0.5], BATCHES, LOSS, torch.optim.SGD, 5)
+    torch.manual_seed(0)
+    model = half_frozen()
+    optimizer = torch.optim.SGD(model[-1].parameters(), lr=0.5)
+    for _ in range(5):
+        for xb, yb in BATCHES:
+            optimizer.zero_grad()
+            LOSS(model(xb), yb).backward()
+            optimizer.step()
+    assert losses.item() == pytest.approx(evaluate(model, BATCHES, LOSS)[0], rel=1e-4)
+
+
 def test_a_schedule_and_other_rows_to_judge_by():
     momentum, others = partial(torch.optim.SGD, momentum=0.9), [moons(50, seed=1)]
     options = {"schedule": lambda done: 1 - done, "val_loader": others}
@@ -77,6 +95,14 @@ def test_a_run_that_blows_up_says_so_and_spares_the_others():
         ({"lrs": []}, "list of learning rates above 0"),
         ({"lrs": [0.1, 0.0]}, "list of learning rates above 0"),
         ({"seeds": []}, "at least one seed"),
+        ({"epochs": -3}, "at least 0; got -3"),
+        ({"epochs": 1.5}, "at least 0; got 1.5"),
+        ({"train_loader": []}, "train_loader is empty"),
+        ({"train_loader": iter(BATCHES)}, "only once"),
+        ({"train_loader": [(X, y + 5)]}, "labels from 5 to 6"),
+        ({"train_loader": [(X[:, :1], y)]}, "1 features instead of 2"),
+        ({"make_model": lambda: mlp(2, 8, 2).requires_grad_(False)}, "trainable parameter"),
+        ({"make_model": lambda: None}, "must return a model"),
         ({"make_model": lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))}, "buffers"),
     ],
 )
@@ -89,5 +115,5 @@ def test_what_cannot_work_is_said_at_once(change, says):
         "optimizer": torch.optim.SGD,
         "epochs": 1,
     }
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises((ValueError, TypeError), match=says):
         sweep_learning_rates(**arguments | change)

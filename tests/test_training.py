@@ -2,6 +2,7 @@ import math
 import os
 import signal
 import threading
+import warnings
 from contextlib import suppress
 from functools import partial
 
@@ -11,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from course_utils import History, accuracy, evaluate, mlp, moons, tensor_loader, train, train_step
+from course_utils import loaders as loaders_module
 from tests.lessons import hand_written_loop
 
 X, y = moons(200, seed=0)
@@ -146,6 +148,76 @@ def test_accuracy_refuses_what_it_would_count_wrongly(logits, labels):
         accuracy(logits, labels)
 
 
+def test_logits_that_are_nan_answer_nothing():
+    labels = (torch.arange(10) % 5 == 0).long()
+    logits = torch.eye(2)[labels]
+    assert accuracy(logits, labels) == 1
+    logits[0] = float("nan")
+    assert accuracy(logits, labels) == 0.9
+    assert accuracy(torch.full((10,), float("nan")), labels.float()) == 0
+
+
+def test_an_accuracy_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one answer"):
+        accuracy(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+
+
+# Losses that don't divide by the number of rows
+
+
+WEIGHTED = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 10.0]))
+SOME_IGNORED = torch.where(torch.arange(200) % 3 == 0, -100, y)
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "labels"),
+    [
+        (WEIGHTED, y),
+        (WEIGHTED, SOME_IGNORED),
+        (LOSS, SOME_IGNORED),
+        (partial(nn.functional.cross_entropy, ignore_index=1), y),
+        (nn.CrossEntropyLoss(label_smoothing=0.2, weight=torch.tensor([3.0, 1.0])), SOME_IGNORED),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.tensor(4.0)), y[:, None].float().expand(200, 2)),
+    ],
+)
+def test_a_loss_over_batches_is_the_loss_over_all_rows(loss_fn, labels):
+    model = mlp(2, 16, 2)
+    loss, _ = evaluate(model, tensor_loader(X, labels, batch_size=7), loss_fn, metric=None)
+    with torch.no_grad():
+        assert loss == pytest.approx(loss_fn(model(X), labels).item(), rel=1e-5)
+
+
+def test_a_batch_of_ignored_labels_counts_for_nothing(recwarn):
+    labels = y.clone()
+    labels[:32] = -100
+    model, optimizer = setting()
+    loader = tensor_loader(X, labels, batch_size=32)
+    history = train(model, loader, loader, LOSS, optimizer, 3, progress=False)
+    assert all(map(math.isfinite, history["train_loss"] + history["val_loss"]))
+    assert not recwarn.list
+
+
+def test_a_loss_without_a_value_is_not_blamed_on_weights_that_are_finite():
+    def sometimes(logits, labels):
+        return LOSS(logits, labels) * (math.nan if labels[0] == 1 else 1.0)
+
+    batches = [(X[y == c], y[y == c]) for c in (0, 1)]
+    model, _ = setting()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    optimizer.step = lambda: None  # so that no NaN reaches the weights
+    with pytest.warns(UserWarning, match="All weights are still finite"):
+        train(model, batches, None, sometimes, optimizer, 1, progress=False)
+
+
+def test_clipping_shortens_the_gradient_of_all_that_is_trained():
+    model, scale = mlp(2, 16, 2), nn.Parameter(torch.ones(()))
+    start = [p.detach().clone() for p in (*model.parameters(), scale)]
+    optimizer = torch.optim.SGD([*model.parameters(), scale], lr=1.0)
+    train_step(model, X, y, lambda a, b: 1e3 * scale * LOSS(a, b), optimizer, max_grad_norm=0.01)
+    moved = [a - b for a, b in zip(start, (*model.parameters(), scale), strict=True)]
+    assert torch.cat([m.flatten() for m in moved]).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
 # History
 
 
@@ -157,6 +229,18 @@ def test_history_has_one_row_for_each_epoch_in_every_column():
     assert frame.index.tolist() == [1, 2, 3, 4] and frame.columns.tolist() == list(history)
     assert history["val_loss"][history.best_epoch - 1] == min(history["val_loss"])
     assert f"lowest val_loss in epoch {history.best_epoch}" in repr(history)
+
+
+def test_a_callback_may_keep_a_column_of_its_own(tmp_path):
+    def norm(epoch, model, history):
+        history.setdefault("norm", []).append(model[0].weight.norm().item())
+
+    path = tmp_path / "run.pt"
+    run(epochs=2, callbacks=[norm], checkpoint=path)
+    _, history = run(epochs=3, callbacks=[norm], checkpoint=path)
+    assert len(history["norm"]) == 3 == len(history.to_frame())
+    history["norm"].pop()
+    assert history.to_frame()["norm"].isna().tolist() == [False, False, True]
 
 
 def test_without_validation_data_the_columns_are_nan_and_there_is_no_best_epoch():
@@ -276,6 +360,24 @@ def test_a_callback_may_draw_random_numbers_and_change_the_rate_of_a_resumed_run
     assert len(results) == 2 and results[0] == results[1]
 
 
+def test_a_loader_that_never_ends_is_pointed_out(monkeypatch):
+    class Endless:
+        def __iter__(self):
+            while True:
+                yield X, y
+
+    def stop_soon(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loaders_module, "_MANY", 3)
+    model, optimizer = setting()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = stop_soon
+        history = train(model, Endless(), None, LOSS, optimizer, 1, progress=False)
+    assert history.epochs == 0
+
+
 def test_a_loader_without_a_length_trains():
     class Stream(IterableDataset):
         def __iter__(self):
@@ -339,6 +441,32 @@ def test_an_interrupt_in_the_first_epoch_leaves_everything_untouched():
     )
     assert history.epochs == 0 and history.best_epoch is None
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_an_interrupt_in_the_middle_of_an_evaluation_leaves_the_model_in_training_mode():
+    class Pressing(nn.Module):
+        """Ctrl-C while the layers are being put into evaluation mode, one after the other."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer, self.pressed = nn.Linear(2, 2), 0
+
+        def forward(self, xb):
+            return self.layer(xb)
+
+        def train(self, mode=True):
+            super().train(mode)
+            self.pressed += not mode
+            if self.pressed == 3 and not mode:  # the first two only try a batch
+                raise KeyboardInterrupt
+            return self
+
+    torch.manual_seed(0)
+    model = Pressing()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    history = train(model, *loaders(), LOSS, optimizer, 3, progress=False)
+    assert history.epochs == 0
+    assert all(layer.training for layer in model.modules())
 
 
 def test_a_real_ctrl_c_returns_the_history():

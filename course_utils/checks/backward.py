@@ -1,25 +1,13 @@
 """Checks for lesson 03, the backward pass."""
 
-import copy
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import nn
 
 from ..data import moons
 from ..models import mlp
-from .feedback import (
-    Mistake,
-    NotAttempted,
-    as_number,
-    as_pair,
-    call,
-    check,
-    close,
-    compare,
-    without,
-)
+from .exercise import exercise
+from .feedback import Mistake, NotAttempted, as_number, as_pair, call, check, compare, without
 
 
 def _entries(attempt, names):
@@ -91,95 +79,182 @@ def by_hand(attempt):
     return "Minus signs and all: raising w or b would lower the loss here, and w does so faster."
 
 
-@check
-def numerical_gradient(attempt):
-    """`numerical_gradient(f, x, eps)`: central differences, one entry of `x` at a time."""
-    x = torch.randn(2, 3, dtype=torch.float64)
+def _functions():
     factors = torch.randn(2, 3, dtype=torch.float64)
 
-    def f(x):
+    def uneven(x):
         return (factors * x**3).sum() + x[0, 0] * x[1, 2]
 
-    knob = x.clone().requires_grad_()
-    f(knob).backward()
     # A nudge so large that a difference to one side can be told from a central one
-    expected, eps = knob.grad + factors * 0.1**2, 0.1
+    yield uneven, torch.randn(2, 3, dtype=torch.float64), 0.1
+    yield (lambda x: (x**3).sum()), torch.randn(3, dtype=torch.float64), None
+    yield (lambda x: (x**3).sum() + x[0, 0, 0]), torch.randn(2, 1, 2), 0.25
 
+
+def _numerical_gradient(attempt, f, x, eps):
+    settings = () if eps is None else (eps,)
     with without(("backward", "grad"), "Nudge, without backward() or autograd: this is the judge."):
         try:
-            yours = call(attempt, f, x, eps)
-        except RuntimeError as error:
-            if "size of tensor" not in str(error):
+            slopes = call(attempt, f, x, *settings)
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            if "size of tensor" in str(error):
+                raise Mistake(
+                    "f was called with a tensor of another shape than x. Nudge a copy of x, and "
+                    "hand the whole copy to f."
+                ) from None
+            if x.ndim == 2:
                 raise
             raise Mistake(
-                "f was called with a tensor of another shape than x. Nudge a copy of x, and hand "
-                "the whole copy to f."
+                f"It works for a 2 x 3 tensor, but stops for one of shape {list(x.shape)}. Go "
+                "through x.view(-1), which is one row for any shape."
             ) from None
-    if not isinstance(yours, torch.Tensor):
-        raise Mistake(f"Return a tensor; yours is a {type(yours).__name__}.")
-    if yours.shape != x.shape:
+    if not isinstance(slopes, torch.Tensor):
+        raise Mistake(f"Return a tensor; yours is a {type(slopes).__name__}.")
+    if slopes.shape != x.shape:
         raise Mistake(
             f"The gradient of an x of shape {list(x.shape)} has the same shape: one number for "
-            f"each entry. Yours has shape {list(yours.shape)}."
+            f"each entry. Yours has shape {list(slopes.shape)}."
+        )
+    which = "With the default eps" if eps is None else f"With eps = {eps}"
+    yield f"{which} and an x of shape {list(x.shape)} the gradient", slopes
+    if slopes.dtype != x.dtype:
+        raise Mistake(
+            f"x is {x.dtype} and your gradient {slopes.dtype}. A judge must be as exact as what it "
+            "judges: torch.zeros_like(x)."
         )
 
-    def differences(up, down, divide_by):
-        result = torch.zeros_like(x)
-        for i in range(x.numel()):
-            one = torch.zeros_like(x)
-            one.view(-1)[i] = eps
-            result.view(-1)[i] = (f(x + up * one) - f(x + down * one)) / divide_by
-        return result
 
-    flat = torch.tril(torch.full((6, 6), eps, dtype=x.dtype)).view(6, 2, 3)
-    still_nudged = torch.stack([f(x + one) - f(x - one) for one in flat]).view(2, 3) / (2 * eps)
-    rows = eps * torch.eye(2, dtype=x.dtype)[:, :, None]
-    whole_rows = torch.stack([f(x + row) - f(x - row) for row in rows])[:, None] / (2 * eps)
-    first_only = expected * torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    together = (f(x + eps) - f(x - eps)) / (2 * eps)
-    compare(
-        yours,
-        expected,
-        {
-            "You nudged all entries at once, so each of yours is the sum of all slopes. Nudge one "
-            "entry, leave the others where they are.": together.expand(2, 3),
-            "You nudged a whole row at once, so each of yours is the sum of its slopes. Go through "
-            "all dimensions of x.": whole_rows.expand(2, 3),
-            "The entries that you nudged before are still nudged. Start from a fresh x.clone() for "
-            "each, or put the entry back.": still_nudged,
-            "All zero: up and down are the same tensor. `a = x` only gives x another name; take "
-            "x.clone().": torch.zeros_like(x),
-            "`/ 2 * eps` divides by 2 and multiplies by eps. Put brackets: / (2 * eps).": (
-                expected * eps**2
-            ),
-            "That is the difference between up and down, divided by eps. The two points lie 2 * eps "
-            "apart.": differences(1, -1, eps),
-            "That is the rise itself. Divide it by the distance of the two points, 2 * eps.": (
-                differences(1, -1, 1)
-            ),
-            "You nudged to one side only. That works, but less well: use f(x + nudge) - "
-            "f(x - nudge), divided by 2 * eps.": differences(1, 0, eps),
-            "Your numbers are those of a nudge to one side only, divided by 2 * eps. If your code "
-            "nudges both ways: `old = x[i, j]` is no copy, it changes with x. Take "
-            "`x[i, j].item()`.": differences(1, 0, 2 * eps),
-            "Only the first entry has a slope. Is the return inside the loop?": first_only,
-            "The sign is the wrong way round: it is up minus down.": -expected,
-            "You used a nudge of your own. Use the eps that is passed.": knob.grad,
-        },
-        f"With eps = {eps} the gradient",
-    )
-    row = x[0].clone()
-    only_tables = "It works for a 2 x 3 tensor, but"
-    try:
-        slopes = call(attempt, lambda x: (x**2).sum(), row)
-    except (IndexError, RuntimeError, TypeError, ValueError):
-        raise Mistake(
-            f"{only_tables} stops for a vector of 3. Go through x.view(-1), which is one row for "
-            "any shape."
-        ) from None
-    if not close(slopes, 2 * row):
-        raise Mistake(f"{only_tables} not for a vector of 3 and the default eps.")
-    return "This judge knows nothing but the function itself, so it can check any gradient."
+def _nudge_each(slope):
+    """A numerical gradient with `slope(f, x, nudge, eps)` for each entry."""
+
+    def attempt(f, x, eps=1e-5):
+        gradient = torch.zeros_like(x)
+        for i in range(x.numel()):
+            nudge = torch.zeros_like(x)
+            nudge.view(-1)[i] = eps
+            gradient.view(-1)[i] = slope(f, x, nudge, eps)
+        return gradient
+
+    return attempt
+
+
+_central = _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x - nudge)) / (2 * eps))
+
+
+@exercise(
+    cases=_functions,
+    observe=_numerical_gradient,
+    praise="This judge knows nothing but the function itself, so it can check any gradient.",
+)
+def numerical_gradient(f, x, eps=1e-5):
+    """`numerical_gradient(f, x, eps)`: central differences, one entry of `x` at a time."""
+    return _central(f, x, eps)
+
+
+@numerical_gradient.variant
+def by_unit_vectors(f, x, eps=1e-5):
+    eye = torch.eye(x.numel(), dtype=x.dtype)
+    slopes = [
+        float(f(x + eps * e.view(x.shape)) - f(x - eps * e.view(x.shape))) / (2 * eps) for e in eye
+    ]
+    return torch.tensor(slopes, dtype=x.dtype).view(x.shape)
+
+
+@numerical_gradient.variant
+def in_place_and_back(f, x, eps=1e-5):
+    x, grad = x.clone(), torch.empty_like(x)
+    for i in range(x.numel()):
+        kept = x.view(-1)[i].item()
+        x.view(-1)[i] = kept + eps
+        up = f(x).item()
+        x.view(-1)[i] = kept - eps
+        down = f(x).item()
+        x.view(-1)[i] = kept
+        grad.view(-1)[i] = (up - down) / eps / 2
+    return grad
+
+
+@numerical_gradient.mistake
+def all_at_once(f, x, eps=1e-5):
+    """You nudged all entries at once, so each of yours is the sum of all slopes. Nudge one entry,
+    leave the others where they are."""
+    return torch.full_like(x, (f(x + eps) - f(x - eps)) / (2 * eps))
+
+
+@numerical_gradient.mistake
+def rows_at_once(f, x, eps=1e-5):
+    """You nudged a whole row at once, so each of yours is the sum of its slopes. Go through all
+    dimensions of x."""
+    gradient = torch.zeros_like(x)
+    for i in range(len(x)):
+        nudge = torch.zeros_like(x)
+        nudge[i] = eps
+        gradient[i] = (f(x + nudge) - f(x - nudge)) / (2 * eps)
+    return gradient
+
+
+@numerical_gradient.mistake
+def still_nudged(f, x, eps=1e-5):
+    """The entries that you nudged before are still nudged. Start from a fresh x.clone() for each,
+    or put the entry back."""
+    up, down, gradient = x.clone(), x.clone(), torch.zeros_like(x)
+    for place in np.ndindex(*x.shape):
+        up[place] += eps
+        down[place] -= eps
+        gradient[place] = (f(up) - f(down)) / (2 * eps)
+    return gradient
+
+
+@numerical_gradient.mistake
+def first_only(f, x, eps=1e-5):
+    """Only the first entry has a slope. Is the return inside the loop?"""
+    gradient = torch.zeros_like(x)
+    gradient.view(-1)[0] = _central(f, x, eps).view(-1)[0]
+    return gradient
+
+
+@numerical_gradient.mistake
+def own_eps(f, x, eps=1e-5):
+    """You used a nudge of your own. Use the eps that is passed."""
+    return _central(f, x)
+
+
+@numerical_gradient.mistake
+def in_float32(f, x, eps=1e-5):
+    """x is float64 and your gradient float32. A judge must be as exact as what it judges:
+    torch.zeros_like(x)."""
+    return _central(f, x, eps).float()
+
+
+numerical_gradient.known(
+    {
+        "All zero: up and down are the same tensor. `a = x` only gives x another name; take "
+        "x.clone().": _nudge_each(lambda f, x, nudge, eps: 0.0),
+        "`/ 2 * eps` divides by 2 and multiplies by eps. Put brackets: / (2 * eps).": _nudge_each(
+            lambda f, x, nudge, eps: (f(x + nudge) - f(x - nudge)) / 2 * eps
+        ),
+        "That is the difference between up and down, divided by eps. The two points lie 2 * eps "
+        "apart.": _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x - nudge)) / eps),
+        "That is the rise itself. Divide it by the distance of the two points, 2 * eps.": (
+            _nudge_each(lambda f, x, nudge, eps: f(x + nudge) - f(x - nudge))
+        ),
+        "You nudged to one side only. That works, but less well: use f(x + nudge) - f(x - nudge), "
+        "divided by 2 * eps.": _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x)) / eps),
+        "You nudged downwards only. That works, but less well: use f(x + nudge) - f(x - nudge), "
+        "divided by 2 * eps.": _nudge_each(lambda f, x, nudge, eps: (f(x) - f(x - nudge)) / eps),
+        "Your numbers are those of a nudge to one side only, divided by 2 * eps. If your code "
+        "nudges both ways: `old = x[i, j]` is no copy, it changes with x. Take "
+        "`x[i, j].item()`.": _nudge_each(
+            lambda f, x, nudge, eps: (f(x + nudge) - f(x)) / (2 * eps)
+        ),
+        "The sign is the wrong way round: it is up minus down.": _nudge_each(
+            lambda f, x, nudge, eps: (f(x - nudge) - f(x + nudge)) / (2 * eps)
+        ),
+        "You add up and down. Subtract: what counts is how much higher it is on one side.": (
+            _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) + f(x - nudge)) / (2 * eps))
+        ),
+    }
+)
 
 
 @check
@@ -228,13 +303,17 @@ def _as_kind(answer, name):
     raise Mistake(f'The answer for {name} should be "None", "zero" or "nonzero"; got {answer!r}.')
 
 
-@check
-def layer_gradients(attempt):
-    """`layer_gradients(x, W, b, target)`: the mean squared error's gradients for W and b."""
-    x, W, b = torch.randn(5, 3), torch.randn(2, 3), torch.randn(2)
-    target = torch.randn(5, 2)
-    error = x @ W.T + b - target
-    G = 2 * error / error.numel()
+def _layers():
+    for rows, inputs, outputs in ((5, 3, 2), (7, 2, 4)):
+        yield (
+            torch.randn(rows, inputs),
+            torch.randn(outputs, inputs),
+            torch.randn(outputs),
+            torch.randn(rows, outputs),
+        )
+
+
+def _layer_gradients(attempt, x, W, b, target):
     with without(("backward", "grad"), "Work the gradients out yourself, without autograd."):
         pair = call(attempt, x, W, b, target)
     W_grad, b_grad = as_pair(pair, "gradient_for_W, gradient_for_b")
@@ -254,57 +333,112 @@ def layer_gradients(attempt):
                 f"The gradient for {name} has the shape of {name}, {list(expected.shape)}; yours "
                 f"has shape {list(yours.shape)}.{hint}"
             )
-    slips = {
-        "The mean is over all B x out numbers, so divide by error.numel(), 10 here; you "
-        "divided by the number of rows.": 2,
-        "The rate of the mean is missing: each number counts with 1 / error.numel().": 10,
-        "The rate of squaring is missing: twice the error.": 0.5,
-        "The sign is the wrong way round: the error is out - target.": -1,
-        "You divided by the number of outputs; the mean is over rows and outputs.": 5,
-        "You divided by the number of inputs, x.numel(); the mean is over error.numel().": 10 / 15,
+    case = f"For {len(x)} rows, {x.shape[1]} inputs and {len(b)} outputs"
+    yield f"{case} the gradient for W", W_grad
+    yield f"The gradient for W is right. {case} the gradient for b", b_grad
+
+
+@exercise(
+    cases=_layers,
+    observe=_layer_gradients,
+    praise="These two lines are what autograd runs for every nn.Linear there is.",
+)
+def layer_gradients(x, W, b, target):
+    """`layer_gradients(x, W, b, target)`: the mean squared error's gradients for W and b."""
+    error = x @ W.T + b - target
+    G = 2 * error / error.numel()
+    return G.T @ x, G.sum(dim=0)
+
+
+@layer_gradients.variant
+def by_einsum(x, W, b, target):
+    error = x @ W.T + b - target
+    G = 2 / (error.shape[0] * error.shape[1]) * error
+    return [torch.einsum("bo,bi->oi", G, x), G.sum(0)]
+
+
+@layer_gradients.variant
+def row_by_row(x, W, b, target):
+    W_grad, b_grad = torch.zeros_like(W), torch.zeros_like(b)
+    for row, wanted in zip(x, target, strict=True):
+        G = 2 * (W @ row + b - wanted) / target.numel()
+        W_grad += torch.outer(G, row)
+        b_grad += G
+    return W_grad, b_grad
+
+
+@layer_gradients.variant
+def in_numpy(x, W, b, target):
+    x, W, b, target = (tensor.numpy() for tensor in (x, W, b, target))
+    G = 2 * (x @ W.T + b - target) / target.size
+    return G.T @ x, G.sum(axis=0)
+
+
+def _from(G, b_grad=lambda G: G.sum(dim=0)):
+    """Layer gradients with `G(error, x, target, bias)` in place of the gradient for the output."""
+
+    def attempt(x, W, b, target):
+        gradient = G(x @ W.T + b - target, x, target, b)
+        return gradient.T @ x, b_grad(gradient)
+
+    return attempt
+
+
+layer_gradients.known(
+    {
+        "The mean is over all B x out numbers, so divide by error.numel(); you divided by the "
+        "number of rows.": _from(lambda e, x, t, b: 2 * e / len(e)),
+        "The rate of the mean is missing: each number counts with 1 / error.numel().": _from(
+            lambda e, x, t, b: 2 * e
+        ),
+        "The rate of squaring is missing: twice the error.": _from(
+            lambda e, x, t, b: e / e.numel()
+        ),
+        "The rate of squaring and that of the mean are missing: twice the error, divided by "
+        "error.numel().": _from(lambda e, x, t, b: e),
+        "The sign is the wrong way round: the error is out - target.": _from(
+            lambda e, x, t, b: -2 * e / e.numel()
+        ),
+        "You divided by the number of outputs; the mean is over rows and outputs.": _from(
+            lambda e, x, t, b: 2 * e / e.shape[1]
+        ),
+        "You divided by the number of inputs, x.numel(); the mean is over error.numel().": _from(
+            lambda e, x, t, b: 2 * e / x.numel()
+        ),
+        "You left the bias out of the forward pass.": _from(
+            lambda e, x, t, b: 2 * (e - b) / e.numel()
+        ),
+        "You left the target out: the error is out - target.": _from(
+            lambda e, x, t, b: 2 * (e + t) / e.numel()
+        ),
+        "You took the squared errors; their rate is twice the error.": _from(
+            lambda e, x, t, b: e**2 / e.numel()
+        ),
+        "You took the size of the errors. Their sign counts, too.": _from(
+            lambda e, x, t, b: 2 * e.abs() / e.numel()
+        ),
+        "The gradient for W is right. You averaged the rows of G for the bias. The 1/B is in G "
+        "already: add them up.": _from(
+            lambda e, x, t, b: 2 * e / e.numel(), lambda G: G.mean(dim=0)
+        ),
     }
-    compare(
-        W_grad,
-        G.T @ x,
-        {why: factor * (G.T @ x) for why, factor in slips.items()}
-        | {"You left the bias out of the forward pass.": (G - 2 * b / error.numel()).T @ x},
-        "The gradient for W",
-    )
-    compare(
-        b_grad,
-        G.sum(dim=0),
-        {why: factor * G.sum(dim=0) for why, factor in slips.items()}
-        | {
-            "You averaged the rows of G for the bias. The 1/B is in G already: add them up.": (
-                G.mean(dim=0)
-            ),
-        },
-        "The gradient for b",
-    )
-    return "These two lines are what autograd runs for every nn.Linear there is."
+)
 
 
-@check
-def accumulate(attempt):
-    """`accumulate(model, pieces, loss_fn)`: the large batch's gradient from uneven pieces."""
-    X, y = moons(60, noise=0.3, seed=4)
-    pieces = [(X[a:b], y[a:b]) for a, b in ((0, 32), (32, 52), (52, 60))]
-    loss_fn = nn.CrossEntropyLoss()
-    start = mlp(2, 8, 2)
-    with torch.no_grad():
-        start[-1].weight *= 6  # so that the pieces' losses differ
-
-    def gradient(function, cleared=False):
-        """(the gradient afterwards, what was returned), with old gradients left over."""
-        model = copy.deepcopy(start)
+def _pieces():
+    for sizes in ((32, 20, 8), (5, 9, 2, 4)):
+        X, y = moons(sum(sizes), noise=0.3, seed=4)
+        order = torch.randperm(len(X))
+        model = mlp(2, 8, 2)
+        with torch.no_grad():
+            model[-1].weight *= 6  # so that the pieces' losses differ
         for parameter in model.parameters():
-            parameter.grad = None if cleared else torch.full_like(parameter, 0.5)
-        returned = function(model, pieces, loss_fn)
-        grads = [parameter.grad for parameter in model.parameters()]
-        if any(grad is None for grad in grads):
-            raise Mistake("There is no gradient after your function. Is backward() called?")
-        return torch.cat([grad.flatten() for grad in grads]), returned
+            parameter.grad = torch.full_like(parameter, 0.5)  # left over from before
+        pieces = list(zip(X[order].split(sizes), y[order].split(sizes), strict=True))
+        yield model, pieces, nn.CrossEntropyLoss()
 
+
+def _accumulate(attempt, model, pieces, loss_fn):
     rows_seen, events = [], []
 
     def watch(_, __, loss):
@@ -312,94 +446,191 @@ def accumulate(attempt):
         if loss.requires_grad:
             loss.register_hook(lambda _: events.append("backward"))
 
-    def watched(model, pieces, loss_fn):
-        model.register_forward_hook(lambda _, inputs, __: rows_seen.append(len(inputs[0])))
-        before = [parameter.detach().clone() for parameter in model.parameters()]
-        with loss_fn.register_forward_hook(watch):
-            returned = call(attempt, model, pieces, loss_fn)
-        if not all(map(torch.equal, before, model.parameters())):
-            raise Mistake("The weights have moved. Only the gradients are wanted, no step.")
-        return returned
-
-    def weighted(weights):
-        def run(model, pieces, loss_fn):
-            model.zero_grad()
-            for (xb, yb), weight in zip(pieces, weights, strict=True):
-                (loss_fn(model(xb), yb) * weight).backward()
-
-        return run
-
-    def never_cleared(model, pieces, loss_fn):
-        for xb, yb in pieces:
-            (loss_fn(model(xb), yb) * len(xb) / 60).backward()
-
-    yours, returned = gradient(watched)
-    if max(rows_seen, default=0) > 32:
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    model.register_forward_hook(lambda _, inputs, __: rows_seen.append(len(inputs[0])))
+    with loss_fn.register_forward_hook(watch):
+        returned = call(attempt, model, pieces, loss_fn)
+    if not all(map(torch.equal, before, model.parameters())):
+        raise Mistake("The weights have moved. Only the gradients are wanted, no step.")
+    if max(rows_seen, default=0) > max(len(xb) for xb, _ in pieces):
         raise Mistake(
             f"A batch of {max(rows_seen)} rows went through the model at once. The point is that "
             "it would not fit: send each piece through by itself."
         )
-    shares = [len(xb) / 60 for xb, _ in pieces]
-    right = gradient(weighted(shares))[0]
-    times = (yours @ right / (right @ right)).item()
-    compare(
-        yours,
-        right,
-        {
-            "The gradients that were left over from before are still in there. Clear them first.": (
-                gradient(never_cleared)[0]
-            ),
-            "You added up the means of the pieces. Each must count with its share of the rows: "
-            "loss * len(xb) / rows.": gradient(weighted([1, 1, 1]))[0],
-            "You divided by the number of pieces. They have 32, 20 and 8 rows, so the small ones "
-            "count too much: use loss * len(xb) / rows.": gradient(weighted([1 / 3] * 3))[0],
-            "You added up sums over rows. Divide by the number of all rows.": gradient(
-                weighted([32, 20, 8])
-            )[0],
-            "Only the last piece is left: you clear the gradients inside the loop.": gradient(
-                weighted([0, 0, shares[2]])
-            )[0],
-            "Only the last piece is left, counted as if it were all.": gradient(
-                weighted([0, 0, 1])
-            )[0],
-            "Each mean is divided by the number of rows, but not multiplied by its own rows.": (
-                gradient(weighted([1 / 60] * 3))[0]
-            ),
-            "You divided each mean by its own rows. It is a mean already: multiply by them, and "
-            "divide by all rows.": gradient(weighted([1 / 32, 1 / 20, 1 / 8]))[0],
-            "You divided by the rows so far. Count all rows before the first piece.": gradient(
-                weighted([1, 20 / 52, 8 / 60])
-            )[0],
-            f"Your gradient is {times:.3g} times the right one. The weights len(xb) / rows of all "
-            "pieces must add up to 1.": times * right,
-        },
-        "The gradient",
-    )
-    if ("backward", "backward") in pairwise(events):
-        raise Mistake(
-            "The gradient is right, but you add the losses up and walk back once, at the end. Until "
-            "then the graphs of all pieces are kept, which takes as much memory as one large "
-            "batch. Call backward() for each piece before the next one."
-        )
-    with torch.no_grad():
-        losses = [loss_fn(start(xb), yb).item() for xb, yb in pieces]
-    mean = sum(loss * share for loss, share in zip(losses, shares, strict=True))
-    compare(
-        as_number(returned, "The mean loss"),
-        mean,
-        {
-            "The gradient is right, but the loss you return is the last piece's alone.": losses[-1],
-            "The gradient is right, but you return the last piece's share of the loss. Add the "
-            "shares up.": losses[-1] * shares[-1],
-            "The gradient is right, but you return the plain mean of the pieces' losses. Weigh "
-            "them by their rows as well.": sum(losses) / 3,
-            "The gradient is right, but you return the sum of the pieces' losses.": sum(losses),
-            "The gradient is right, but you return the sum over all rows. Divide by their number.": (
-                60 * mean
-            ),
-            "The gradient is right, but the shares add up to the mean: don't divide them by the "
-            "number of pieces again.": mean / 3,
-        },
-        "The mean loss",
-    )
-    return "Any split of the batch gives this gradient now, and memory for one piece is enough."
+    yield f"For {len(pieces)} pieces the order", ", ".join(events)
+    grads = [parameter.grad for parameter in model.parameters()]
+    if any(grad is None for grad in grads):
+        raise Mistake("There is no gradient after your function. Is backward() called?")
+    yield f"For {len(pieces)} pieces the gradient", torch.cat([grad.flatten() for grad in grads])
+    yield "The gradient is right. The mean loss", as_number(returned, "The mean loss")
+
+
+@exercise(
+    cases=_pieces,
+    observe=_accumulate,
+    praise="Any split of the batch gives this gradient now, and memory for one piece is enough.",
+)
+def accumulate(model, pieces, loss_fn):
+    """`accumulate(model, pieces, loss_fn)`: the large batch's gradient from uneven pieces."""
+    model.zero_grad()
+    rows, total = sum(len(xb) for xb, _ in pieces), 0.0
+    for xb, yb in pieces:
+        loss = loss_fn(model(xb), yb) * len(xb) / rows
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+@accumulate.variant
+def sums_then_scale(model, pieces, loss_fn):
+    model.zero_grad(set_to_none=False)
+    total, rows = 0.0, 0
+    for xb, yb in pieces:
+        loss = loss_fn(model(xb), yb) * len(xb)
+        loss.backward()
+        total, rows = total + loss.item(), rows + len(xb)
+    for parameter in model.parameters():
+        parameter.grad /= rows
+    return total / rows
+
+
+@accumulate.variant
+def by_hand_weighted(model, pieces, loss_fn):
+    for p in model.parameters():
+        p.grad = None
+    n = sum(yb.shape[0] for _, yb in pieces)
+    losses = []
+    for xb, yb in pieces:
+        part = loss_fn(model(xb), yb) * (yb.shape[0] / n)
+        part.backward()
+        losses.append(part.detach())
+    return torch.stack(losses).sum().item()
+
+
+@accumulate.mistake
+def one_walk_at_the_end(model, pieces, loss_fn):
+    """You add the losses up and walk back once, at the end. Until then the graphs of all pieces
+    are kept, which takes as much memory as one large batch. Call backward() for each piece before
+    the next one."""
+    model.zero_grad()
+    rows = sum(len(xb) for xb, _ in pieces)
+    loss = sum(loss_fn(model(xb), yb) * len(xb) for xb, yb in pieces) / rows
+    loss.backward()
+    return loss.item()
+
+
+@accumulate.mistake
+def backward_after_the_loop(model, pieces, loss_fn):
+    """backward() stands behind the loop, so that only the last piece has a gradient. Call it in
+    the loop, once for each piece."""
+    model.zero_grad()
+    rows, total = sum(len(xb) for xb, _ in pieces), 0.0
+    for xb, yb in pieces:
+        loss = loss_fn(model(xb), yb) * len(xb) / rows
+        total += loss.item()
+    loss.backward()
+    return total
+
+
+@accumulate.mistake
+def cleared_at_the_end(model, pieces, loss_fn):
+    """The gradients are gone again when your function ends. Clear them before the loop, not after
+    it."""
+    total = accumulate.right(model, pieces, loss_fn)
+    model.zero_grad()
+    return total
+
+
+@accumulate.mistake
+def cleared_to_zero_at_the_end(model, pieces, loss_fn):
+    """All gradients are 0 when your function ends. Clear them before the loop, not after it."""
+    total = accumulate.right(model, pieces, loss_fn)
+    model.zero_grad(set_to_none=False)
+    return total
+
+
+@accumulate.mistake
+def without_backward(model, pieces, loss_fn):
+    """There is no gradient after your function. Is backward() called?"""
+    model.zero_grad()
+    rows = sum(len(xb) for xb, _ in pieces)
+    return sum(loss_fn(model(xb), yb).item() * len(xb) for xb, yb in pieces) / rows
+
+
+def _weighs(weight, clear=True, clear_inside=False, returns=None):
+    """Accumulates losses times `weight(rows of the piece, all rows, pieces, rows so far)`."""
+
+    def attempt(model, pieces, loss_fn):
+        if clear:
+            model.zero_grad()
+        rows, seen, losses = sum(len(xb) for xb, _ in pieces), 0, []
+        for xb, yb in pieces:
+            if clear_inside:
+                model.zero_grad()
+            seen += len(xb)
+            loss = loss_fn(model(xb), yb)
+            part = loss * weight(len(xb), rows, len(pieces), seen)
+            part.backward()
+            losses.append((loss.item(), len(xb) / rows, part.item()))
+        if returns:
+            return returns(losses, rows)
+        return sum(part for _, _, part in losses)
+
+    return attempt
+
+
+def _share(n, rows, pieces, seen):
+    return n / rows
+
+
+def _returns(returns):
+    return _weighs(_share, returns=returns)
+
+
+accumulate.known(
+    {
+        "The gradients that were left over from before are still in there. Clear them first.": (
+            _weighs(_share, clear=False)
+        ),
+        "Only the last piece is left: you clear the gradients inside the loop.": _weighs(
+            _share, clear_inside=True
+        ),
+        "You added up the means of the pieces. Each must count with its share of the rows: "
+        "loss * len(xb) / rows.": _weighs(lambda n, rows, k, seen: 1),
+        "You divided by the number of pieces. They have different numbers of rows, so the small "
+        "ones count too much: use loss * len(xb) / rows.": _weighs(lambda n, rows, k, seen: 1 / k),
+        "You added up sums over rows. Divide by the number of all rows.": _weighs(
+            lambda n, rows, k, seen: n
+        ),
+        "Each mean is divided by the number of rows, but not multiplied by its own rows.": _weighs(
+            lambda n, rows, k, seen: 1 / rows
+        ),
+        "You divided each mean by its own rows. It is a mean already: multiply by them, and divide "
+        "by all rows.": _weighs(lambda n, rows, k, seen: 1 / n),
+        "You divided by the rows so far. Count all rows before the first piece.": _weighs(
+            lambda n, rows, k, seen: n / seen
+        ),
+        "The shares of the rows are right, and then you divide by the number of pieces, too.": (
+            _weighs(lambda n, rows, k, seen: n / rows / k)
+        ),
+        "The gradient is right, but the loss you return is the last piece's alone.": _returns(
+            lambda losses, rows: losses[-1][0]
+        ),
+        "The gradient is right, but you return the last piece's share of the loss. Add the shares "
+        "up.": _returns(lambda losses, rows: losses[-1][2]),
+        "The gradient is right, but you return the plain mean of the pieces' losses. Weigh them by "
+        "their rows as well.": _returns(
+            lambda losses, rows: sum(loss for loss, _, _ in losses) / len(losses)
+        ),
+        "The gradient is right, but you return the sum of the pieces' losses.": _returns(
+            lambda losses, rows: sum(loss for loss, _, _ in losses)
+        ),
+        "The gradient is right, but you return the sum over all rows. Divide by their number.": (
+            _returns(lambda losses, rows: rows * sum(part for _, _, part in losses))
+        ),
+        "The gradient is right, but the shares add up to the mean: don't divide them by the number "
+        "of pieces again.": _returns(
+            lambda losses, rows: sum(part for _, _, part in losses) / len(losses)
+        ),
+    }
+)

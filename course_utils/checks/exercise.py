@@ -23,8 +23,10 @@ import numpy as np
 
 from ..devices import seeded
 from .feedback import Mistake, NotAttempted, call, check, without
-from .relations import quantities, relation
+from .relations import is_telling, quantities, relation
 from .values import contrast, same
+
+ALL = 10**9  # parts of an observation
 
 
 def returned(what, read=lambda result: result):
@@ -65,8 +67,10 @@ class Exercise:
         self.variants = []  # other right answers
         self.mistakes = {}  # words -> attempt
         self._memory = {}  # (words, number of a case) -> what was seen
-        functools.update_wrapper(self, right)
-        self._check = check(functools.wraps(right)(lambda attempt: self._judge(attempt)))
+        functools.update_wrapper(self, right, updated=())
+        self._check = check(
+            functools.wraps(right, updated=())(lambda attempt: self._judge(attempt))
+        )
 
     def __call__(self, attempt):
         return self._check(attempt)
@@ -91,7 +95,7 @@ class Exercise:
         right = [self._see(self.right, case) for case in self._drawn()]
         yours = [self._see(attempt, case) for case in self._drawn()]
         for n, (mine, expected) in enumerate(zip(yours, right, strict=True)):
-            if mine != expected:
+            if not mine.agrees(expected, ALL):
                 raise self._named(yours, right, n)
         if self.forbid:
             with without(*self.forbid):
@@ -117,20 +121,24 @@ class Exercise:
             seen.error = error
         return seen
 
-    def _seen_of(self, words, n):
-        """What a known mistake does on case n, which is the same each time."""
-        if (words, n) not in self._memory:
-            self._memory[words, n] = self._see(self.mistakes[words], self._drawn()[n])
-        return self._memory[words, n]
+    def _is(self, words, yours, place, cases):
+        """Whether a known mistake does the same on these cases, up to the part at `place`."""
+        for n in cases:
+            if (words, n) not in self._memory:
+                self._memory[words, n] = self._see(self.mistakes[words], self._drawn()[n])
+            if not yours[n].agrees(self._memory[words, n], place):
+                return False
+        return True
 
     def _named(self, yours, right, n):
         """The error with the best words there are for an attempt that fails on case n."""
         place = yours[n].first_difference(right[n])
         difference = yours[n].contrast(right[n], place)
-        order = sorted(range(len(yours)), key=lambda case: case != n)
-        for words in self.mistakes:
-            if all(self._seen_of(words, case) == yours[case] for case in order):
-                return Mistake(f"{words} ({difference})" if difference else words)
+        alike = [words for words in self.mistakes if self._is(words, yours, place, (n, *range(n)))]
+        for parts in (ALL, place):
+            for words in alike:
+                if self._is(words, yours, parts, range(len(yours))):
+                    return Mistake(f"{words} ({difference})" if difference else words)
         if not difference:  # the attempt came to no result
             error = yours[n].error
             if n and not isinstance(error, Mistake):
@@ -146,7 +154,10 @@ class Exercise:
             for mine, expected in zip(yours, right, strict=True)
             if place < len(mine.parts) and place < len(expected.parts)
         ]
-        if words := yours[n].parts[place].hint or relation(results):
+        words = yours[n].parts[place].hint
+        if not words and alike and is_telling(yours[n].parts[place].value):
+            words = alike[0]  # up to this case; on a later one the attempt does something else
+        if words := words or relation(results):
             return Mistake(f"{words} ({difference})")
         if n or place:
             return Mistake(f"{difference} What is asked before that is right.")
@@ -184,10 +195,13 @@ class Observation:
             )
         return ""
 
-    def __eq__(self, other):
+    def agrees(self, other, place):
+        """Whether both are the same up to the part at `place`, or the error that stands there."""
+        if place < len(self.parts) and place < len(other.parts):
+            return self.first_difference(other) > place
         ended = [(type(seen.error), str(seen.error)) for seen in (self, other)]
-        length = len(self.parts)
-        return length == len(other.parts) == self.first_difference(other) and ended[0] == ended[1]
+        shared = len(self.parts) == len(other.parts) == self.first_difference(other)
+        return shared and ended[0] == ended[1]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 
 from .values import as_array
 
-_ENOUGH_BITS = 12  # of agreement; one number with a fraction gives more
+_ENOUGH_BITS = 12  # of agreement; one number with a fraction gives more than that
 
 
 def relation(results):
@@ -28,7 +28,7 @@ def relation(results):
         return None
     if words := _not_finite(wrong):
         return words
-    if _bits(wrong) >= _ENOUGH_BITS:
+    if is_telling(*(right for _, right in wrong)):
         fits = [list(_fits(*result)) for result in results]
         for words in fits[0]:
             if all(words in others for others in fits[1:]):
@@ -68,14 +68,17 @@ def _equal(a, b):
     return np.allclose(a, b, 1e-5, 1e-5 * scale, equal_nan=True)
 
 
-def _bits(wrong):
-    """How surprising it would be if a formula gave all of these numbers by accident."""
-    right = np.concatenate([r.ravel() for _, r in wrong])
-    right = right[np.isfinite(right) & (right != 0)]
-    if np.any(right != np.round(right)):
-        return _ENOUGH_BITS
-    spread = np.ptp(right) if right.size else 0
-    return right.size * math.log2(1 + spread)
+def is_telling(*values):
+    """Whether a formula could hardly give these numbers by accident: one fraction is enough."""
+    try:
+        numbers = np.concatenate([as_array(value).ravel() for value in values])
+    except (TypeError, ValueError):
+        return False
+    numbers = numbers[np.isfinite(numbers) & (numbers != 0)]
+    if np.any(numbers != np.round(numbers)):
+        return True
+    spread = np.ptp(numbers) if numbers.size else 0
+    return numbers.size * math.log2(1 + spread) >= _ENOUGH_BITS
 
 
 def _fits(yours, right, names):
@@ -351,9 +354,8 @@ def _partly_right(yours, right):
     if yours.shape != right.shape or yours.size < 3:
         return None
     good = np.isclose(yours, right, 1e-5, 1e-5, equal_nan=True)
-    trivial = len(np.unique(right[good])) < 2 and right.size > 2 * good.sum()
-    if not good.any() or trivial:
-        return None
+    if (good & (right != 0)).sum() * 5 < (right != 0).sum() or not good.any():
+        return None  # that some numbers are 0 in both says nothing
     for part, where in _parts(right):
         if where.any() and not where.all():
             if np.array_equal(good, ~where):

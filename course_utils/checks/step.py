@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from ..models import mlp
-from .exercise import exercise
-from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+from .exercise import exercise, returned
+from .feedback import Mistake, NotAttempted, as_number, call
+from .values import close
 
 
 def _optimizer(attempt, name, parameters, **settings):
@@ -44,13 +45,15 @@ def _act(function, *args):
         raise NotAttempted
 
 
-def _parameters(steps=1):
-    """Three parameters, and for each step their gradients; the second has none."""
-    torch.default_generator.manual_seed(1)
-    parameters = [nn.Parameter(torch.randn(*size).double()) for size in ((6,), (2,), (2, 2))]
-    first, _, last = parameters
+def _parameters(steps, zero=False):
+    """Parameters, and for each step their gradients; the second has none, a last one may be 0."""
+    sizes = ((6,), (2,), (2, 2), (3,))[: 4 if zero else 3]
+    parameters = [nn.Parameter(torch.randn(*size).double()) for size in sizes]
+    first, _, third, *last = parameters
     gradients = [
-        [0.01 * torch.randn_like(first), None, 5.0 * torch.randn_like(last)] for _ in range(steps)
+        [0.01 * torch.randn_like(first), None, 5.0 * torch.randn_like(third)]
+        + [torch.zeros_like(parameter) for parameter in last]
+        for _ in range(steps)
     ]
     return parameters, gradients
 
@@ -60,7 +63,8 @@ def _flat(tensors):
 
 
 def _run(parameters, gradients, step):
-    """All parameters after the steps; fails if a step touches the gradients."""
+    """How far all parameters have moved after the steps; fails if a step touches the gradients."""
+    before = _flat(parameters)
     for of_step in gradients:
         for parameter, gradient in zip(parameters, of_step, strict=True):
             parameter.grad = None if gradient is None else gradient.clone()
@@ -68,247 +72,506 @@ def _run(parameters, gradients, step):
         after = [parameter.grad for parameter in parameters]
         if not all(map(_same, after, of_step)):
             raise Mistake("Your step changes the gradients. It should only read them.")
-    return _flat(parameters)
+    return _flat(parameters) - before
 
 
 def _same(a, b):
     return a is b or (a is not None and b is not None and torch.equal(a, b))
 
 
-def _stopped(before, after):
-    """`after` up to the parameter that has no gradient, `before` from there on."""
-    return torch.cat([after[:6], before[6:]])
-
-
 _STOPPED = (
     "Only the parameters before the one without a gradient have moved. Skip that one, with an `if` "
-    "or `continue`; `return` and `break` leave the loop."
+    "or `continue`; `return` and `break` leave the loop. (Or is there a return inside it?)"
+)
+_NOT_MOVED = (
+    "No parameter has moved. `p = p - …` makes a new tensor and leaves the parameter where it was; "
+    "`p -= …` changes it in place."
 )
 
 
-@check
-def sgd(attempt):
-    """`SGD(parameters, lr)` with a method `step()`."""
-    lr = 0.3
-    parameters, gradients = _parameters(steps=100)
-    before = _flat(parameters)
+class Optimizer:
+    """What the stubs give: parameters, settings, and Adam's memory."""
+
+    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+        self.parameters = list(parameters)
+        self.lr, self.betas, self.eps = lr, betas, eps
+        self.t = 0
+        self.m = [torch.zeros_like(p) for p in self.parameters]
+        self.v = [torch.zeros_like(p) for p in self.parameters]
+
+    def with_gradient(self):
+        return [p for p in self.parameters if p.grad is not None]
+
+
+def _rates():
+    for steps, lr in ((20, 0.37), (3, 0.02)):
+        yield *_parameters(steps), lr
+
+
+def _sgd(attempt, parameters, gradients, lr):
     optimizer = _optimizer(attempt, "SGD", parameters, lr=lr)
-    yours = _run(parameters, gradients, lambda: _act(optimizer.step))
-    if close(yours, before):
-        raise Mistake(
-            "No parameter has moved. `p = p - …` makes a new tensor and leaves the parameter where "
-            "it was; `p -= …` changes it in place."
-        )
-    twins, _ = _parameters(steps=100)
-    theirs = torch.optim.SGD(twins, lr=lr)
-    right = _run(twins, gradients, theirs.step)
-    moved = right - before
-    rate = lr * ((yours - before) @ moved / (moved @ moved)).item()
-    compare(
-        yours,
-        right,
-        {
-            "You move along the gradient, uphill. Go against it, with a minus.": before - moved,
-            "The learning rate is missing.": before + moved / lr,
-            "You divide by the learning rate; multiply.": before + moved / lr**2,
-            _STOPPED: _stopped(before, right),
+    moved = _run(parameters, gradients, lambda: _act(optimizer.step))
+    zeros = [torch.zeros_like(parameter) for parameter in parameters]
+    way = sum(
+        _flat([zero if g is None else g for g, zero in zip(of_step, zeros, strict=True)])
+        for of_step in gradients
+    )
+    rate = -(moved @ way / (way @ way)).item()
+    advice = ""
+    if rate > 0 and close(moved, -rate * way):
+        advice = (
             f"You move by {rate:.3g} times the gradient. Use the learning rate that was passed, "
-            f"self.lr, {lr} here.": before + moved * rate / lr,
-        },
-        "After 100 steps the parameters",
-    )
-    return "Three lines, and torch.optim.SGD does nothing else."
+            f"self.lr, {lr} here."
+        )
+    yield f"After {len(gradients)} steps the way of the parameters", moved, advice
 
 
-@check
-def adam(attempt):
-    """`Adam(parameters, lr, betas, eps)` with a method `step()`."""
-    steps, settings = 100, {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3}
-    parameters, gradients = _parameters(steps)
-    start = [parameter.detach().clone() for parameter in parameters]
+@exercise(
+    cases=_rates,
+    observe=_sgd,
+    praise="Three lines, and torch.optim.SGD does nothing else.",
+)
+class sgd(Optimizer):
+    """`SGD(parameters, lr)` with a method `step()`."""
+
+    @torch.no_grad()
+    def step(self):
+        for p in self.with_gradient():
+            self.move(p)
+
+    def move(self, p):
+        p -= self.lr * p.grad
+
+
+sgd.variant(torch.optim.SGD)
+
+
+@sgd.variant
+class WithAlpha(Optimizer):
+    @torch.no_grad()
+    def step(self):
+        for p in self.with_gradient():
+            p.add_(p.grad, alpha=-self.lr)
+
+
+@sgd.variant
+class ThroughData(Optimizer):
+    def step(self):
+        for p in self.parameters:
+            if p.grad is None:
+                continue
+            p.data = p.data - self.lr * p.grad
+
+
+def _variant(base, **methods):
+    """The class `base` with other methods."""
+    return type(base.__name__, (base,), methods)
+
+
+def _stops(self):
+    """A step that ends at the first parameter without a gradient."""
+    everything = self.parameters
+    self.parameters = everything[: [p.grad is None for p in everything].index(True)]
+    type(self).__bases__[0].step(self)
+    self.parameters = everything
+
+
+sgd.known(
+    {
+        _NOT_MOVED: _variant(sgd.right, move=lambda self, p: None),
+        _STOPPED: _variant(sgd.right, step=_stops),
+        "You move along the gradient, uphill. Go against it, with a minus.": _variant(
+            sgd.right, move=lambda self, p: p.add_(self.lr * p.grad)
+        ),
+        "The learning rate is missing.": _variant(sgd.right, move=lambda self, p: p.sub_(p.grad)),
+        "You divide by the learning rate; multiply.": _variant(
+            sgd.right, move=lambda self, p: p.sub_(p.grad / self.lr)
+        ),
+        "You divide by the number of parameters. Each takes its whole step.": _variant(
+            sgd.right, move=lambda self, p: p.sub_(self.lr * p.grad / len(self.parameters))
+        ),
+        "You divide by the number of entries. Each takes its whole step.": _variant(
+            sgd.right, move=lambda self, p: p.sub_(self.lr * p.grad / p.numel())
+        ),
+        "You move by the sign of the gradient. Its size counts, too.": _variant(
+            sgd.right, move=lambda self, p: p.sub_(self.lr * p.grad.sign())
+        ),
+        "You put the step in the place of the parameter. Start from where it is: p -= ….": _variant(
+            sgd.right, move=lambda self, p: p.copy_(-self.lr * p.grad)
+        ),
+        "You multiply by the parameter: the step is lr times the gradient, no more.": _variant(
+            sgd.right, move=lambda self, p: p.sub_(self.lr * p.grad * p)
+        ),
+    }
+)
+
+
+def _settings():
+    yield *_parameters(12), {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3}
+    yield *_parameters(3), {"lr": 0.3, "betas": (0.5, 0.9), "eps": 1e-2}
+
+
+def _adam(attempt, parameters, gradients, settings):
     optimizer = _optimizer(attempt, "Adam", parameters, **settings)
-    yours = _run(parameters, gradients, lambda: _act(optimizer.step))
-    if close(yours, _flat(start)):
-        raise Mistake("No parameter has moved. Change the parameters in place, with -=.")
-    twins, _ = _parameters(steps)
-    right = _run(twins, gradients, torch.optim.Adam(twins, **settings).step)
+    moved = _run(parameters, gradients, lambda: _act(optimizer.step))
+    yield f"After {len(gradients)} steps the way of the parameters", moved
 
-    if yours.isnan().any():
-        parameters, gradient = _parameters()
-        optimizer = _optimizer(attempt, "Adam", parameters, **settings)
-        first = _run(parameters, gradient, lambda: _act(optimizer.step))
-        if first.isnan().sum() < 10:  # of the ten numbers that have a gradient
-            raise Mistake(
-                "Your parameters become NaN: what stands under the root is below 0. v is a mean of "
-                "squared gradients, and beta2**t has t in the exponent."
+
+@exercise(
+    cases=_settings,
+    observe=_adam,
+    praise="Equal to torch.optim.Adam, step for step, in two lines of memory and one of movement.",
+)
+class adam(Optimizer):
+    """`Adam(parameters, lr, betas, eps)` with a method `step()`."""
+
+    @torch.no_grad()
+    def step(self):
+        self.count()
+        for i, p in enumerate(self.parameters):
+            if p.grad is not None:
+                self.means(i, p.grad, *self.betas)
+                m_hat, v_hat = self.hats(i, *self.betas)
+                p += self.move(m_hat, v_hat, p.grad)
+
+    def count(self):
+        self.t += 1
+
+    def means(self, i, g, beta1, beta2):
+        self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
+        self.v[i] = beta2 * self.v[i] + (1 - beta2) * g**2
+
+    def hats(self, i, beta1, beta2):
+        return self.m[i] / (1 - beta1**self.t), self.v[i] / (1 - beta2**self.t)
+
+    def move(self, m_hat, v_hat, g):
+        return -self.lr * m_hat / (v_hat.sqrt() + self.eps)
+
+
+adam.variant(torch.optim.Adam)
+
+
+@adam.variant
+class FusedCorrection(Optimizer):
+    """As in the paper's efficient version, with lerp_ and addcmul_."""
+
+    @torch.no_grad()
+    def step(self):
+        self.t += 1
+        beta1, beta2 = self.betas
+        for p, m, v in zip(self.parameters, self.m, self.v, strict=True):
+            if p.grad is None:
+                continue
+            m.lerp_(p.grad, 1 - beta1)
+            v.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+            size = v.sqrt() / (1 - beta2**self.t) ** 0.5 + self.eps
+            p.addcdiv_(m, size, value=-self.lr / (1 - beta1**self.t))
+
+
+def _means(m=None, v=None):
+    """Adam with another running mean m or v: functions of (old mean, gradient, its beta, other)."""
+
+    def means(self, i, g, beta1, beta2):
+        self.m[i] = (m or _mean)(self.m[i], g, beta1, beta2)
+        self.v[i] = (v or _mean)(self.v[i], g if v else g**2, beta2, beta1)
+
+    return _variant(adam.right, means=means)
+
+
+def _mean(old, g, beta, other):
+    return beta * old + (1 - beta) * g
+
+
+def _moves(move):
+    """Adam whose step is minus lr times `move(m_hat, v_hat, gradient, eps)`."""
+    return _variant(adam.right, move=lambda self, m, v, g: -self.lr * move(m, v, g, self.eps))
+
+
+def _hats(hats):
+    """Adam with other hats, of (m, v, t, beta1, beta2)."""
+    return _variant(
+        adam.right, hats=lambda self, i, *betas: hats(self.m[i], self.v[i], self.t, *betas)
+    )
+
+
+def _keeps(m, v):
+    """Adam whose memory m or v is after each step as it was before."""
+
+    def step(self):
+        kept = self.m[:], self.v[:]
+        adam.right.step(self)
+        self.m, self.v = self.m if m else kept[0], self.v if v else kept[1]
+
+    return _variant(adam.right, step=step)
+
+
+def _counts(skipped):
+    """Adam that counts t in the loop over the parameters."""
+
+    def means(self, i, g, beta1, beta2):
+        self.t += 1 + (skipped and i > 1)  # the second of the three has no gradient
+        adam.right.means(self, i, g, beta1, beta2)
+
+    def step(self):
+        adam.right.step(self)
+
+    return _variant(adam.right, count=lambda self: None, means=means, step=step)
+
+
+def _fixed(**fixed):
+    """Adam that has some of its settings written into it."""
+
+    def __init__(self, parameters, **settings):
+        adam.right.__init__(self, parameters, **(settings | fixed))
+
+    return _variant(adam.right, __init__=__init__)
+
+
+def _counts_late(self):
+    adam.right.step(self)
+    self.t += 1
+
+
+def _hats_kept(self, i, *betas):
+    self.m[i], self.v[i] = adam.right.hats(self, i, *betas)
+    return self.m[i], self.v[i]
+
+
+def _roles(old, g, beta, other):
+    return (1 - beta) * old + beta * g
+
+
+def _sum(old, g, beta, other):
+    return beta * old + g
+
+
+adam.known(
+    {
+        _NOT_MOVED: _moves(lambda m, v, g, eps: 0 * m),
+        _STOPPED: _variant(adam.right, step=_stops),
+        "The hats are missing: m and v start at 0, so divide m by 1 - beta1**t and v by "
+        "1 - beta2**t.": _hats(lambda m, v, t, b1, b2: (m, v)),
+        "m is divided by 1 - beta1**t, but v must be divided too, by 1 - beta2**t.": _hats(
+            lambda m, v, t, b1, b2: (m / (1 - b1**t), v)
+        ),
+        "v is divided by 1 - beta2**t, but m must be divided too, by 1 - beta1**t.": _hats(
+            lambda m, v, t, b1, b2: (m, v / (1 - b2**t))
+        ),
+        "v_hat is v divided by 1 - beta2**t; you use beta1.": _hats(
+            lambda m, v, t, b1, b2: (m / (1 - b1**t), v / (1 - b1**t))
+        ),
+        "m_hat is m divided by 1 - beta1**t; you use beta2.": _hats(
+            lambda m, v, t, b1, b2: (m / (1 - b2**t), v / (1 - b2**t))
+        ),
+        "The hats multiply; divide by 1 - beta**t.": _hats(
+            lambda m, v, t, b1, b2: (m * (1 - b1**t), v * (1 - b2**t))
+        ),
+        "You put m_hat and v_hat back into m and v. They are for this step only.": _variant(
+            adam.right, hats=_hats_kept
+        ),
+        "m and v are as they were after your step: `m = …` only gives the name m to a new tensor. "
+        "Change them in place, or write self.m[i] = ….": _keeps(m=False, v=False),
+        "m starts from 0 in each step. Keep it in self.m[i].": _keeps(m=False, v=True),
+        "v starts from 0 in each step. Keep it in self.v[i].": _keeps(m=True, v=False),
+        "You move by the gradient itself; move by m_hat, its running mean.": _moves(
+            lambda m, v, g, eps: g / (v.sqrt() + eps)
+        ),
+        "`/ root + eps` adds eps to the quotient. Put brackets: / (root + eps).": _variant(
+            adam.right, move=lambda self, m, v, g: -(self.lr * m / v.sqrt() + self.eps)
+        ),
+        "`m_hat / root + eps` adds eps to the quotient. Put brackets: / (root + eps).": _moves(
+            lambda m, v, g, eps: m / v.sqrt() + eps
+        ),
+        "eps stands inside the square root; it belongs outside, sqrt(v_hat) + eps.": _moves(
+            lambda m, v, g, eps: m / (v + eps).sqrt()
+        ),
+        "eps is missing, or one of your own: sqrt(v_hat) + self.eps.": _moves(
+            lambda m, v, g, eps: m / v.sqrt()
+        ),
+        "The square root of v_hat is missing.": _moves(lambda m, v, g, eps: m / (v + eps)),
+        "The division by the root of v_hat is missing.": _moves(lambda m, v, g, eps: m),
+        "You multiply by the root of v_hat; divide.": _moves(
+            lambda m, v, g, eps: m * (v.sqrt() + eps)
+        ),
+        "You move uphill. Subtract the step.": _moves(lambda m, v, g, eps: -m / (v.sqrt() + eps)),
+        "The learning rate is missing.": _fixed(lr=1.0),
+        "What stands under the root is below 0. v is a mean of squared gradients: g**2.": _means(
+            v=_mean
+        ),
+        "v is a mean of squared gradients. You square the whole share, (1 - beta2) * g.": _means(
+            v=lambda old, g, b2, b1: b2 * old + ((1 - b2) * g) ** 2
+        ),
+        "v is a mean of squared gradients. You take their absolute values.": _means(
+            v=lambda old, g, b2, b1: b2 * old + (1 - b2) * g.abs()
+        ),
+        "The running mean v is made with beta2; you use beta1.": _means(
+            v=lambda old, g, b2, b1: b1 * old + (1 - b1) * g**2
+        ),
+        "The running mean m is made with beta1; you use beta2.": _means(
+            m=lambda old, g, b1, b2: b2 * old + (1 - b2) * g
+        ),
+        "In m the new gradient must count with 1 - beta1; yours counts in full.": _means(m=_sum),
+        "In v the new square must count with 1 - beta2; yours counts in full.": _means(
+            v=lambda old, g, b2, b1: b2 * old + g**2
+        ),
+        "The new gradient must count with 1 - beta, so that m and v are means, not sums.": _means(
+            m=_sum, v=lambda old, g, b2, b1: b2 * old + g**2
+        ),
+        "Brackets are missing: `1 - beta1 * g` is 1 minus a product, (1 - beta1) * g is meant.": (
+            _means(
+                m=lambda old, g, b1, b2: b1 * old + 1 - b1 * g,
+                v=lambda old, g, b2, b1: b2 * old + 1 - b2 * g**2,
             )
-
-    def with_slip(slip, lr=0.05, betas=(0.8, 0.95), eps=1e-3):
-        """Where Adam would end with one line of it changed."""
-        beta1, beta2 = betas[::-1] if slip == "swapped" else betas
-        after = [tensor.clone() for tensor in start]
-        m, v = ([torch.zeros_like(tensor) for tensor in start] for _ in range(2))
-        for step, of_step in enumerate(gradients, 1):
-            for i, g in enumerate(of_step):
-                if g is None:
-                    continue
-                half = i // 2
-                other_t = {
-                    "frozen t": 1,
-                    "late t": step - 1,
-                    "t per parameter": 2 * step - 1 + half,
-                    "t per parameter, skipped too": 3 * step - 2 + i,
-                }
-                t = other_t.get(slip, step)
-                if slip in ("forgets", "forgets m"):
-                    m[i] = 0 * m[i]
-                if slip in ("forgets", "forgets v"):
-                    v[i] = 0 * v[i]
-                old1, old2 = (1 - beta1, 1 - beta2) if slip == "roles" else (beta1, beta2)
-                old2 = beta1 if slip == "v by beta1" else old2
-                m[i] = old1 * m[i] + (1 if slip in ("sums", "sum in m") else 1 - old1) * g
-                v[i] = old2 * v[i] + (1 if slip == "sums" else 1 - old2) * g**2
-                hat2 = beta1 if slip == "v_hat by beta1" else beta2
-                m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - hat2**t)
-                if slip == "hats kept":
-                    m[i], v[i] = m_hat, v_hat
-                m_hat = m[i] if slip in ("no hats", "only v_hat") else m_hat
-                m_hat = g if slip == "gradient" else m_hat
-                v_hat = v[i] if slip in ("no hats", "only m_hat") else v_hat
-                root = v_hat if slip == "no root" else v_hat.sqrt()
-                size = (v_hat + eps).sqrt() if slip == "eps inside" else root + eps
-                way = m_hat / root + eps if slip == "no brackets" else m_hat / size
-                after[i] += (1 if slip == "uphill" else -1) * lr * way
-        return _flat(after)
-
-    defaults = {"betas": (0.9, 0.999), "eps": 1e-8}
-    compare(
-        yours,
-        right,
-        {
-            "The hats are missing: m and v start at 0, so divide m by 1 - beta1**t and v by "
-            "1 - beta2**t.": with_slip("no hats"),
-            "m is divided by 1 - beta1**t, but v must be divided too, by 1 - beta2**t.": with_slip(
-                "only m_hat"
+        ),
+        "Brackets are missing in m: `1 - beta1 * g` is 1 minus a product; it is "
+        "(1 - beta1) * g.": _means(m=lambda old, g, b1, b2: b1 * old + 1 - b1 * g),
+        "Brackets are missing in v: `1 - beta2 * g**2` is 1 minus a product; it is "
+        "(1 - beta2) * g**2.": _means(v=lambda old, g, b2, b1: b2 * old + 1 - b2 * g**2),
+        "The old mean counts with beta, the new gradient with 1 - beta; yours the other way "
+        "round.": _means(m=_roles, v=lambda old, g, b2, b1: _roles(old, g**2, b2, b1)),
+        "The betas are swapped: the first belongs to m, the second to v.": _means(
+            m=lambda old, g, b1, b2: b2 * old + (1 - b2) * g,
+            v=lambda old, g, b2, b1: b1 * old + (1 - b1) * g**2,
+        ),
+        "The betas are swapped everywhere: the first belongs to m, the second to v.": _variant(
+            adam.right,
+            __init__=lambda self, parameters, lr, betas, eps: adam.right.__init__(
+                self, parameters, lr, betas[::-1], eps
             ),
-            "v is divided by 1 - beta2**t, but m must be divided too, by 1 - beta1**t.": with_slip(
-                "only v_hat"
-            ),
-            "You put m_hat and v_hat back into m and v. They are for this step only.": with_slip(
-                "hats kept"
-            ),
-            "m and v are as they were after your step: `m = …` only gives the name m to a new "
-            "tensor. Change them in place, or write self.m[i] = ….": with_slip("forgets"),
-            "m starts from 0 in each step. Keep it in self.m[i].": with_slip("forgets m"),
-            "v starts from 0 in each step. Keep it in self.v[i].": with_slip("forgets v"),
-            "You move by the gradient itself; move by m_hat, its running mean.": with_slip(
-                "gradient"
-            ),
-            "`/ root + eps` adds eps to the quotient. Put brackets: / (root + eps).": with_slip(
-                "no brackets"
-            ),
-            "The running mean v is made with beta2; you use beta1.": with_slip("v by beta1"),
-            "v_hat is v divided by 1 - beta2**t; you use beta1.": with_slip("v_hat by beta1"),
-            "In m the new gradient must count with 1 - beta1; yours counts in full.": with_slip(
-                "sum in m"
-            ),
-            "The old mean counts with beta, the new gradient with 1 - beta; yours the other way "
-            "round.": with_slip("roles"),
-            "The learning rate is missing.": with_slip(None, lr=1.0),
-            _STOPPED: _stopped(_flat(start), right),
-            "eps stands inside the square root; it belongs outside, sqrt(v_hat) + eps.": with_slip(
-                "eps inside"
-            ),
-            "The square root of v_hat is missing.": with_slip("no root"),
-            "t is always 1: count the steps with self.t += 1, and divide by 1 - beta**t.": with_slip(
-                "frozen t"
-            ),
-            "t is 0 in your first step, and 1 - beta**0 is 0, so you divide by zero. Count the step "
-            "before you use t.": with_slip("late t"),
-            "You count t once for each parameter. Count it once a step, before the loop.": (
-                with_slip("t per parameter")
-            ),
-            "You count t once for each parameter, even those you skip. Count it once a step, "
-            "before the loop.": with_slip("t per parameter, skipped too"),
-            "The new gradient must count with 1 - beta, so that m and v are means, not sums.": (
-                with_slip("sums")
-            ),
-            "The betas are swapped: the first belongs to m, the second to v.": with_slip("swapped"),
-            "You move uphill. Subtract the step.": with_slip("uphill"),
-            "You use fixed betas and eps. Use those that were passed, self.betas and self.eps.": (
-                with_slip(None, **defaults)
-            ),
-            "You use fixed betas. Use those that were passed, self.betas.": with_slip(
-                None, betas=defaults["betas"]
-            ),
-            "You use a fixed eps. Use the one that was passed, self.eps.": with_slip(
-                None, eps=defaults["eps"]
-            ),
-        },
-        f"After {steps} steps the parameters",
-    )
-    return "Equal to torch.optim.Adam for 100 steps, in two lines of memory and one of movement."
+        ),
+        "t is always 1, or the power is missing: count the steps with self.t += 1, and divide by "
+        "1 - beta**t.": _variant(adam.right, count=lambda self: setattr(self, "t", 1)),
+        "t is 0 in your first step, and 1 - beta**0 is 0, so you divide by zero. Count the step "
+        "before you use t.": _variant(adam.right, count=lambda self: None, step=_counts_late),
+        "t is one too large: it is 1 in the first step.": _variant(
+            adam.right, count=lambda self: setattr(self, "t", max(self.t, 1) + 1)
+        ),
+        "You count t once for each parameter. Count it once a step, before the loop.": _counts(
+            skipped=False
+        ),
+        "You count t once for each parameter, even those you skip. Count it once a step, before "
+        "the loop.": _counts(skipped=True),
+        "You use fixed betas and eps. Use those that were passed, self.betas and self.eps.": (
+            _fixed(betas=(0.9, 0.999), eps=1e-8)
+        ),
+        "You use fixed betas. Use those that were passed, self.betas.": _fixed(betas=(0.9, 0.999)),
+    }
+)
 
 
-@check
-def decay(attempt):
-    """`decay(parameters, lr, weight_decay)` shrinks each parameter that has a gradient."""
-    lr, weight_decay = 0.2, 0.3
-    parameters, gradients = _parameters()
+def _decays():
+    for lr, weight_decay in ((0.2, 0.3), (0.05, 4.0)):
+        yield *_parameters(1, zero=True), lr, weight_decay
+
+
+def _decay(attempt, parameters, gradients, lr, weight_decay):
     before = _flat(parameters)
-    first, _, last = gradients[0]
-    gradient = torch.cat([first, torch.zeros(2), last.flatten()])
-    yours = _run(parameters, gradients, lambda: _act(attempt, parameters, lr, weight_decay))
-    if close(yours, before):
-        raise Mistake("No parameter has changed. Work in place, with *=.")
-
-    def shrunk(factor, middle=1.0, shift=0.0):
-        """All multiplied by `factor`, and the second, which has no gradient, by `middle`."""
-        expected = factor * before - shift
-        expected[6:8] = before[6:8] * middle
-        return expected
-
-    share = 1 - lr * weight_decay
-    compare(
-        yours,
-        shrunk(share),
-        {
-            "You also shrink the parameter that has no gradient. Adam would skip it.": shrunk(
-                share, middle=share
-            ),
-            "You shrink by weight_decay. The share is lr * weight_decay, so that a lower learning "
-            "rate also decays less.": shrunk(1 - weight_decay),
-            "You shrink by lr. The share is lr * weight_decay.": shrunk(1 - lr),
-            "You shrink by lr + weight_decay. Multiply the two.": shrunk(1 - lr - weight_decay),
-            "You shrink only the parameter that has no gradient. It is the one to skip.": shrunk(
-                1.0, middle=share
-            ),
-            "You left out a parameter with a single dimension, as one does with biases. Here every "
-            "one with a gradient decays.": torch.cat([before[:8], shrunk(share)[8:]]),
-            "Decay takes a share of the weight itself; you take one of its gradient.": (
-                before - (1 - share) * gradient
-            ),
-            "Only decay; the step against the gradient is Adam's own.": (
-                shrunk(share) - lr * gradient
-            ),
-            _STOPPED: _stopped(before, shrunk(share)),
-            "You grow the weights: the factor is 1 - lr * weight_decay.": shrunk(
-                1 + lr * weight_decay
-            ),
-            "You subtract the same amount from every weight. Decay takes a share of each: "
-            "multiply.": shrunk(1.0, shift=lr * weight_decay),
-            "You keep the share that should go: multiply by 1 - lr * weight_decay.": shrunk(
-                lr * weight_decay
-            ),
-        },
-        "The parameters",
-    )
-    return "With this line before Adam's step you have AdamW: the gradient never sees the decay."
+    moved = _run(parameters, gradients, lambda: _act(attempt, parameters, lr, weight_decay))
+    yield f"With lr = {lr} and weight_decay = {weight_decay} the parameters", before + moved
 
 
-@check
-def pick_lr(attempt):
-    """`pick_lr(lrs, losses)`: the rate with the lowest median loss, where NaN is the worst."""
+@exercise(
+    cases=_decays,
+    observe=_decay,
+    praise="With this line before Adam's step you have AdamW: the gradient never sees the decay.",
+)
+@torch.no_grad()
+def decay(parameters, lr, weight_decay):
+    """`decay(parameters, lr, weight_decay)` shrinks each parameter that has a gradient."""
+    for p in parameters:
+        if p.grad is not None:
+            p *= 1 - lr * weight_decay
+
+
+@decay.variant
+@torch.no_grad()
+def by_subtraction(parameters, lr, weight_decay):
+    for p in filter(lambda p: p.grad is not None, parameters):
+        p -= lr * weight_decay * p
+    return parameters
+
+
+@decay.variant
+def by_data(parameters, lr, weight_decay):
+    for p in parameters:
+        if p.grad is not None:
+            p.data = p.data * (1 - lr * weight_decay)
+
+
+def _changes(change, which=lambda p: p.grad is not None):
+    """A decay that changes the parameters of `which` by `change(p, lr, weight_decay)`."""
+
+    @torch.no_grad()
+    def attempt(parameters, lr, weight_decay):
+        for p in filter(which, parameters):
+            change(p, lr, weight_decay)
+
+    return attempt
+
+
+def _right_change(p, lr, wd):
+    p.mul_(1 - lr * wd)
+
+
+decay.known(
+    {
+        "No parameter has changed. Work in place, with *=.": _changes(lambda p, lr, wd: None),
+        "You also shrink the parameter that has no gradient. Adam would skip it.": _changes(
+            _right_change, lambda p: True
+        ),
+        "You leave out a parameter whose gradient is 0. It has one, so it decays: ask whether .grad "
+        "is None.": _changes(_right_change, lambda p: p.grad is not None and p.grad.any()),
+        "You shrink only the parameter that has no gradient. It is the one to skip.": _changes(
+            _right_change, lambda p: p.grad is None
+        ),
+        "You left out a parameter with a single dimension, as one does with biases. Here every one "
+        "with a gradient decays.": _changes(
+            _right_change, lambda p: p.grad is not None and p.ndim > 1
+        ),
+        "You shrink by weight_decay. The share is lr * weight_decay, so that a lower learning rate "
+        "also decays less.": _changes(lambda p, lr, wd: p.mul_(1 - wd)),
+        "You shrink by lr. The share is lr * weight_decay.": _changes(
+            lambda p, lr, wd: p.mul_(1 - lr)
+        ),
+        "You shrink by lr + weight_decay. Multiply the two.": _changes(
+            lambda p, lr, wd: p.mul_(1 - lr - wd)
+        ),
+        "You shrink by 1 - lr times weight_decay. Only the share of lr * weight_decay goes.": (
+            _changes(lambda p, lr, wd: p.mul_((1 - lr) * wd))
+        ),
+        "Decay takes a share of the weight itself; you take one of its gradient.": _changes(
+            lambda p, lr, wd: p.sub_(lr * wd * p.grad)
+        ),
+        "Only decay; the step against the gradient is Adam's own.": _changes(
+            lambda p, lr, wd: p.mul_(1 - lr * wd).sub_(lr * p.grad)
+        ),
+        "You grow the weights: the factor is 1 - lr * weight_decay.": _changes(
+            lambda p, lr, wd: p.mul_(1 + lr * wd)
+        ),
+        "You subtract the same amount from every weight. Decay takes a share of each: "
+        "multiply.": _changes(lambda p, lr, wd: p.sub_(lr * wd)),
+        "You keep the share that should go: multiply by 1 - lr * weight_decay.": _changes(
+            lambda p, lr, wd: p.mul_(lr * wd)
+        ),
+        "You subtract the square of each weight: it is a share of the weight itself.": _changes(
+            lambda p, lr, wd: p.sub_(lr * wd * p**2)
+        ),
+        "You shrink by the sign of each weight: take a share of the weight itself.": _changes(
+            lambda p, lr, wd: p.sub_(lr * wd * p.sign())
+        ),
+    }
+)
+
+
+@decay.mistake
+@torch.no_grad()
+def stops_at_none(parameters, lr, weight_decay):
+    """Only the parameters before the one without a gradient have changed. Skip that one, with an
+    `if` or `continue`; `return` and `break` leave the loop."""
+    parameters[0].mul_(1 - lr * weight_decay)
+
+
+def _sweeps():
     nan, inf = float("nan"), float("inf")
     lrs = torch.tensor([0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
     losses = torch.tensor(
@@ -320,42 +583,110 @@ def pick_lr(attempt):
             [0.60, 0.50, 0.430, 3.00, nan, 0.20],
         ]
     )
-    yours = as_number(call(attempt, lrs, losses), "The learning rate")
-    slips = {
-        0.001: "0.001 stands first, and that is what median(dim=1) leads to, one number for each "
-        "seed, or the median of the whole table. You want one for each rate, over the seeds: dim=0.",
-        0.06: "That is the lowest median itself. Return the rate at which it was reached.",
-        0.003: "0.003 has one NaN among its losses. To PyTorch the median or mean of numbers with a "
-        "NaN is NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.",
-        0.01: "0.01 has the lowest single run, but its other runs did badly. Take the median over "
-        "the seeds, dim=0.",
-        0.1: "At 0.1 three of five runs became NaN. Leaving them out makes the rate look good: "
-        "count them as the worst there can be, inf.",
-        0.3: "0.3 has the lowest mean. One bad run spoils the mean of 0.03; the median forgives it.",
-        3.0: "That is the place of the best learning rate in the list. Return the rate itself.",
-    }
-    for value, explanation in slips.items():
-        if close(yours, value):
-            raise Mistake(explanation)
-    compare(yours, 0.03, {}, "The learning rate")
-
+    yield lrs, losses
     lrs, losses = torch.logspace(-3, 0, 9), 1 + torch.rand(7, 9)
     losses[:, 0] -= 1.0  # the lowest
     losses[2:, 0] = inf  # but most of its runs blew up
     losses[:, 8] -= 0.5
     losses[2, 8] = nan  # the best nevertheless
-    others = losses[:, 1:8].median(dim=0).values.argmin() + 1
-    compare(
-        as_number(call(attempt, lrs, losses), "The learning rate"),
-        lrs[8],
-        {
-            "A rate at which five of seven runs ended with inf can't be the best.": lrs[0],
-            "One run of the best rate died, and you leave that rate out. Count the dead run as inf, "
-            "and ask for the median.": lrs[others],
-        },
-        "For another sweep the learning rate",
-    )
-    return "You pick what works in most runs, and a run that died counts against its rate."
+    yield lrs, losses
+    yield torch.logspace(-2, 0, 4), torch.rand(5, 4)
+
+
+@exercise(
+    cases=_sweeps,
+    observe=returned("The learning rate", lambda rate: as_number(rate, "The learning rate")),
+    praise="You pick what works in most runs, and a run that died counts against its rate.",
+)
+def pick_lr(lrs, losses):
+    """`pick_lr(lrs, losses)`: the rate with the lowest median loss, where NaN is the worst."""
+    losses = torch.where(losses.isfinite(), losses, torch.inf)
+    return lrs[losses.median(dim=0).values.argmin()].item()
+
+
+@pick_lr.variant
+def sorted_by_hand(lrs, losses):
+    def median(column):
+        numbers = sorted(v if v == v else float("inf") for v in column.tolist())
+        return numbers[len(numbers) // 2]
+
+    medians = [median(losses[:, i]) for i in range(len(lrs))]
+    return lrs.tolist()[medians.index(min(medians))]
+
+
+@pick_lr.variant
+def nan_as_a_large_number(lrs, losses):
+    return float(lrs[losses.nan_to_num(nan=1e30).quantile(0.5, dim=0).argmin()])
+
+
+@pick_lr.mistake
+def only_rates_without_a_dead_run(lrs, losses):
+    """One run of the best rate died, and you leave that rate out. Count the dead run as inf, and
+    ask for the median."""
+    alive = losses.isfinite().all(dim=0)
+    return lrs[alive][losses[:, alive].median(dim=0).values.argmin()].item()
+
+
+@pick_lr.mistake
+def inf_left_out(lrs, losses):
+    """A rate at which five of seven runs ended with inf can't be the best."""
+    kept = torch.where(losses == torch.inf, torch.nan, losses.nan_to_num(nan=1e9))
+    return lrs[kept.nanmedian(dim=0).values.argmin()].item()
+
+
+@pick_lr.mistake
+def seeds_with_a_dead_run_dropped(lrs, losses):
+    """You drop every seed in which any rate died, with all its other runs. Count only the dead run
+    itself as inf."""
+    kept = losses[~losses.isnan().any(dim=1)]
+    return lrs[kept.median(dim=0).values.argmin()].item()
+
+
+def _alive(losses):
+    return torch.where(losses.isfinite(), losses, 1e9)
+
+
+pick_lr.known(
+    {
+        "0.001 stands first, and that is what median(dim=1) leads to, one number for each seed. You "
+        "want one for each rate, over the seeds: dim=0.": (
+            lambda lrs, losses: lrs[_alive(losses).median(dim=1).values.argmin()].item()
+        ),
+        "0.003 has one NaN among its losses. To PyTorch the median or mean of numbers with a NaN is "
+        "NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.": (
+            lambda lrs, losses: lrs[losses.median(dim=0).values.argmin()].item()
+        ),
+        "The best single run decides here, but its rate did badly in others. Take the median over "
+        "the seeds, dim=0.": (
+            lambda lrs, losses: lrs[_alive(losses).min(dim=0).values.argmin()].item()
+        ),
+        "At 0.1 three of five runs became NaN. Leaving them out, or counting them as 0, makes the "
+        "rate look good: count them as the worst there can be, inf.": (
+            lambda lrs, losses: lrs[losses.nanmedian(dim=0).values.argmin()].item()
+        ),
+        "You take the lowest mean. One bad run spoils the mean of 0.03; the median forgives it.": (
+            lambda lrs, losses: lrs[_alive(losses).mean(dim=0).argmin()].item()
+        ),
+        "argmax finds the rate with the highest loss. You want the lowest.": (
+            lambda lrs, losses: lrs[_alive(losses).median(dim=0).values.argmax()].item()
+        ),
+        "That is the place of the best learning rate in the list. Return the rate itself.": (
+            lambda lrs, losses: _alive(losses).median(dim=0).values.argmin().item()
+        ),
+        "That is the lowest median itself. Return the rate at which it was reached.": (
+            lambda lrs, losses: _alive(losses).median(dim=0).values.min().item()
+        ),
+        "You take the largest of the rates, or the last. Ask for the lowest median loss.": (
+            lambda lrs, losses: lrs[-1].item()
+        ),
+        "You choose by the last seed alone. Take the median over all seeds, dim=0.": (
+            lambda lrs, losses: lrs[_alive(losses)[-1].argmin()].item()
+        ),
+        "You choose by the first seed alone. Take the median over all seeds, dim=0.": (
+            lambda lrs, losses: lrs[_alive(losses)[0].argmin()].item()
+        ),
+    }
+)
 
 
 _BY_IDENTITY = (
@@ -375,57 +706,149 @@ _ORPHAN_ERRORS = {
 }
 
 
-@check
-def orphans(attempt):
-    """`orphans(model, optimizer)`: names of trainable parameters that it does not hold."""
-
-    def answer(model, optimizer):
-        try:
-            result = call(attempt, model, optimizer)
-        except (AttributeError, RuntimeError, TypeError) as error:
-            for words, explanation in _ORPHAN_ERRORS.items():
-                if words in str(error):
-                    raise Mistake(explanation) from None
-            raise
-        if not isinstance(result, list | tuple):
-            raise Mistake(f"Return a list of names; yours is a {type(result).__name__}.")
-        if not all(isinstance(name, str) for name in result):
-            raise Mistake("Return the names, strings such as '0.weight', not the parameters.")
-        return list(result)
-
-    def must_be(expected, yours, why):
-        if yours != expected:
-            if set(yours) == set(expected):
-                why = "Give each name once, in the order of model.named_parameters()."
-            raise Mistake(f"{why} Your list should be {expected}; it is {yours}.")
-
+def _optimized():
     model = mlp(2, 4, 4, 2)
-    names = [name for name, _ in model.named_parameters()]
     groups = [{"params": model[0].parameters()}, {"params": model[2:].parameters(), "lr": 0.01}]
     optimizer = torch.optim.SGD(groups, lr=0.1)
-    yours = answer(model, optimizer)
-    if yours == names:
-        raise Mistake(
-            "The optimizer holds all of these, or you return what it does hold. Compare with "
-            'id(p) of the tensors in group["params"].'
-        )
-    must_be([], yours, "Look at all groups: this optimizer has two, and together they hold all.")
-
+    yield (
+        model,
+        optimizer,
+        "Look at all groups: this optimizer has two, and together they hold all.",
+    )
+    model = copy.deepcopy(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model[4] = copy.deepcopy(model[4])
-    must_be(
-        ["4.weight", "4.bias"],
-        answer(model, optimizer),
+    yield (
+        model,
+        optimizer,
         "The last layer was replaced by another one with equal shapes and values, which the "
         "optimizer does not hold. Compare by identity, not by value.",
     )
+    model = mlp(2, 4, 4, 2)
     model[2].bias.requires_grad_(False)
     optimizer = torch.optim.SGD([model[0].weight, model[4].weight], lr=0.1)
-    must_be(
-        ["0.bias", "2.weight", "4.bias"],
-        answer(model, optimizer),
-        "The optimizer holds two weights, and 2.bias is frozen, so it needs none.",
-    )
-    return "Assert `not orphans(model, optimizer)` before training, and this bug can't hide."
+    why = "The optimizer holds two weights, and 2.bias is frozen, so it needs none."
+    yield model, optimizer, why
+    model, other = mlp(3, 5, 1), mlp(3, 5, 1)
+    why = "This optimizer holds the parameters of another model: all of this one's are orphans."
+    yield model, torch.optim.Adam(other.parameters()), why
+
+
+def _orphans(attempt, model, optimizer, why):
+    try:
+        result = call(attempt, model, optimizer)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        for words, explanation in _ORPHAN_ERRORS.items():
+            if words in str(error):
+                raise Mistake(explanation) from None
+        raise
+    if not isinstance(result, list | tuple):
+        raise Mistake(f"Return a list of names; yours is a {type(result).__name__}.")
+    if not all(isinstance(name, str) for name in result):
+        raise Mistake("Return the names, strings such as '0.weight', not the parameters.")
+    yield "Your list", list(result), why
+
+
+@exercise(
+    cases=_optimized,
+    observe=_orphans,
+    praise="Assert `not orphans(model, optimizer)` before training, and this bug can't hide.",
+)
+def orphans(model, optimizer):
+    """`orphans(model, optimizer)`: names of trainable parameters that it does not hold."""
+    held = _held(optimizer)
+    return [name for name, p in _trainable(model) if id(p) not in held]
+
+
+def _held(optimizer):
+    return {id(p) for group in optimizer.param_groups for p in group["params"]}
+
+
+def _trainable(model):
+    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+
+
+@orphans.variant
+def by_is(model, optimizer):
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not any(parameter is p for p in held)
+    ]
+
+
+@orphans.variant
+def by_hash(model, optimizer):
+    held = set()
+    for group in optimizer.param_groups:
+        held |= set(group["params"])
+    return tuple(name for name, p in model.named_parameters() if p.requires_grad and p not in held)
+
+
+@orphans.mistake
+def first_group(model, optimizer):
+    """Look at all groups: this optimizer has two, and together they hold all."""
+    held = {id(p) for p in optimizer.param_groups[0]["params"]}
+    return [name for name, p in _trainable(model) if id(p) not in held]
+
+
+@orphans.mistake
+def last_group(model, optimizer):
+    """You keep the last group only. Collect the parameters of all groups."""
+    held = {id(p) for p in optimizer.param_groups[-1]["params"]}
+    return [name for name, p in _trainable(model) if id(p) not in held]
+
+
+@orphans.mistake
+def by_value(model, optimizer):
+    """The last layer was replaced by another one with equal shapes and values, which the optimizer
+    does not hold. Compare by identity, not by value."""
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    return [
+        name
+        for name, p in _trainable(model)
+        if not any(p.shape == q.shape and torch.equal(p, q) for q in held)
+    ]
+
+
+orphans.known(
+    {
+        "2.bias is frozen, so it needs no optimizer. Leave out what has no requires_grad.": (
+            lambda model, optimizer: [
+                name for name, p in model.named_parameters() if id(p) not in _held(optimizer)
+            ]
+        ),
+        "You return what the optimizer does hold. Asked are the others.": (
+            lambda model, optimizer: [
+                name for name, p in model.named_parameters() if id(p) in _held(optimizer)
+            ]
+        ),
+        "You return all parameters, also those that the optimizer holds. Compare with id(p) of the "
+        'tensors in group["params"].': lambda model, optimizer: [n for n, _ in _trainable(model)],
+        "Your list is always empty. Compare with id(p) of the tensors in "
+        'group["params"].': lambda model, optimizer: [],
+        "Give each name once, in the order of model.named_parameters().": (
+            lambda model, optimizer: sorted(orphans.right(model, optimizer))
+        ),
+        "Only the first orphan is in your list. Does the return stand inside the loop?": (
+            lambda model, optimizer: orphans.right(model, optimizer)[:1]
+        ),
+        "You return at the first parameter: does the return stand inside the loop?": (
+            lambda model, optimizer: [
+                name for name, p in _trainable(model)[:1] if id(p) not in _held(optimizer)
+            ]
+        ),
+        "You ask for weights alone. A bias can be an orphan, too.": (
+            lambda model, optimizer: [
+                n for n in orphans.right(model, optimizer) if n.endswith("weight")
+            ]
+        ),
+        "You look for what is frozen; asked is what is trainable and not held.": (
+            lambda model, optimizer: [n for n, p in model.named_parameters() if not p.requires_grad]
+        ),
+    }
+)
 
 
 def _networks():

@@ -276,6 +276,13 @@ def with_numpy_subtract(params, grads, lr):
 
 
 @update.mistake
+def the_friends_version(params, grads, lr):
+    """No array has changed. `p = p - …` makes a new array and calls it p, and the array in the
+    list stays as it was. `p -= …` changes the array itself."""
+    return params
+
+
+@update.mistake
 def new_arrays_in_the_list(params, grads, lr):
     """You put new arrays into the list. The numbers are right, but everybody who holds one of the
     old arrays still has the old numbers. Change the arrays themselves, with -=."""
@@ -295,13 +302,6 @@ def new_list(params, grads, lr):
 def return_inside_the_loop(params, grads, lr):
     """Only the first array has moved. Is the return inside the loop?"""
     params[0] -= lr * grads[0]
-    return params
-
-
-@update.mistake
-def the_friends_version(params, grads, lr):
-    """No array has changed. `p = p - …` makes a new array and calls it p, and the array in the
-    list stays as it was. `p -= …` changes the array itself."""
     return params
 
 

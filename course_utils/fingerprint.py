@@ -1,0 +1,269 @@
+"""What a run is, as short texts by name, so that another run is not taken for it."""
+
+import functools
+import random
+import re
+import sys
+import zlib
+from types import CodeType, FunctionType, MethodType
+
+import numpy as np
+import torch
+from torch import nn
+
+from . import loaders
+from .random_state import closed_over, undisturbed
+
+_PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+_SPEED_ONLY = {"params", "foreach", "fused", "capturable", "differentiable"}
+_SOME_ROWS = 8
+
+
+def of_run(model, loss_fn, optimizer, scheduler, choices, data):
+    """Model, loss, optimizer, schedule, `choices` (name -> value), and the texts of the data.
+
+    Whatever of it changes while a run goes on, such as a counter, is no description of the run.
+    """
+    model = getattr(model, "_orig_mod", model)  # compiled or not, it is the same model
+    facts = _of_module("model", model) | _of_optimizer(model, optimizer)
+    facts |= _of_scheduler("scheduler", scheduler) | _of_function("loss_fn", loss_fn)
+    if isinstance(loss_fn, nn.Module):
+        facts |= _of_module("loss_fn", loss_fn)
+    for name, value in choices.items():
+        facts |= _of_function(name, value) if callable(value) else {name: _text(value)}
+    return facts | data
+
+
+def of_data(train_loader, val_loader):
+    """The rows of the loaders and how they are put into batches.
+
+    Data in memory is read through. Of a data set of one's own a few rows are fetched twice, and
+    what random numbers have no part in is compared.
+    """
+    return _of_loader("train_loader", train_loader) | _of_loader("val_loader", val_loader)
+
+
+def _of_loader(name, loader):
+    if loader is None:
+        return {name: "none"}
+    facts = {name: type(loader).__name__}
+    if isinstance(loader, torch.utils.data.DataLoader):
+        for option in ("batch_size", "drop_last"):
+            facts[f"{name}'s {option}"] = _text(getattr(loader, option))
+        facts[f"{name}'s sampler"] = type(loader.sampler).__name__
+    data = getattr(loader, "dataset", loader)
+    if hasattr(data, "__len__"):
+        facts[f"{name}'s length"] = str(len(data))
+    with undisturbed(loader):
+        parts = _contents(loader, data)
+    for i, part in enumerate(parts):
+        facts[f"{name}'s {('inputs', 'labels')[i] if len(parts) == 2 else f'part {i}'}"] = part
+    return facts
+
+
+def differences(then, now):
+    """Pairs of texts that differ, by name. Only what both tell about is compared."""
+    return {
+        name: (then[name], now[name])
+        for name in then
+        if name in now and then[name] != now[name]
+    }  # fmt: skip
+
+
+def _contents(loader, data):
+    """One text for each part of a row."""
+    tensors = loaders.stored_tensors(data)
+    if tensors is not None:
+        return [_text(tensor) for tensor in tensors]
+    if isinstance(data, list | tuple):
+        if len(data) and all(isinstance(batch, tuple | list) and len(batch) == 2 for batch in data):
+            return [_text(list(part)) for part in zip(*data, strict=True)]
+        return [_text(data)]
+    if loaders.is_map_style(loader) and hasattr(data, "__len__") and hasattr(data, "__getitem__"):
+        count = len(data)
+        places = sorted({i * (count - 1) // (_SOME_ROWS - 1) for i in range(_SOME_ROWS)})
+        draws = [_some_rows(data, places, seed) for seed in (1, 2)]
+    elif not isinstance(loader, torch.utils.data.DataLoader):
+        draws = [_seeded(seed, lambda: [next(iter(loader))]) for seed in (1, 2)]
+    else:
+        return []  # a stream: reading it again may not be possible
+    if None in draws or len({len(parts) for parts in draws}) > 1:
+        return []
+    return [a if a == b else "drawn anew" for a, b in zip(*draws, strict=True)]
+
+
+def is_random(loader):
+    """Whether a row of the loader's own data set is another one with other random numbers."""
+    if not loaders.is_map_style(loader) or loaders.stored_tensors(loader.dataset) is not None:
+        return False
+    with undisturbed(loader):
+        return "drawn anew" in _contents(loader, loader.dataset)
+
+
+def _some_rows(data, places, seed):
+    return _seeded(seed, lambda: [data[i] for i in places])
+
+
+def _seeded(seed, fetch):
+    """The texts of the parts of what `fetch()` returns, with random numbers that start at `seed`."""
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        rows = fetch()
+    except Exception:  # the examination has words for it
+        return None
+    if all(isinstance(row, tuple | list) for row in rows) and len(set(map(len, rows))) == 1:
+        return [_text(list(part)) for part in zip(*rows, strict=True)]
+    return [_text(rows)]
+
+
+def _of_module(name, module):
+    facts = {
+        f"{name}'s class": type(module).__name__,
+        f"{name}'s number of layers": str(len(list(module.modules()))),
+        f"{name}'s frozen parameters": ", ".join(
+            parameter for parameter, value in module.named_parameters() if not value.requires_grad
+        )
+        or "none",
+    }
+    for path, layer in module.named_modules():
+        where = f"layer {path}" if path else name
+        if path:
+            facts[where] = f"{type(layer).__name__}({_without_address(layer.extra_repr())})"
+        for attribute, value in vars(layer).items():
+            known = isinstance(value, _DESCRIBED) and attribute != "training"
+            if known and not attribute.startswith("_"):
+                facts[f"{where}'s {attribute}"] = _text(value)
+        if not type(layer).__module__.startswith("torch."):
+            facts[f"{where}'s forward in {_PYTHON}"] = _code(getattr(type(layer), "forward", None))
+    if name == "loss_fn":  # a model's buffers are what it learned, those of a loss its weights
+        for buffer, value in module.named_buffers():
+            facts[f"loss_fn's {buffer}"] = _text(value)
+    return facts
+
+
+def _of_optimizer(model, optimizer):
+    facts = {"optimizer": type(optimizer).__name__}
+    for option, value in optimizer.defaults.items():
+        if option not in _SPEED_ONLY:
+            facts[f"optimizer's {option}"] = _text(value)
+    groups = optimizer.param_groups
+    facts["number of parameter groups"] = str(len(groups))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for i, group in enumerate(groups):
+        where = f"parameter group {i}"
+        held = " ".join(names.get(id(parameter), "?") for parameter in group["params"])
+        facts[f"{where}'s parameters"] = f"{len(group['params'])} ({zlib.crc32(held.encode()):08x})"
+        for option, value in group.items():
+            if option not in _SPEED_ONLY:
+                facts[f"{where}'s {option}"] = _text(value)
+    return facts
+
+
+def _of_scheduler(name, scheduler):
+    if scheduler is None:
+        return {name: "none"}
+    facts = {name: type(scheduler).__name__}
+    for attribute, value in vars(scheduler).items():
+        if attribute == "_schedulers":
+            for i, part in enumerate(value):
+                facts |= _of_scheduler(f"{name}'s part {i}", part)
+        elif isinstance(value, _DESCRIBED) and attribute != "verbose":
+            facts[f"{name}'s {attribute}"] = _text(value)
+        elif attribute == "lr_lambdas":
+            for i, function in enumerate(value):
+                facts |= _of_function(f"{name}'s function {i}", function)
+    return facts
+
+
+def _of_function(name, function):
+    """A function or a callable object by its name, its code and what it holds."""
+    if function is None:
+        return {name: "none"}
+    if isinstance(function, functools.partial):
+        held = [_text(list(function.args)), _text(dict(function.keywords))]
+        inner = _of_function(name, function.func)
+        return inner | {f"{name}'s arguments": " ".join(held)}
+    if isinstance(function, MethodType):
+        function = function.__func__
+    facts = {name: getattr(function, "__name__", type(function).__name__)}
+    if isinstance(function, FunctionType):
+        held = [*closed_over(function), *(function.__defaults__ or ())]
+        if known := [_text(value) for value in held if isinstance(value, _DESCRIBED)]:
+            facts[f"{name}'s values"] = " ".join(known)
+        if not function.__module__ or not function.__module__.startswith("torch."):
+            facts[f"{name}'s code in {_PYTHON}"] = _code(function)
+    elif not isinstance(function, nn.Module):
+        for attribute, value in getattr(function, "__dict__", {}).items():
+            if isinstance(value, _DESCRIBED):
+                facts[f"{name}'s {attribute}"] = _text(value)
+        facts[f"{name}'s code in {_PYTHON}"] = _code(type(function).__call__)
+    return facts
+
+
+def _code(function):
+    """A number for what a function does: its instructions, names and constants."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return "unknown"
+
+    def parts(code):
+        inner = [parts(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+        return code.co_code, code.co_names, inner
+
+    return f"{zlib.crc32(repr(parts(code)).encode()):08x}"
+
+
+_DESCRIBED = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    list,
+    tuple,
+    dict,
+    np.generic,
+    np.ndarray,
+    torch.Tensor,
+)
+
+
+def _text(value):
+    """Numbers as they are, arrays and tensors by shape, kind and checksum."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | str | int | float | complex | torch.dtype):
+        return str(value)
+    if isinstance(value, torch.Tensor):
+        if value.ndim == 0 and not value.is_meta:
+            return str(value.item())
+        return f"{list(value.shape)} of {value.dtype}, checksum {_checksum(value):08x}"
+    if isinstance(value, np.ndarray) or hasattr(value, "__array_interface__"):
+        array = np.asarray(value)
+        if array.dtype == object:
+            return _text(array.tolist())
+        checksum = zlib.crc32(np.ascontiguousarray(array))
+        return f"{list(array.shape)} of {array.dtype}, checksum {checksum:08x}"
+    if isinstance(value, list | tuple):
+        texts = [_text(item) for item in value]
+        if len(texts) <= 4 and sum(map(len, texts)) < 60:
+            return "[" + ", ".join(texts) + "]"
+        return f"{len(texts)} values, checksum {zlib.crc32(' '.join(texts).encode()):08x}"
+    if isinstance(value, dict):
+        texts = [f"{_text(key)}: {_text(item)}" for key, item in value.items()]
+        return "{" + ", ".join(texts) + "}"
+    return type(value).__name__
+
+
+def _checksum(tensor):
+    tensor = tensor.detach().cpu().contiguous()
+    try:
+        return zlib.crc32(tensor.flatten().view(torch.uint8).numpy())
+    except (RuntimeError, TypeError):  # meta, sparse or quantised: by shape alone
+        return 0
+
+
+def _without_address(text):
+    return re.sub(r" at 0x[0-9a-f]+", "", text)

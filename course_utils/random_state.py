@@ -1,0 +1,123 @@
+"""The random numbers of a run: where they come from, and how to put them back."""
+
+import functools
+import random
+from contextlib import contextmanager, suppress
+from types import FunctionType, MethodType, ModuleType
+
+import numpy as np
+import torch
+
+_KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+_LEAVES = (torch.Tensor, np.ndarray, ModuleType, type, str, bytes, int, float)
+_DEEPEST, _LONGEST = 8, 100  # a list of a million file names is no place for a generator
+
+
+def generators_in(*things):
+    """The random generators that `things` hold, each once, besides the global ones.
+
+    Looks into attributes, lists, dictionaries and functions: samplers, data sets inside data sets,
+    augmentations, what a function closes over and the global variables it names.
+    """
+    found, seen = [], set()
+
+    def look(thing, depth):
+        if thing is None or isinstance(thing, _LEAVES) or depth > _DEEPEST or id(thing) in seen:
+            return
+        seen.add(id(thing))
+        if isinstance(thing, _KINDS):
+            if not isinstance(thing, random.SystemRandom):  # which has no state
+                found.append(thing)
+            return
+        for part in _parts(thing):
+            look(part, depth + 1)
+
+    for thing in things:
+        look(thing, 0)
+    return found
+
+
+def _parts(thing):
+    if isinstance(thing, dict):
+        return list(thing.values())[:_LONGEST]
+    if isinstance(thing, list | tuple):
+        return thing[:_LONGEST]
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if isinstance(thing, MethodType):
+        return [thing.__self__, thing.__func__]
+    if isinstance(thing, FunctionType):
+        return [*closed_over(thing), *(thing.__defaults__ or ()), *_global_generators(thing)]
+    methods = [
+        method
+        for kind in type(thing).__mro__
+        if kind.__module__.partition(".")[0] not in ("torch", "builtins")
+        for method in vars(kind).values()
+        if isinstance(method, FunctionType)
+    ]
+    held = [value for name, value in getattr(thing, "__dict__", {}).items() if name != "_iterator"]
+    return [*held, *(generator for method in methods for generator in _global_generators(method))]
+
+
+def closed_over(function):
+    """The values of the variables that a function closes over."""
+    values = []
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # a variable that has no value yet
+            values.append(cell.cell_contents)
+    return values
+
+
+def _global_generators(function):
+    named = (function.__globals__.get(name) for name in function.__code__.co_names)
+    return [value for value in named if isinstance(value, _KINDS)]
+
+
+def random_state(generators=()):
+    """The state of the global random numbers of Python, NumPy and PyTorch, and of `generators`."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "generators": [_state_of(generator) for generator in generators],
+    }
+
+
+def set_random_state(state, generators=()):
+    """Put everything back to a state that `random_state` returned."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    for generator, its_state in zip(generators, state["generators"], strict=True):
+        _put_back(generator, its_state)
+
+
+@contextmanager
+def undisturbed(*things):
+    """In a `with` block random numbers may be drawn; after it all go on as if none had been."""
+    generators = generators_in(*things)
+    state = random_state(generators)
+    try:
+        yield
+    finally:
+        set_random_state(state, generators)
+
+
+def _state_of(generator):
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state()
+
+
+def _put_back(generator, state):
+    if isinstance(generator, random.Random):
+        generator.setstate(state)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    else:
+        generator.set_state(state)
