@@ -57,6 +57,31 @@ def test_an_output_that_no_slide_could_show_is_left_to_the_notebook():
     assert "look at it in the notebook" in text and "line" not in text
 
 
+def test_no_slide_has_many_words_and_no_text_is_lost():
+    sentence = "A sentence of exactly ten words is what stands here. "
+    items = "".join(f"- item {i}, {sentence}\n" for i in range(9))
+    source = f"## Section\n\n{sentence * 9}\n\n{sentence * 3}\n\n{items}"
+    (section,) = slides.deck(v4.new_notebook(cells=[v4.new_markdown_cell(source)]))
+    words = [len(_text(slide).split()) for slide in section["slides"]]
+    assert max(words) <= 70 and len(words) <= 6
+    assert sum(words) == 1 + 120 + 9 * 12
+
+
+def test_a_figure_stands_alone_and_only_short_code_before_it():
+    def shown(code):
+        image = v4.new_output(
+            "display_data", data={"text/html": "<img src='data:,' alt='a'>", "text/plain": ""}
+        )
+        cell = v4.new_code_cell(code, outputs=[image])
+        (section,) = slides.deck(v4.new_notebook(cells=[_begin(), cell]))
+        return section["slides"][1:]
+
+    code, figure = shown("plot()")
+    assert "plot" in code and "<img" not in code and "<img" in figure
+    (figure,) = shown("plot()\n" * 15)
+    assert "plot" not in figure and "<img" in figure
+
+
 def _begin():
     return v4.new_markdown_cell("## Section")
 
@@ -104,6 +129,13 @@ def test_a_deck_is_one_quiet_file_whose_slides_fit_the_screen(tmp_path):
                 }"""
             )
             assert max(left) <= 0
+            smallest = page.evaluate(
+                """() => Math.min(...[...Reveal.getCurrentSlide().querySelectorAll('.fit *')]
+                    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+                    .filter(e => e.offsetWidth && !e.closest('math'))
+                    .map(e => parseFloat(getComputedStyle(e).fontSize)))"""
+            )
+            assert smallest >= 24, "that is 16 px on a screen of 1280"
             slide = page.evaluate("JSON.stringify(Reveal.getIndices())")
             while page.evaluate("JSON.stringify(Reveal.getIndices())")[:14] == slide[:14]:
                 if page.evaluate("Reveal.isLastSlide() && !Reveal.availableFragments().next"):

@@ -1,9 +1,11 @@
 """The lessons as slides, one file each that needs nothing else: `make slides` fills slides/.
 
 The slides follow from the shape of a lesson. A `##` heading begins a section, which goes downwards:
-headings, predictions, code, and what is read aloud, each on a slide; what the code prints comes
-with the next press of a key. Setup, checks, hints and solutions are left out. A cell that has
-`slideshow` metadata of its own is shown as that says.
+headings, predictions, code, and what is read aloud, each on a slide of at most about 60 words; what
+the code prints comes with the next press of a key. A figure stands alone, and before the words
+about it; the code that draws it is shown if it is short. Setup, checks, hints, solutions and what
+is too long for a slide are left to the notebook. A cell that has `slideshow` metadata of its own is
+shown as that says.
 """
 
 import re
@@ -15,10 +17,12 @@ from bs4 import BeautifulSoup
 from tools import executed, rendering
 
 ROOT = Path(__file__).parents[1]
+WORDS = 60  # on a slide
 LINES = 22  # of code and output that can be read from the back of a room, on one slide
-MOST_LINES = 40  # of output, in the smallest type; more is left to the notebook
+FEW_LINES = 12  # of code, which may stand before its figure
 _CUTS = re.compile(r"^(?=#{2,3} |> \*\*Predict|When you are done)", flags=re.MULTILINE)
 
+_LONG_CODE = "<p>The code is too long for a slide: it is in the notebook.</p>"
 _TOO_LONG = "<p>Too long for a slide: look at it in the notebook.</p>"
 
 
@@ -83,7 +87,7 @@ def _text(source):
     """A Markdown cell, cut where something new begins, without what is folded away."""
     source = re.sub(r"[ \t]*<details>.*?</details>\n*", "", source, flags=re.DOTALL)
     before = ""
-    for text in filter(str.strip, _CUTS.split(source)):
+    for text in filter(str.strip, _short(_CUTS.split(source))):
         kind = "slide" if re.match(r"##? ", text) else "subslide"
         if before and text.startswith(">"):  # a prediction, with its question still in sight
             kind = "fragment"
@@ -93,22 +97,56 @@ def _text(source):
         before = text
 
 
+def _short(texts):
+    """The texts, cut between paragraphs, items or sentences wherever a slide would be too full."""
+    for text in texts:
+        slide = ""
+        for part in _parts(text):
+            full = slide.strip() and _words(slide) + _words(part) > WORDS
+            if full and not re.fullmatch(r"#{1,3} .*\s*", slide):  # a heading stays with its text
+                yield slide
+                slide = ""
+            slide += part
+        yield slide
+
+
+def _parts(text):
+    """Paragraphs and items, and the sentences of those that alone would fill a slide."""
+    for part in re.split(r"(?<=\n)(?=\n)|(?<=\n)(?=[-*] |\d+\. )", text):
+        if _words(part) <= WORDS or re.search(r"^```|^\||^\$\$", part.strip(), flags=re.MULTILINE):
+            yield part
+        else:
+            yield from re.split(r"(?<=[.?!] )(?=[A-Z`*])", part)
+
+
+def _words(text):
+    return len(re.sub(r"\]\([^)]*\)", "]", text).split())
+
+
 def _code(cell):
     """A code cell: code, then output, together where both fit."""
-    outputs, lines = "", cell.source.count("\n") + 2
+    whole = "".join(map(rendering.output, cell.outputs))
+    if 'class="quiz"' in whole:
+        yield from _quiz(whole)
+        return
+    outputs, lines = "", cell.source.count("\n") + 1
+    code = rendering.code(cell.source) if lines <= LINES else _LONG_CODE
+    shown = lines = min(lines, LINES)
     for output in cell.outputs:
         length = (output.get("text") or _as_text(output.data)).count("\n")
-        too_long = length > MOST_LINES
+        too_long = length > LINES
         outputs += _TOO_LONG if too_long else rendering.output(output)
-        lines += 1 if too_long else length
-    if 'class="quiz"' in outputs:
-        yield from _quiz(outputs)
-    elif "<figure>" in outputs:  # a simulation, whose picture says more than its line of code
+        shown += 1 if too_long else length + 1
+    if "<figure>" in outputs:  # a simulation, whose picture says more than its line of code
+        yield "subslide", outputs
+    elif "<img" in outputs:
+        if lines <= FEW_LINES:
+            yield "subslide", code
         yield "subslide", outputs
     else:
-        yield "subslide", rendering.code(cell.source)
+        yield "subslide", code
         if outputs:
-            yield "fragment" if lines <= LINES and "<img" not in outputs else "subslide", outputs
+            yield "fragment" if shown <= LINES else "subslide", outputs
 
 
 def _as_text(data):
