@@ -23,6 +23,7 @@ from .detector import Detector
 from .errors import explanation
 from .findings import Finding, as_html, as_text, in_order
 from .watch import Watch
+from .where import forget_the_watcher
 
 __all__ = ["Finding", "LoopDoctor"]
 
@@ -71,7 +72,7 @@ class LoopDoctor:
         self.findings = []
         self.unchecked = []
         self._watch = None
-        self._watched = "no loop was watched yet"
+        self.watched = "no loop was watched yet"
 
     def __enter__(self):
         if self._watch is not None:
@@ -87,11 +88,12 @@ class LoopDoctor:
     def __exit__(self, kind, error, traceback):
         watch, self._watch = self._watch, None
         overlapped = watch.stop()
+        forget_the_watcher(traceback)
         if error is not None and explanation(error):
             error.add_note(explanation(error))
         watch.run.over = True
         self._ask(watch)
-        self._watched = _summary(watch.run)
+        self.watched = _summary(watch.run)
         self.unchecked = [
             f"{what} ({type(failure).__name__}: {failure})"
             for what, failure in watch.broken.items()
@@ -114,10 +116,10 @@ class LoopDoctor:
                 print(f"{finding}\n")
 
     def __repr__(self):
-        return as_text(self.findings, self._watched, self.unchecked)
+        return as_text(self.findings, self.watched, self.unchecked)
 
     def _repr_html_(self):
-        return as_html(self.findings, self._watched, self.unchecked)
+        return as_html(self.findings, self.watched, self.unchecked)
 
 
 def _detectors():

@@ -16,6 +16,9 @@ _LIBRARIES = (
 )
 
 
+_OWN = str(Path(__file__).parent)
+
+
 def is_learners(filename):
     return not filename.startswith(_LIBRARIES)
 
@@ -26,6 +29,15 @@ def learner_frame():
     while frame is not None and not is_learners(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
+
+
+def forget_the_watcher(traceback):
+    """Take the frames of this package out of a traceback, so that it reads as without it."""
+    while traceback is not None:
+        after = traceback.tb_next
+        while after is not None and after.tb_frame.f_code.co_filename.startswith(_OWN):
+            after = after.tb_next
+        traceback.tb_next = traceback = after
 
 
 def learner_line():
