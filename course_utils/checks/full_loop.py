@@ -2,13 +2,16 @@
 
 import copy
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..data import moons, tensor_loader
 from ..models import mlp
 from ..training import evaluate as reference_evaluate
-from .feedback import Mistake, as_bool, as_number, as_pair, call, check, close, compare
+from .exercise import exercise
+from .feedback import Mistake, as_bool, as_number, as_pair, call, check, compare
+from .values import close
 from .whole_loops import trained_like
 
 
@@ -16,167 +19,289 @@ def _weights(model):
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-@check
-def one_step(attempt):
-    """`one_step(model, xb, yb, loss_fn, optimizer)` does the five lines, returns the loss."""
-    X, y = moons(96, seed=1)
-    batches = [(X[i : i + 32], y[i : i + 32]) for i in (0, 32, 64)]
-    start = mlp(2, 8, 2)
-    loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
+def _batches():
+    for lr, rows in ((0.5, 32), (0.05, 20)):
+        X, y = moons(3 * rows, seed=1)
+        model = mlp(2, 8, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+        loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
+        yield model, list(zip(X.split(rows), y.split(rows), strict=True)), loss_fn, optimizer
 
-    def run(step):
-        """(losses, weights, number of optimizer steps) after three batches"""
-        model = copy.deepcopy(start)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-        steps = []
-        optimizer.register_step_post_hook(lambda *_: steps.append(1))
-        losses = [step(model, xb, yb, loss_fn, optimizer) for xb, yb in batches]
-        return losses, _weights(model), len(steps)
 
-    def right(model, xb, yb, loss_fn, optimizer):
-        optimizer.zero_grad()
-        loss = loss_fn(model(xb), yb)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    def never_cleared(model, xb, yb, loss_fn, optimizer):
-        loss_fn(model(xb), yb).backward()
-        optimizer.step()
-
-    def on_probabilities(model, xb, yb, loss_fn, optimizer):
-        optimizer.zero_grad()
-        loss_fn(model(xb).softmax(dim=1), yb).backward()
-        optimizer.step()
-
-    def step_first(model, xb, yb, loss_fn, optimizer):
-        optimizer.step()
-        optimizer.zero_grad()
-        loss_fn(model(xb), yb).backward()
-
-    def another_loss(model, xb, yb, loss_fn, optimizer):
-        right(model, xb, yb, nn.CrossEntropyLoss(), optimizer)
-
-    def loss_after(model, xb, yb, loss_fn, optimizer):
-        right(model, xb, yb, loss_fn, optimizer)
-        return loss_fn(model(xb), yb).item()
-
-    def watched(model, *others):
-        loss = call(attempt, model, *others)
+def _one_step(attempt, model, batches, loss_fn, optimizer):
+    steps, losses = [], []
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    before = _weights(model)
+    for xb, yb in batches:
+        losses.append(call(attempt, model, xb, yb, loss_fn, optimizer))
         if not model.training:
             raise Mistake(
                 "Your function puts the model into evaluation mode, so dropout would never train. "
                 "Leave model.eval() out: here it belongs to the demonstration alone."
             )
-        return loss
-
-    expected_losses, expected, _ = run(right)
-    losses, weights, steps = run(watched)
-    if steps != 3:
+    if len(steps) != 3:
         raise Mistake(
-            f"In three calls of your function, step() of the optimizer it was given ran {steps} "
-            "times instead of 3. Call it once each time, with parentheses: optimizer.step(). (And "
-            "make no optimizer of your own: it would forget its momentum from call to call.)"
+            f"In three calls of your function, step() of the optimizer it was given ran "
+            f"{len(steps)} times instead of 3. Call it once each time, with parentheses: "
+            "optimizer.step(). (And make no optimizer of your own: it would forget its momentum "
+            "from call to call.)"
         )
-    if close(weights, _weights(start)):
-        raise Mistake(
-            "After three steps no weight has moved. Either backward() is not called, or "
-            "zero_grad() stands between backward() and step() and throws the gradients away, or "
-            "step() comes before backward(), when there are no gradients yet."
-        )
-    compare(
-        weights,
-        expected,
-        {
-            "The gradients of earlier batches are still in .grad when you step: clear them with "
-            "optimizer.zero_grad() once a step.": run(never_cleared)[1],
-            "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as "
-            "they come from the model.": run(on_probabilities)[1],
-            "optimizer.step() comes before loss.backward(), so each step uses the gradients of "
-            "the batch before, and the last batch is never used.": run(step_first)[1],
-            "You use another loss than the loss_fn you were given.": run(another_loss)[1],
-        },
-        "The weights after three steps",
-    )
+    yield "The way of the weights in three steps", _weights(model) - before
     losses = [as_number(loss, "The loss you return") for loss in losses]
-    compare(
-        losses,
-        expected_losses,
-        {
-            "That is the loss after the step. Return the one you called backward() on.": run(
-                loss_after
-            )[0],
-            "You divided by the number of rows, but the loss is a mean over them already.": [
-                loss / 32 for loss in expected_losses
-            ],
-            "That is a sum over the rows of the batch. Return the loss as it is, a mean.": [
-                loss * 32 for loss in expected_losses
-            ],
-        },
-        "The losses of the three steps",
-    )
-    return "Your five lines move the weights exactly as PyTorch's own loop would."
+    yield "The weights are right. The losses of the three steps", losses
 
 
-@check
-def count_correct(attempt):
-    """`count_correct(logits, yb)` returns how many predictions are right."""
+@exercise(
+    cases=_batches,
+    observe=_one_step,
+    praise="Your five lines move the weights exactly as PyTorch's own loop would.",
+)
+def one_step(model, xb, yb, loss_fn, optimizer):
+    """`one_step(model, xb, yb, loss_fn, optimizer)` does the five lines, returns the loss."""
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@one_step.variant
+def zero_grad_last(model, xb, yb, loss_fn, optimizer):
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
+@one_step.variant
+def cleared_by_hand(model, xb, yb, loss_fn, optimizer):
+    model.train()
+    out = model(xb)
+    value = loss_fn(out, yb)
+    for p in model.parameters():
+        p.grad = None
+    value.backward()
+    optimizer.step()
+    return float(value.detach())
+
+
+@one_step.variant
+def gradients_put_in_place(model, xb, yb, loss_fn, optimizer):
+    loss = loss_fn(model(xb), yb)
+    for parameter, grad in zip(
+        model.parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True
+    ):
+        parameter.grad = grad
+    optimizer.step()
+    return loss.tolist()
+
+
+@one_step.mistake
+def zero_grad_before_step(model, xb, yb, loss_fn, optimizer):
+    """After three steps no weight has moved. Either backward() is not called, or zero_grad()
+    stands between backward() and step() and throws the gradients away, or step() comes before
+    backward(), when there are no gradients yet."""
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.zero_grad()
+    optimizer.step()
+    return loss.item()
+
+
+@one_step.mistake
+def no_zero_grad(model, xb, yb, loss_fn, optimizer):
+    """The gradients of earlier batches are still in .grad when you step: clear them with
+    optimizer.zero_grad() once a step."""
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@one_step.mistake
+def step_one_batch_late(model, xb, yb, loss_fn, optimizer):
+    """optimizer.step() comes before loss.backward(), so each step uses the gradients of the batch
+    before, and the last batch is never used."""
+    optimizer.step()
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    return loss.item()
+
+
+@one_step.mistake
+def loss_after_the_step(model, xb, yb, loss_fn, optimizer):
+    """The weights are right, but that is the loss after the step. Return the one you called
+    backward() on."""
+    one_step.right(model, xb, yb, loss_fn, optimizer)
+    return loss_fn(model(xb), yb).item()
+
+
+def _steps_on(loss_of):
+    """The five lines on `loss_of(loss_fn, logits, yb)`."""
+
+    def attempt(model, xb, yb, loss_fn, optimizer):
+        return one_step.right(model, xb, yb, lambda z, y: loss_of(loss_fn, z, y), optimizer)
+
+    return attempt
+
+
+def _step_returns(change):
+    return lambda model, xb, *rest: change(one_step.right(model, xb, *rest), len(xb))
+
+
+one_step.known(
+    {
+        "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as they come "
+        "from the model.": _steps_on(lambda loss_fn, z, y: loss_fn(z.softmax(dim=1), y)),
+        "You use another loss than the loss_fn you were given.": _steps_on(
+            lambda loss_fn, z, y: nn.functional.cross_entropy(z, y)
+        ),
+        "You call backward() on a sum over the rows. loss_fn gives a mean, and the mean decides how "
+        "far a step goes.": _steps_on(lambda loss_fn, z, y: loss_fn(z, y) * len(y)),
+        "You divide the loss by the number of rows before backward(); it is a mean already.": (
+            _steps_on(lambda loss_fn, z, y: loss_fn(z, y) / len(y))
+        ),
+        "backward() walks from minus the loss, so the loss rises. Leave the minus out.": (
+            _steps_on(lambda loss_fn, z, y: -loss_fn(z, y))
+        ),
+        "You divided by the number of rows, but the loss is a mean over them already.": (
+            _step_returns(lambda loss, rows: loss / rows)
+        ),
+        "That is a sum over the rows of the batch. Return the loss as it is, a mean.": (
+            _step_returns(lambda loss, rows: loss * rows)
+        ),
+    }
+)
+
+
+def _logits():
     logits, yb = torch.randn(32, 32), torch.randint(32, (32,))
     sure = torch.arange(32) % 31 < 20  # the first and the last row among them
     logits[sure] += 8 * nn.functional.one_hot(yb[sure], 32)
     logits[torch.arange(5), (yb[:5] + 1) % 32] = -20.0  # large only in absolute value
-    matches = logits.argmax(dim=1) == yb
-    expected = matches.sum().item()
-    yours = as_number(call(attempt, logits, yb), "The count")
-    compare(
-        yours,
-        expected,
-        {
-            "That is the share of correct answers, not their number. Sum instead of averaging.": (
-                expected / 32
-            ),
-            "You looked for the largest logit of each class over the batch. Each row is one "
-            "example: use argmax(dim=1).": (logits.argmax(dim=0) == yb).sum().item(),
-            "Not one row matched. Compare the position of each row's largest logit with yb: "
-            "argmax(dim=1), not max. (Without dim, argmax looks for one place in the whole "
-            "table.)": 0,
-            "Only one row is counted: does the `return` stand inside your loop?": 1,
-            "That is the number of wrong answers.": 32 - expected,
-            "That is the number of rows. Compare the predictions with yb before counting.": 32,
-            "You compared every prediction with every label: [B, 1] against [B] gives [B, B]. "
-            "Leave keepdim out.": (logits.argmax(dim=1, keepdim=True) == yb).sum().item(),
-        },
-        "For a batch of 32 rows and 32 classes the count",
-    )
-    return "You count matching rows, so the counts of unequal batches can simply be added up."
+    yield logits, yb
+    logits, yb = torch.randn(50, 7), torch.randint(7, (50,))
+    logits[:33] += 8 * nn.functional.one_hot(yb[:33], 7)
+    yield logits, yb
+    yield torch.tensor([[0.2, 0.9, -3.0]]), torch.tensor([1])
+    yield torch.tensor([[-0.2, -0.9], [-5.0, -3.0], [-1.0, -2.0]]), torch.tensor([0, 1, 1])
+    yield torch.eye(3), torch.tensor([1, 2, 0])
 
 
-@check
-def evaluate(attempt):
-    """`evaluate(model, loader, loss_fn)` returns (mean loss, accuracy) over all examples."""
-    X, y = moons(90, noise=0.3, seed=2)
-    model = mlp(2, 16, 2, dropout=0.5)
-    with torch.no_grad():
-        model[-1].weight *= 8  # far from ln 2, so that unequal batches differ
-    loader = tensor_loader(X, y, batch_size=64)  # 64 rows, then 26
-    loss_fn = nn.CrossEntropyLoss()
-    expected = reference_evaluate(model, loader, loss_fn)
-    model.eval()
-    with torch.no_grad():
-        per_batch = [(loss_fn(model(xb), yb).item(), xb, yb) for xb, yb in loader]
-        batch_accuracy = [
-            (model(xb).argmax(dim=1) == yb).float().mean().item() for _, xb, yb in per_batch
-        ]
-        on_probabilities = loss_fn(model(X).softmax(dim=1), y).item()
-    model.train()
+def _count(attempt, logits, yb):
+    count = as_number(call(attempt, logits, yb), "The count")
+    yield f"For a batch of {len(yb)} rows and {logits.shape[1]} classes the count", count
 
+
+@exercise(
+    cases=_logits,
+    observe=_count,
+    praise="You count matching rows, so the counts of unequal batches can simply be added up.",
+)
+def count_correct(logits, yb):
+    """`count_correct(logits, yb)` returns how many predictions are right."""
+    return (logits.argmax(dim=1) == yb).sum().item()
+
+
+@count_correct.variant
+def by_counting(logits, yb):
+    return sum(int(row.argmax()) == int(label) for row, label in zip(logits, yb, strict=True))
+
+
+@count_correct.variant
+def through_softmax(logits, yb):
+    _, prediction = logits.softmax(dim=1).max(dim=1)
+    return prediction.eq(yb).sum().item()
+
+
+@count_correct.variant
+def as_float(logits, yb):
+    return float(torch.count_nonzero(logits.argmax(-1) == yb))
+
+
+@count_correct.variant
+def own_logit_is_the_largest(logits, yb):
+    return int((logits.gather(1, yb[:, None]).squeeze(1) >= logits.max(dim=1).values).sum())
+
+
+@count_correct.mistake
+def counts_the_first_row(logits, yb):
+    """Only one row is counted: does the `return` stand inside your loop?"""
+    return int(logits[0].argmax() == yb[0])
+
+
+@count_correct.mistake
+def keepdim(logits, yb):
+    """You compared every prediction with every label: [B, 1] against [B] gives [B, B]. Leave
+    keepdim out."""
+    return (logits.argmax(dim=1, keepdim=True) == yb).sum().item()
+
+
+@count_correct.mistake
+def wrong_dimension(logits, yb):
+    """You looked for the largest logit of each class over the batch. Each row is one example: use
+    argmax(dim=1)."""
+    return (logits.argmax(dim=0) == yb).sum().item()
+
+
+count_correct.known(
+    {
+        "That is the share of correct answers, not their number. Sum instead of averaging.": (
+            lambda logits, yb: (logits.argmax(dim=1) == yb).float().mean().item()
+        ),
+        "Not one row matched. Compare the position of each row's largest logit with yb: "
+        "argmax(dim=1), not max. (Without dim, argmax looks for one place in the whole table.)": (
+            lambda logits, yb: (logits.max(dim=1).values == yb).sum().item()
+        ),
+        "That is the number of wrong answers.": (
+            lambda logits, yb: (logits.argmax(dim=1) != yb).sum().item()
+        ),
+        "That is the number of rows. Compare the predictions with yb before counting.": (
+            lambda logits, yb: len(yb)
+        ),
+        "argmax without dim looks for one place in the whole table. Each row is one example: "
+        "argmax(dim=1).": lambda logits, yb: (logits.argmax() == yb).sum().item(),
+        "The last row is missing: range(len(yb)) ends before its end by itself.": (
+            lambda logits, yb: count_correct.right(logits[:-1], yb[:-1])
+        ),
+        "The first row is missing: places count from 0.": (
+            lambda logits, yb: count_correct.right(logits[1:], yb[1:])
+        ),
+        "You look for the logit that is largest in absolute value. A logit far below 0 is a "
+        "confident no.": lambda logits, yb: count_correct.right(logits.abs(), yb),
+        "You look for the lowest logit of each row; the answer is the class with the highest.": (
+            lambda logits, yb: count_correct.right(-logits, yb)
+        ),
+        "You count the rows whose right logit is above 0. The answer is the class with the largest "
+        "logit, whatever its sign.": (
+            lambda logits, yb: int((logits[torch.arange(len(yb)), yb] > 0).sum())
+        ),
+        "You add up the predicted classes where they are right. Count the rows instead.": (
+            lambda logits, yb: (yb * (logits.argmax(dim=1) == yb)).sum().item()
+        ),
+    }
+)
+
+
+def _loaders():
+    for rows, size, classes in ((90, 64, 2), (75, 30, 3)):
+        X, y = moons(rows, noise=0.3, seed=2)
+        y = y + (X[:, 0] > 1.5).long() * (classes - 2)
+        model = mlp(2, 16, classes, dropout=0.5)
+        with torch.no_grad():
+            model[-1].weight *= 8  # far from ln 2, so that unequal batches differ
+        yield model, tensor_loader(X, y, batch_size=size), nn.CrossEntropyLoss(label_smoothing=0.1)
+
+
+def _evaluate(attempt, model, loader, loss_fn):
     seen = []
-    watch = model.register_forward_hook(
+    model.register_forward_hook(
         lambda model, _, logits: seen.append((model.training, logits.requires_grad))
     )
     before = _weights(model)
     result = as_pair(call(attempt, model, loader, loss_fn), "mean_loss, accuracy")
-    watch.remove()
     if not seen:
         raise Mistake("The model you were given was never called. Use the function's arguments.")
     if not close(before, _weights(model)) or not all(p.requires_grad for p in model.parameters()):
@@ -191,62 +316,166 @@ def evaluate(attempt):
         for part, what in zip(result, ("The mean loss", "The accuracy"), strict=True)
     )
     if any(training for training, _ in seen):
+        evaluated = " The first batch was in evaluation mode, later ones were not: do you call "
+        later = evaluated + "model.train() inside the loop?"
         raise Mistake(
-            "The model was in training mode, so dropout was active and the numbers are noisy. "
-            "Call model.eval() before the loop."
+            "The model was in training mode, so dropout was active and the numbers are noisy."
+            + (" Call model.eval() before the loop." if seen[0][0] else later)
         )
     if any(requires_grad for _, requires_grad in seen):
         raise Mistake(
             "The numbers may be right, but the logits carry a graph that nobody needs. Put the "
             "loop under torch.no_grad()."
         )
-    batch_losses = [value for value, _, _ in per_batch]
-    compare(
-        loss,
-        expected[0],
-        {
-            "You averaged the batch means. The batches have 64 and 26 rows, so each mean must "
-            "count with its number of rows: add loss.item() * len(xb), divide by all rows.": sum(
-                batch_losses
-            )
-            / 2,
-            "You added up the batch means without dividing.": sum(batch_losses),
-            "You divided the sum of batch means by the number of rows. Multiply each mean by "
-            "len(xb) before adding.": sum(batch_losses) / 90,
-            "That is the loss of the last batch alone.": batch_losses[-1],
-            "That is the loss of the first batch alone. Return after the loop.": batch_losses[0],
-            "That is the accuracy. Return the mean loss first.": expected[1],
-            "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as "
-            "they come from the model.": on_probabilities,
-            "The sum over all rows still has to be divided by their number.": expected[0] * 90,
-            **{
-                f"You divided by {rows}, the size of another data set. Add up len(xb) of the "
-                "batches as they come.": expected[0] * 90 / rows
-                for rows in (400, 1600, 2000)
-            },
-        },
-        "The mean loss",
-    )
-    compare(
-        accuracy,
-        expected[1],
-        {
-            "You averaged the batch accuracies. Count the correct rows of all batches, then "
-            "divide once.": sum(batch_accuracy) / 2,
-            "That is a percentage; return a share between 0 and 1.": expected[1] * 100,
-            "That is the number of correct rows; divide by all rows.": expected[1] * 90,
-            "You divided the number of correct rows by the number of batches; divide by the "
-            "number of rows.": expected[1] * 45,
-            "That is the share of wrong answers.": 1 - expected[1],
-        },
-        "The accuracy",
-    )
+    rows = len(loader.dataset)
+    yield f"For {rows} rows in batches of {loader.batch_size} the mean loss", loss
+    yield f"The loss is right. For {rows} rows the accuracy", accuracy
     if not model.training:
         raise Mistake(
             "The numbers are right, but the model is still in evaluation mode, and the next epoch "
             "would train without dropout. Call model.train() at the end."
         )
-    return "Loss and accuracy count every example once, and the model is back in training mode."
+
+
+@exercise(
+    cases=_loaders,
+    observe=_evaluate,
+    praise="Loss and accuracy count every example once, and the model is back in training mode.",
+)
+def evaluate(model, loader, loss_fn):
+    """`evaluate(model, loader, loss_fn)` returns (mean loss, accuracy) over all examples."""
+    model.train()  # the package's gives the model back as it was
+    return reference_evaluate(model, loader, loss_fn)
+
+
+@evaluate.variant
+@torch.no_grad()
+def with_lists(model, loader, loss_fn):
+    was_training = model.training
+    model.eval()
+    losses, hits = [], []
+    for xb, yb in loader:
+        logits = model(xb)
+        losses += [loss_fn(logits, yb).item()] * len(yb)
+        hits += (logits.argmax(1) == yb).tolist()
+    model.train(was_training)
+    return sum(losses) / len(losses), sum(hits) / len(hits)
+
+
+@evaluate.variant
+def in_one_batch(model, loader, loss_fn):
+    model.eval()
+    with torch.inference_mode():
+        X = torch.cat([xb for xb, _ in loader])
+        y = torch.cat([yb for _, yb in loader])
+        logits = model(X)
+        result = loss_fn(logits, y).item(), (logits.argmax(dim=1) == y).double().mean().item()
+    model.train()
+    return result
+
+
+@evaluate.variant
+def with_a_frozen_twin(model, loader, loss_fn):
+    twin = copy.deepcopy(model).eval().requires_grad_(False)
+    parts = [(twin(xb), yb) for xb, yb in loader]
+    logits, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+    return [loss_fn(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()]
+
+
+def _from_batches(summary, logits_as=lambda logits: logits):
+    """An evaluation that returns `summary(mean losses, correct rows, sizes of the batches)`."""
+
+    def attempt(model, loader, loss_fn):
+        model.eval()
+        losses, hits, sizes = [], [], []
+        with torch.no_grad():
+            for xb, yb in loader:
+                logits = logits_as(model(xb))
+                losses.append(loss_fn(logits, yb).item())
+                hits.append((logits.argmax(dim=1) == yb).sum().item())
+                sizes.append(len(xb))
+        model.train()
+        return summary(np.array(losses), np.array(hits), np.array(sizes))
+
+    return attempt
+
+
+def _weighted(losses, hits, sizes):
+    return losses @ sizes / sizes.sum(), hits.sum() / sizes.sum()
+
+
+def _right_but(loss=None, accuracy=None):
+    """The right evaluation with another loss or accuracy, functions of what a batch gives."""
+
+    def summary(*batches):
+        mean, share = _weighted(*batches)
+        return loss(*batches) if loss else mean, accuracy(*batches) if accuracy else share
+
+    return _from_batches(summary)
+
+
+evaluate.known(
+    {
+        "You averaged the batch means. The batches differ in size, so each mean must count with its "
+        "number of rows: add loss.item() * len(xb), divide by all rows.": _right_but(
+            lambda losses, hits, sizes: losses.mean()
+        ),
+        "You added up the batch means without dividing.": _right_but(
+            lambda losses, hits, sizes: losses.sum()
+        ),
+        "You divided the sum of batch means by the number of rows. Multiply each mean by len(xb) "
+        "before adding.": _right_but(lambda losses, hits, sizes: losses.sum() / sizes.sum()),
+        "That is the loss of the last batch alone.": _right_but(
+            lambda losses, hits, sizes: losses[-1]
+        ),
+        "That is the loss of the first batch alone. Return after the loop.": _right_but(
+            lambda losses, hits, sizes: losses[0]
+        ),
+        "That is the accuracy. Return the mean loss first.": _from_batches(
+            lambda *batches: _weighted(*batches)[::-1]
+        ),
+        "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as they come "
+        "from the model.": _from_batches(_weighted, lambda logits: logits.softmax(dim=1)),
+        "The sum over all rows still has to be divided by their number.": _right_but(
+            lambda losses, hits, sizes: losses @ sizes
+        ),
+        "The sum over all rows is divided by the number of batches; divide by that of all rows.": (
+            _right_but(lambda losses, hits, sizes: losses @ sizes / len(sizes))
+        ),
+        "Every batch counts as if it had as many rows as the last one: multiply each mean by its "
+        "own len(xb).": _right_but(
+            lambda losses, hits, sizes: losses.sum() * sizes[-1] / sizes.sum()
+        ),
+        "Every batch counts as if it were a full one. The last has fewer rows: multiply by "
+        "len(xb).": _right_but(lambda losses, hits, sizes: losses.sum() * sizes[0] / sizes.sum()),
+        "You averaged the batch accuracies. Count the correct rows of all batches, then divide "
+        "once.": _right_but(accuracy=lambda losses, hits, sizes: (hits / sizes).mean()),
+        "You added up the batch accuracies. Count the correct rows of all batches, then divide "
+        "once.": _right_but(accuracy=lambda losses, hits, sizes: (hits / sizes).sum()),
+        "That is the accuracy of the last batch alone. Count the correct rows of all.": _right_but(
+            accuracy=lambda losses, hits, sizes: hits[-1] / sizes[-1]
+        ),
+        "You counted only the correct rows of the last batch, and divided by all rows.": (
+            _right_but(accuracy=lambda losses, hits, sizes: hits[-1] / sizes.sum())
+        ),
+        "That is a percentage; return a share between 0 and 1.": _right_but(
+            accuracy=lambda losses, hits, sizes: 100 * hits.sum() / sizes.sum()
+        ),
+        "That is the number of correct rows; divide by all rows.": _right_but(
+            accuracy=lambda losses, hits, sizes: hits.sum()
+        ),
+        "You divided the number of correct rows by the number of batches; divide by the number of "
+        "rows.": _right_but(accuracy=lambda losses, hits, sizes: hits.sum() / len(sizes)),
+        "That is the share of wrong answers.": _right_but(
+            accuracy=lambda losses, hits, sizes: 1 - hits.sum() / sizes.sum()
+        ),
+    }
+    | {
+        f"You divided by {rows}, the size of another data set. Add up len(xb) of the batches as "
+        "they come.": _right_but(lambda losses, hits, sizes, rows=rows: losses @ sizes / rows)
+        for rows in (400, 1600, 2000)
+    }
+)
 
 
 @check
@@ -349,159 +578,403 @@ def train_and_validate(attempt):
     return f"Watched by the doctor, and the weights are those of the right loop, {how}."
 
 
-@check
-def gradients_are_fresh(attempt):
-    """`gradients_are_fresh(model, xb, yb, loss_fn)`: True if .grad is this batch's alone."""
+def _states():
+    """A model whose .grad is in a known state, a batch, a loss, and what to say of a wrong answer."""
     X, y = moons(64, seed=3)
     first, second = (X[:32], y[:32]), (X[32:], y[32:])
-    model = mlp(2, 8, 2)
     loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
+    model = mlp(2, 8, 2)
 
-    def backward(*batches):
-        model.zero_grad()
+    def state(*batches):
+        fresh = copy.deepcopy(model)
         for xb, yb in batches:
-            loss_fn(model(xb), yb).backward()
+            loss_fn(fresh(xb), yb).backward()
+        return fresh
 
-    def answer():
-        grads = [parameter.grad.clone() for parameter in model.parameters()]
-        result = call(attempt, model, *second, loss_fn)
-        after = [parameter.grad for parameter in model.parameters()]
-        if any(b is None or not torch.equal(a, b) for a, b in zip(grads, after, strict=True)):
-            raise Mistake(
-                "Your check changes the gradients that it is meant to look at, so the step that "
-                "follows would use wrong ones. Compute the fresh gradients with "
-                "torch.autograd.grad(loss, list(model.parameters())), which leaves .grad alone."
-            )
-        return as_bool(result, "gradients_are_fresh")
-
-    backward(second)
-    if not answer():
-        raise Mistake(
-            "The gradients were cleared and came from this batch alone, but you say they are "
-            "stale. Use the loss_fn you were given, and torch.allclose to forgive rounding."
+    fresh = (
+        "The gradients were cleared and came from this batch alone, but you say they are stale. Use "
+        "the loss_fn you were given, and torch.allclose to forgive rounding."
+    )
+    yield state(second), *second, loss_fn, fresh
+    yield state(first), *first, loss_fn, fresh
+    added_up = (
+        "The gradients of two batches were added up, but you call them fresh. Work out what this "
+        "batch alone would give, and compare every parameter's .grad with it."
+    )
+    yield state(first, second), *second, loss_fn, added_up
+    yield state(second, second), *second, loss_fn, added_up
+    of_another = (
+        "The gradients are those of another batch, and none of this one, but you call them fresh. "
+        "Compare the values with what this batch alone gives."
+    )
+    yield state(first), *second, loss_fn, of_another
+    for name, _ in model.named_parameters():
+        stale = state(second)
+        stale.get_parameter(name).grad += 0.005
+        noticed = (
+            f"Only the gradient of {name} was stale, by 0.005, and you did not notice: compare all "
+            "parameters, closely."
         )
-    for stale in ((first, second), (second, second)):
-        backward(*stale)
-        if answer():
-            raise Mistake(
-                "The gradients of two batches were added up, but you call them fresh. Work out "
-                "what this batch alone would give, and compare every parameter's .grad with it."
-            )
-    for name, parameter in model.named_parameters():
-        backward(second)
-        parameter.grad += 0.005
-        if answer():
-            raise Mistake(
-                f"Only the gradient of {name} was stale, by 0.005, and you did not notice: compare "
-                "all parameters, closely."
-            )
-    backward(second)
-    for parameter in model.parameters():
+        yield stale, *second, loss_fn, noticed
+    rolled = state(second)
+    for parameter in rolled.parameters():
         parameter.grad.copy_(parameter.grad.roll(1, dims=0))
-    if answer():
+    places = (
+        "The gradients were in the wrong places, and you call them fresh: lengths or sums alone "
+        "don't tell. Compare the values one by one."
+    )
+    yield rolled, *second, loss_fn, places
+
+
+def _gradients_are_fresh(attempt, model, xb, yb, loss_fn, why):
+    grads = [parameter.grad.clone() for parameter in model.parameters()]
+    result = call(attempt, model, xb, yb, loss_fn)
+    after = [parameter.grad for parameter in model.parameters()]
+    if any(b is None or not torch.equal(a, b) for a, b in zip(grads, after, strict=True)):
         raise Mistake(
-            "The gradients were in the wrong places, and you call them fresh: lengths or sums "
-            "alone don't tell. Compare the values one by one."
+            "Your check changes the gradients that it is meant to look at, so the step that "
+            "follows would use wrong ones. Compute the fresh gradients with "
+            "torch.autograd.grad(loss, list(model.parameters())), which leaves .grad alone."
         )
-    return "This assertion finds a missing zero_grad at its first step, whatever the curve says."
+    yield "Your answer", as_bool(result, "gradients_are_fresh"), why
 
 
-@check
-def early_stopping(attempt):
-    """`EarlyStopping(patience)` with `.should_stop(val_loss, model)` and `.restore(model)`."""
+@exercise(
+    cases=_states,
+    observe=_gradients_are_fresh,
+    praise="This assertion finds a missing zero_grad at its first step, whatever the curve says.",
+)
+def gradients_are_fresh(model, xb, yb, loss_fn):
+    """`gradients_are_fresh(model, xb, yb, loss_fn)`: True if .grad is this batch's alone."""
+    return _compare_gradients(model, xb, yb, loss_fn, lambda p, g: torch.allclose(p, g, atol=1e-6))
+
+
+def _compare_gradients(model, xb, yb, loss_fn, same):
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(loss_fn(model(xb), yb), parameters)
+    return all(same(p.grad, grad) for p, grad in zip(parameters, expected, strict=True))
+
+
+@gradients_are_fresh.variant
+def on_a_copy(model, xb, yb, loss_fn):
+    other = copy.deepcopy(model)  # of parameters, which leaves .grad behind
+    loss_fn(other(xb), yb).backward()
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
+    return all(torch.allclose(p.grad, q.grad, atol=1e-6) for p, q in pairs)
+
+
+@gradients_are_fresh.variant
+def saved_and_put_back(model, xb, yb, loss_fn):
+    saved = [p.grad for p in model.parameters()]
+    model.zero_grad()
+    loss_fn(model(xb), yb).backward()
+    fresh = [p.grad for p in model.parameters()]
+    for p, grad in zip(model.parameters(), saved, strict=True):
+        p.grad = grad
+    return max((a - b).abs().max() for a, b in zip(saved, fresh, strict=True)).item() < 1e-6
+
+
+@gradients_are_fresh.variant
+def with_numpy(model, xb, yb, loss_fn):
+    return np.bool_(
+        _compare_gradients(
+            model, xb, yb, loss_fn, lambda p, g: np.allclose(p.numpy(), g.numpy(), atol=1e-6)
+        )
+    )
+
+
+gradients_are_fresh.known(
+    {
+        "You call even fresh gradients stale. Use the loss_fn you were given, and torch.allclose to "
+        "forgive rounding.": lambda *batch: False,
+        "You answer True whatever the gradients are. Compare them with what this batch alone "
+        "gives.": lambda *batch: True,
+        "You answer the wrong way round: True means that the gradients are fresh.": (
+            lambda *batch: not gradients_are_fresh.right(*batch)
+        ),
+        "You compare lengths or sums alone, and those can be the same by accident. Compare the "
+        "values one by one.": lambda *batch: _compare_gradients(
+            *batch, lambda p, g: abs(p.norm() - g.norm()).item() < 1e-6
+        ),
+        "It is enough for you if some gradients are fresh, or nearly so. All of them must be, "
+        "closely.": (
+            lambda *batch: (
+                not _compare_gradients(*batch, lambda p, g: not torch.allclose(p, g, atol=1e-6))
+            )
+        ),
+    }
+)
+
+
+def _courses():
+    yield [3.0, 2.0, 1.9, 1.8, 1.7], 2
+    yield [0.5, 0.6, 0.7, 0.8, 0.9], 2
+    yield [3.0, 0.5, 0.6, 0.4, 0.45, 0.3999, 0.5, 0.45, 0.6, 0.65, 0.3], 3
+    yield [0.5, 0.5, 0.5, 0.5], 2
+    yield [2000.0, 1500.0, 1600.0, 1700.0], 1
+    yield [-1.0, -2.0, -1.5, -1.9, -3.0], 2
+
+
+def _early_stopping(attempt, losses, patience):
     if not callable(attempt) or (hasattr(attempt, "should_stop") and not isinstance(attempt, type)):
         raise Mistake("Pass the class itself: check.full_loop.early_stopping(EarlyStopping).")
-
-    def numbered_model(number):
-        """A model with parameters and buffers, all of them equal to `number`."""
-        model = nn.BatchNorm1d(1)
-        fill(model, number)
-        return model
-
-    def fill(model, number):
-        with torch.no_grad():
-            for value in model.state_dict().values():
-                value.fill_(number)
-
-    def number_of(model):
-        """The number that fills the model, or None if its parts differ."""
-        values = {value.item() for value in model.state_dict().values()}
-        return values.pop() if len(values) == 1 else None
-
-    def run(losses, patience):
-        """The number of epochs run, the stopper, and the model, filled with the last epoch."""
-        model = numbered_model(0)
-        stopper = attempt(patience)
-        for epoch, loss in enumerate(losses, 1):
-            fill(model, epoch)
-            stop = as_bool(call(stopper.should_stop, loss, model), "should_stop")
-            if number_of(model) != epoch or not model.training:
-                raise Mistake("should_stop must only look at the model, not change it.")
-            if stop:
-                return epoch, stopper, model
-        return len(losses) + 1, stopper, model
-
-    falling = [3.0, 2.0, 1.9, 1.8, 1.7]
-    epochs, _, _ = run(falling, patience=2)
-    if epochs <= len(falling):
-        raise Mistake(
-            f"The loss fell in every epoch, {falling}, yet you stopped after epoch {epochs}. A "
-            "loss that is lower than the best so far must set the counter back to 0."
-        )
-    epochs, _, _ = run([0.5, 0.6, 0.7, 0.8, 0.9], patience=2)
-    if epochs == 4:
-        raise Mistake(
-            "With patience=2 you stopped after 3 bad epochs. Use self.patience, and stop as soon "
-            "as the count reaches it (>=, not >)."
-        )
-    losses = [3.0, 0.5, 0.6, 0.4, 0.45, 0.3999, 0.5, 0.45, 0.6, 0.65, 0.3]
-    epochs, stopper, model = run(losses, patience=3)
-    if epochs != 9:
-        explanation = {
-            7: "Three epochs were bad by then, but not in a row: epochs 4 and 6 were the best so "
-            "far and must set the counter back to 0.",
-            8: "That is one epoch early: stop when 3 epochs in a row were not better.",
-        }.get(
-            epochs,
-            "Epochs 7, 8 and 9 are the first 3 in a row that were not below the best loss so far. "
-            "Compare with the best, not with the epoch before, and keep the count in self.",
-        )
-        when = f"after epoch {epochs}" if epochs <= len(losses) else "never"
-        raise Mistake(
-            f"With patience=3 and losses {losses} training should stop after epoch 9; yours "
-            f"stopped {when}. {explanation}"
-        )
+    stopper, model = attempt(patience), nn.BatchNorm1d(1)  # parameters and buffers
+    stopped = "never"
+    for epoch, loss in enumerate(losses, 1):
+        _fill(model, epoch)
+        stop = as_bool(call(stopper.should_stop, loss, model), "should_stop")
+        if _number_in(model) != epoch or not model.training:
+            raise Mistake("should_stop must only look at the model, not change it.")
+        if stop:
+            stopped = epoch
+            break
+    yield (
+        f"With patience={patience} and losses {losses} the epoch after which training stops",
+        stopped,
+    )
     # To tell the possible mistakes apart: what was training goes on to 77, and another model,
     # full of 99, is restored.
-    fill(model, 77)
-    other = numbered_model(99)
+    _fill(model, 77)
+    other = nn.BatchNorm1d(1)
+    _fill(other, 99)
     stopper.restore(other)
-    restored = number_of(other)
-    if restored == 99:
-        raise Mistake(
-            "restore() changed nothing in the model it was given. Load the weights you saved: "
-            "model.load_state_dict(…)."
-        )
-    if restored == 77:
-        raise Mistake(
-            "You saved the weights without a copy: state_dict() holds references, and training "
-            "moved what they refer to, so restore() puts back the latest weights, not the best. "
-            "Save copy.deepcopy(model.state_dict())."
-        )
+    restored = _number_in(other)
     if restored is None:
         raise Mistake(
             "restore() put back only a part of the model. A state_dict() has all of it, buffers "
             "such as those of BatchNorm included."
         )
-    if restored != 6:
-        raise Mistake(
-            f"restore() put back the weights of epoch {restored:g}; the best epoch was 6. Save the "
-            "weights every time the loss is the lowest so far, and only then."
+    yield f"With losses {losses} the epoch whose weights restore() puts back", restored
+    if stopped != "never":
+        _fill(other, 88)
+        again = as_bool(call(stopper.should_stop, max(losses), other), "should_stop")
+        yield "After the stop a further bad epoch; should_stop()", again
+
+
+def _fill(model, number):
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            value.fill_(number)
+
+
+def _number_in(model):
+    """The number that fills the model, or None if its parts differ."""
+    values = {value.item() for value in model.state_dict().values()}
+    return values.pop() if len(values) == 1 else None
+
+
+@exercise(
+    cases=_courses,
+    observe=_early_stopping,
+    praise="It waits as long as it should, and gives back the best weights, not the last.",
+)
+class early_stopping:
+    """`EarlyStopping(patience)` with `.should_stop(val_loss, model)` and `.restore(model)`."""
+
+    def __init__(self, patience):
+        self.patience = patience
+        self.best_loss = float("inf")
+        self.best_weights = None
+        self.waited = 0
+
+    def better(self, loss):
+        return loss < self.best_loss
+
+    def kept(self, model):
+        return copy.deepcopy(model.state_dict())
+
+    def enough(self):
+        return self.waited >= self.patience
+
+    def should_stop(self, val_loss, model):
+        if self.better(val_loss):
+            self.best_loss, self.best_weights, self.waited = val_loss, self.kept(model), 0
+        else:
+            self.waited += 1
+        return self.enough()
+
+    def restore(self, model):
+        model.load_state_dict(self.best_weights)
+
+
+_Stopper = early_stopping.right
+
+
+@early_stopping.variant
+class WithHistory:
+    def __init__(self, patience):
+        self.patience, self.losses = patience, []
+
+    def should_stop(self, val_loss, model):
+        self.losses.append(val_loss)
+        best = self.losses.index(min(self.losses))
+        if best == len(self.losses) - 1:
+            self.weights = {k: v.clone() for k, v in model.state_dict().items()}
+        return len(self.losses) - 1 - best >= self.patience
+
+    def restore(self, model):
+        model.load_state_dict(self.weights)
+
+
+@early_stopping.variant
+class CountingDown:
+    def __init__(self, patience):
+        self.patience = self.left = patience
+        self.best = None
+
+    def should_stop(self, val_loss, model):
+        if self.best is None or val_loss < self.best[0]:
+            self.best = (val_loss, copy.deepcopy(model))
+            self.left = self.patience
+        else:
+            self.left -= 1
+        return self.left <= 0
+
+    def restore(self, model):
+        model.load_state_dict(self.best[1].state_dict())
+
+
+@early_stopping.variant
+def from_a_factory(patience):
+    return _Stopper(patience)
+
+
+@early_stopping.mistake
+class ParametersOnly(_Stopper):
+    """restore() put back only a part of the model. A state_dict() has all of it, buffers such as
+    those of BatchNorm included."""
+
+    def kept(self, model):
+        return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    def restore(self, model):
+        model.load_state_dict(self.best_weights, strict=False)
+
+
+@early_stopping.mistake
+class ComparedWithTheLast(_Stopper):
+    """You compare each epoch with the one before. Compare with the best so far, and keep that in
+    self."""
+
+    def should_stop(self, val_loss, model):
+        stop = super().should_stop(val_loss, model)
+        self.best_loss = val_loss
+        return stop
+
+
+@early_stopping.mistake
+class CounterNeverReset(_Stopper):
+    """Bad epochs count only in a row: an epoch that is the best so far must set the counter back to
+    0."""
+
+    def should_stop(self, val_loss, model):
+        if self.better(val_loss):
+            self.best_loss, self.best_weights = val_loss, self.kept(model)
+        else:
+            self.waited += 1
+        return self.enough()
+
+
+@early_stopping.mistake
+class CountsEveryEpoch(_Stopper):
+    """You count every epoch, also those that are better. Count the bad ones in a row."""
+
+    def should_stop(self, val_loss, model):
+        super().should_stop(val_loss, model)
+        self.epochs = getattr(self, "epochs", 0) + 1
+        return self.epochs >= self.patience
+
+
+@early_stopping.mistake
+class KeepsEveryEpoch(_Stopper):
+    """restore() puts back the weights of the last epoch before the stop. Save the weights every
+    time the loss is the lowest so far, and only then."""
+
+    def should_stop(self, val_loss, model):
+        stop = super().should_stop(val_loss, model)
+        if not stop:
+            self.best_weights = copy.deepcopy(model.state_dict())
+        return stop
+
+
+@early_stopping.mistake
+class KeepsTheLast(_Stopper):
+    """restore() puts back the weights of the last epoch. Save the weights every time the loss is
+    the lowest so far, and only then."""
+
+    def should_stop(self, val_loss, model):
+        stop = super().should_stop(val_loss, model)
+        self.best_weights = copy.deepcopy(model.state_dict())
+        return stop
+
+
+@early_stopping.mistake
+class KeepsTheFirst(_Stopper):
+    """restore() puts back the weights of the first epoch. Save them anew every time the loss is the
+    lowest so far."""
+
+    def kept(self, model):
+        return self.best_weights or super().kept(model)
+
+
+@early_stopping.mistake
+class BestNeverUpdated(_Stopper):
+    """The best loss stays that of the first epoch. Write the lower one into self.best_loss."""
+
+    def better(self, loss):
+        self.first = getattr(self, "first", loss)
+        return loss < self.first or self.best_weights is None
+
+
+def _spoilt(**methods):
+    """The right class with other methods."""
+    return type("EarlyStopping", (_Stopper,), methods)
+
+
+early_stopping.known(
+    {
+        "A loss that is lower than the best so far is better; to you a higher one is.": _spoilt(
+            better=lambda self, loss: self.best_loss == float("inf") or loss > self.best_loss
+        ),
+        "With patience=2 you stopped after 3 bad epochs: stop as soon as the count reaches the "
+        "patience (>=, not >).": _spoilt(enough=lambda self: self.waited > self.patience),
+        "That is one epoch early: stop when `patience` epochs in a row were not better.": _spoilt(
+            enough=lambda self: self.waited >= self.patience - 1 and self.waited > 0
+        ),
+        "You stop at the first bad epoch. Use self.patience.": _spoilt(
+            enough=lambda self: self.waited > 0
+        ),
+        "An equal loss is no improvement and must count as a bad epoch.": _spoilt(
+            better=lambda self, loss: loss <= self.best_loss
+        ),
+        "You never stop: does should_stop return the comparison of the count with the patience?": (
+            _spoilt(enough=lambda self: False)
+        ),
+        "It is the wrong way round: you return True as long as training should go on.": _spoilt(
+            enough=lambda self: self.waited < self.patience
+        ),
+        "`==` is true only once: after one more bad epoch you would go on. Use >=.": _spoilt(
+            enough=lambda self: self.waited == self.patience
+        ),
+        "You saved the weights without a copy: state_dict() holds references, and training moved "
+        "what they refer to, so restore() puts back the latest weights, not the best. Save "
+        "copy.deepcopy(model.state_dict()).": _spoilt(kept=lambda self, model: model.state_dict()),
+        "restore() changed nothing in the model it was given. Load the weights you saved: "
+        "model.load_state_dict(…).": _spoilt(restore=lambda self, model: self.best_weights),
+        "A loss must be below 0 to be better than your first best: start with float('inf').": (
+            _spoilt(better=lambda self, loss: loss < min(self.best_loss, 0))
+        ),
+    }
+    | {
+        f"You wait for {n} bad epochs, whatever the patience. Use self.patience.": _spoilt(
+            enough=lambda self, n=n: self.waited >= n
         )
-    epochs, _, _ = run([0.5, 0.5, 0.5, 0.5], patience=2)
-    if epochs != 3:
-        raise Mistake(
-            "An equal loss is no improvement and must count as a bad epoch: with losses 0.5, 0.5, "
-            "0.5 and patience=2 stop after epoch 3."
+        for n in (2, 3)
+    }
+    | {
+        f"Your best loss starts at {n}, and losses may be higher. Start with float('inf').": (
+            _spoilt(better=lambda self, loss, n=n: loss < min(self.best_loss, n))
         )
-    return "It waits as long as it should, and gives back the best weights, not the last."
+        for n in (1, 1000)
+    }
+)
