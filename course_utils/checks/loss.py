@@ -9,7 +9,7 @@ from torch import nn
 
 from ..models import mlp
 from .exercise import exercise
-from .feedback import Mistake, NotAttempted, call, check
+from .feedback import Mistake, NotAttempted, as_number, call, check
 from .values import close
 
 
@@ -217,6 +217,104 @@ cross_entropy.known(
         ),
         "That is the loss of the first row alone. Is the return inside the loop?": (
             lambda logits, yb: F.cross_entropy(logits[:1], yb[:1])
+        ),
+    }
+)
+
+
+def _yes_or_no():
+    for rows in (8, 5, 1):
+        logits, targets = 2 * torch.randn(rows, 1), (torch.arange(rows) % 3 == 0).float()[:, None]
+        logits[0] = 0.3  # yes, though below one half
+        yield logits, targets
+
+
+def _decided(attempt, logits, targets):
+    result = call(attempt, logits, targets)
+    if not (isinstance(result, tuple | list) and len(result) == 3):
+        raise Mistake("Return three things: the probabilities, the answers, how many are right.")
+    for name, column in zip(("probabilities", "answers"), result, strict=False):
+        if not isinstance(column, torch.Tensor) or column.shape != logits.shape:
+            shape = (
+                list(column.shape) if isinstance(column, torch.Tensor) else type(column).__name__
+            )
+            raise Mistake(
+                f"The {name} should be a tensor {list(logits.shape)}, as the logits; yours is {shape}."
+            )
+        yield f"The {name}", column.float().detach()
+    yield "The number of right answers", as_number(result[2], "The number of right answers")
+
+
+@exercise(
+    cases=_yes_or_no,
+    observe=_decided,
+    praise="A logit above zero is a probability above one half: the same answer, without a sigmoid.",
+)
+def decide(logits, targets):
+    """`decide(logits, targets)` returns probabilities, answers and the number of right ones."""
+    answers = (logits > 0).float()
+    return logits.sigmoid(), answers, (answers == targets).sum().item()
+
+
+@decide.variant
+def by_probability(logits, targets):
+    probabilities = 1 / (1 + (-logits).exp())
+    answers = probabilities.round()
+    return probabilities, answers, int((answers == targets).sum())
+
+
+@decide.variant
+def answers_as_truth_values(logits, targets):
+    answers = logits > 0
+    return logits.sigmoid(), answers, (answers == targets.bool()).sum().item()
+
+
+def _decide(probabilities=torch.sigmoid, yes=lambda z: z > 0, count=lambda a, t: (a == t).sum()):
+    """A mistake in one of the three."""
+
+    def attempt(logits, targets):
+        answers = yes(logits).float()
+        return probabilities(logits), answers, count(answers, targets).item()
+
+    return attempt
+
+
+decide.known(
+    {
+        "You compared the logits with 0.5. That is the limit for probabilities; a logit is yes above "
+        "0.": _decide(yes=lambda z: z > 0.5),
+        "You compared probabilities with 0, and they are all above it. Yes is a probability above "
+        "0.5, or a logit above 0.": _decide(yes=lambda z: z.sigmoid() > 0),
+        "Your answers are the wrong way round: yes is a logit above 0.": _decide(
+            yes=lambda z: z <= 0
+        ),
+        "Those are rounded logits. Round the probabilities, or compare the logits with 0.": _decide(
+            yes=lambda z: z.round()
+        ),
+        "Softmax over a single logit gives 1 in every row. One logit wants the sigmoid.": _decide(
+            probabilities=lambda z: z.softmax(1)
+        ),
+        "Softmax over the batch makes the rows share one probability. One logit wants the sigmoid.": (
+            _decide(probabilities=lambda z: z.softmax(0))
+        ),
+        "Those are the probabilities of no.": _decide(probabilities=lambda z: 1 - z.sigmoid()),
+        "Those are still the logits. The sigmoid makes probabilities of them.": _decide(
+            probabilities=lambda z: z
+        ),
+        "You apply the sigmoid twice.": _decide(probabilities=lambda z: z.sigmoid().sigmoid()),
+        "That is the share of right answers, not their number: sum instead of averaging.": _decide(
+            count=lambda a, t: (a == t).float().mean()
+        ),
+        "That is the number of wrong answers.": _decide(count=lambda a, t: (a != t).sum()),
+        "That is the number of rows.": _decide(count=lambda a, t: torch.tensor(len(a))),
+        "That is how many answers are yes. Compare them with the targets first.": _decide(
+            count=lambda a, t: a.sum()
+        ),
+        "You count only right answers that are yes; a right no counts as well.": _decide(
+            count=lambda a, t: (a * t).sum()
+        ),
+        "You compared every answer with every target: [B, 1] against [B] gives [B, B].": _decide(
+            count=lambda a, t: (a == t[:, 0]).sum()
         ),
     }
 )

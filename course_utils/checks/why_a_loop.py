@@ -1,14 +1,16 @@
 """Checks for lesson 00, why a loop."""
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..models import mlp
 from .exercise import exercise, returned
-from .feedback import Mistake, NotAttempted, as_number, call, check
+from .feedback import Mistake, NotAttempted, as_number, call
 from .values import close
 
 
@@ -344,42 +346,193 @@ update.known(
 )
 
 
-@check
-def order_of_the_lines(attempt):
-    """A string of the letters A to E, in an order that trains."""
-    if not isinstance(attempt, str | list | tuple) or not all(
-        isinstance(part, str) for part in attempt
+def _runs():
+    """Three kinds of training, with unequal batches, so that no line can be left to luck."""
+    for layers, loss_fn, optimizer_of, rows in (
+        ((2, 8, 1), nn.BCEWithLogitsLoss(), partial(torch.optim.SGD, lr=0.5), (6, 6, 6, 2)),
+        ((3, 5, 1), nn.MSELoss(), partial(torch.optim.Adam, lr=0.05), (4, 7, 1)),
+        (
+            (4, 6, 3),
+            nn.CrossEntropyLoss(),
+            partial(torch.optim.SGD, lr=0.2, momentum=0.9),
+            (5,) * 6,
+        ),
     ):
-        raise Mistake('Give the order as a string of five letters, such as "ABCDE".')
-    if len("".join(attempt)) > 3 * 5 and any(len(part.split()) > 1 for part in attempt):
-        raise Mistake('Give the letters of the lines, such as "ABCDE", not the lines themselves.')
-    letters = [letter for letter in "".join(attempt).upper() if letter.isalpha()]
-    if sorted(letters) != list("ABCDE"):
+        model = mlp(*layers)
+        targets = {
+            nn.BCEWithLogitsLoss: lambda n: torch.randint(2, (n, 1)).float(),
+            nn.MSELoss: lambda n: torch.randn(n, 1),
+            nn.CrossEntropyLoss: lambda n: torch.randint(3, (n,)),
+        }[type(loss_fn)]
+        batches = [(torch.randn(n, layers[0]), targets(n)) for n in rows]
+        yield model, loss_fn, optimizer_of(model.parameters()), batches
+
+
+def _trained(attempt, model, loss_fn, optimizer, batches):
+    calls = {"step": 0, "backward": 0}
+    optimizer.register_step_pre_hook(lambda *_: calls.update(step=calls["step"] + 1))
+    first = next(model.parameters())
+    first.register_hook(lambda _: calls.update(backward=calls["backward"] + 1))
+    before = first.detach().clone()
+    losses = call(attempt, model, loss_fn, optimizer, batches)
+    if torch.equal(first, before):
+        raise Mistake(_why_nothing_moved(calls, first.grad))
+    if not isinstance(losses, list | tuple | np.ndarray):
         raise Mistake(
-            f"Each of the letters A, B, C, D and E should stand there once; yours are "
-            f"{''.join(letters) or 'none'}."
+            "Return the losses of all steps as a list: begin with losses = [], append one number in "
+            f"each step. You return a {type(losses).__name__}."
         )
-    step, loss, clear, backward, forward = (letters.index(letter) for letter in "ABCDE")
-    if loss < forward:
-        raise Mistake("B comes before E: it compares logits that the model has not computed yet.")
-    if backward < loss:
-        raise Mistake("D comes before B: there is no loss yet from which to walk back.")
-    if step == 0 and clear < backward:
+    if len(losses) == 1 < len(batches):
         raise Mistake(
-            "A comes first, before D. This trains, but one round late: each step uses the gradients "
-            "of the batch before, and those of the last batch are never used."
+            f"You return one loss for {len(batches)} batches. Does the return stand inside the loop, "
+            "or does the list begin anew in each round?"
         )
-    if step < backward:
-        raise Mistake("A comes before D: the optimizer would step without this batch's gradients.")
-    if backward < clear < step:
-        raise Mistake(
-            "C stands between D and A: it throws the gradients away just before the optimizer "
-            "reads them. No weight would ever move, and no error would tell you."
+    yield "The losses of the steps", np.array([as_number(loss, "Each loss") for loss in losses])
+    with torch.no_grad():
+        yield "The weights afterwards", torch.cat([p.flatten() for p in model.parameters()])
+
+
+def _why_nothing_moved(calls, gradient):
+    if not calls["step"]:
+        return "No weight has moved: optimizer.step() is missing."
+    if not calls["backward"]:
+        return "No weight has moved: loss.backward() is missing, so step finds no gradients."
+    if gradient is None or not gradient.any():
+        return (
+            "No weight has moved: zero_grad stands between backward and step, and throws the "
+            "gradients away just before the optimizer reads them. No error tells you."
         )
     return (
-        "Forward, loss, backward, step in this order; zero_grad anywhere but between backward "
-        "and step."
+        "No weight has moved: step comes before backward, where the gradients have just been "
+        "cleared. No error tells you."
     )
+
+
+def _loop(step):
+    """An attempt that does this for each batch."""
+
+    def attempt(model, loss_fn, optimizer, batches):
+        losses = []
+        for xb, yb in batches:
+            losses.append(step(model, loss_fn, optimizer, xb, yb).item())
+        return losses
+
+    return attempt
+
+
+def _in_order(*lines):
+    """The beats in another order, or not all of them."""
+
+    def step(model, loss_fn, optimizer, xb, yb):
+        loss = loss_fn(model(xb), yb)
+        for line in lines:
+            loss.backward() if line == "backward" else getattr(optimizer, line)()
+        return loss
+
+    return step
+
+
+@exercise(
+    cases=_runs,
+    observe=_trained,
+    praise="Your loop trains any model, with any loss and any optimizer, like ours to the last digit.",
+)
+def train_in_pytorch(model, loss_fn, optimizer, batches):
+    """`train_in_pytorch(model, loss_fn, optimizer, batches)` steps once for each batch."""
+    losses = []
+    for xb, yb in batches:
+        optimizer.zero_grad()
+        loss = loss_fn(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+train_in_pytorch.variant(_loop(_in_order("backward", "step", "zero_grad")))
+train_in_pytorch.variant(_loop(_in_order("zero_grad", "backward", "step")))
+
+
+@train_in_pytorch.variant
+def clearing_the_model(model, loss_fn, optimizer, batches):
+    losses = []
+    for xb, yb in batches:
+        model.zero_grad()
+        loss = loss_fn(model(xb), yb)
+        loss.backward()
+        losses += [loss.item()]
+        optimizer.step()
+    return np.array(losses)
+
+
+def _sgd_by_hand(model, loss_fn, optimizer, xb, yb):
+    model.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    with torch.no_grad():
+        for p in model.parameters():
+            p -= optimizer.param_groups[0]["lr"] * p.grad
+    return loss
+
+
+def _loss_after(model, loss_fn, optimizer, xb, yb):
+    _in_order("zero_grad", "backward", "step")(model, loss_fn, optimizer, xb, yb)
+    return loss_fn(model(xb), yb)
+
+
+def _swapped(model, loss_fn, optimizer, xb, yb):
+    optimizer.zero_grad()
+    loss = loss_fn(yb, model(xb))
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def _at_once(model, loss_fn, optimizer, batches):
+    optimizer.zero_grad()
+    losses = [loss_fn(model(xb), yb) for xb, yb in batches]
+    sum(losses).backward()
+    optimizer.step()
+    return [loss.item() for loss in losses]
+
+
+def _only_the_last(model, loss_fn, optimizer, batches):
+    for xb, yb in batches:
+        loss = loss_fn(model(xb), yb)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return [loss.item()] * len(batches)
+
+
+_right_step = _in_order("zero_grad", "backward", "step")
+train_in_pytorch.known(
+    {
+        "zero_grad is missing in the loop: PyTorch adds each batch's gradients to those of the "
+        "batches before.": _loop(_in_order("backward", "step")),
+        "You step twice with the same gradients.": _loop(
+            _in_order("zero_grad", "backward", "step", "step")
+        ),
+        "You step once, after the loop. Backward and step belong into the loop, indented like the "
+        "forward pass.": _at_once,
+        "Only the last batch was learned from. Backward and step belong into the loop, indented like "
+        "the forward pass.": _only_the_last,
+        "That is the plain step by hand. The optimizer that you were given may do more: call "
+        "optimizer.step().": _loop(_sgd_by_hand),
+        "You note the loss after the step. Note that of the forward pass, which drove it.": (
+            _loop(_loss_after)
+        ),
+        "The loss function wants the model's answer first, then the right one: loss_fn(logits, yb).": (
+            _loop(_swapped)
+        ),
+        "You went through the batches in another order: backwards.": lambda model, loss_fn, optimizer, batches: (
+            _loop(_right_step)(model, loss_fn, optimizer, batches[::-1])
+        ),
+        "You return running sums of the losses. Append each step's own.": lambda *case: np.cumsum(
+            _loop(_right_step)(*case)
+        ),
+    }
+)
 
 
 class _Trainer:

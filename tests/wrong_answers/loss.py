@@ -65,6 +65,53 @@ def a_new_leaf(logits, yb):
 # Exercise 2
 
 
+@right("decide")
+def with_where(logits, targets):
+    p = torch.special.expit(logits)
+    answers = torch.where(p > 0.5, 1.0, 0.0)
+    return [p, answers, sum(float(a) == float(t) for a, t in zip(answers, targets, strict=True))]
+
+
+@wrong("decide", "compared the logits with 0.5")
+def threshold_on_logits(logits, targets):
+    answers = (logits > 0.5).float()
+    return logits.sigmoid(), answers, (answers == targets).sum().item()
+
+
+@wrong("decide", "share of right answers")
+def accuracy(logits, targets):
+    p = logits.sigmoid()
+    answers = (p > 0.5).float()
+    return p, answers, (answers == targets).float().mean().item()
+
+
+@wrong("decide", "gives 1 in every row")
+def softmax(logits, targets):
+    p = logits.softmax(dim=1)
+    answers = (logits > 0).float()
+    return p, answers, (answers == targets).sum().item()
+
+
+@wrong("decide", "should be a tensor [8, 1]")
+def squeezed_answers(logits, targets):
+    answers = (logits > 0).float().squeeze()
+    return logits.sigmoid(), answers, (answers == targets.squeeze()).sum().item()
+
+
+@wrong("decide", "Take its value with .item()")
+def count_as_a_tensor(logits, targets):
+    answers = (logits > 0).float()
+    return logits.sigmoid(), answers, (answers == targets).sum()
+
+
+@wrong("decide", "Return three things")
+def answers_alone(logits, targets):
+    return (logits > 0).float()
+
+
+# Exercise 3
+
+
 @wrong("bce_with_logits", "A probability is rounded to 0 or 1")
 def log_of_sigmoid(logits, targets):
     p = logits.sigmoid()
@@ -123,7 +170,7 @@ def in_float64(logits, targets):
     return ((1 + z.exp()).log() - z * targets).mean()
 
 
-# Exercise 3
+# Exercise 4
 
 TEMPERATURE = "tomorrow's temperature in degrees"
 BIRDS = "which of 7 bird species is in the picture"
@@ -197,7 +244,7 @@ wrong("choices", "is a dtype")(choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32
 wrong("choices", "Keep the keys")({"temperature": RIGHT_CHOICES[TEMPERATURE]})
 wrong("choices", "Pass the dict")(list(RIGHT_CHOICES.values()))
 
-# Exercise 4
+# Exercise 5
 
 
 @wrong("repaired_loss", "batch of one row")
@@ -236,7 +283,7 @@ def first_label_only(model, xb, yb):
     return F.cross_entropy(model(xb), yb[0].long())
 
 
-# Exercise 5
+# Exercise 6
 
 RIGHT_DIAGNOSES = {
     "A": "softmax first",

@@ -77,20 +77,91 @@ def nothing_returned(params, grads, lr):
 
 # Exercise 4
 
-for order in ("CEBDA", "EBCDA", "ebdac", "E, C, B, D, A", ["E", "B", "D", "A", "C"]):
-    right("order_of_the_lines")(order)
 
-wrong("order_of_the_lines", "C stands between D and A")("EBDCA")
-wrong("order_of_the_lines", "A comes before D")("CEBAD")
-wrong("order_of_the_lines", "one round late")("ACEBD")
-wrong("order_of_the_lines", "B comes before E")("CBEDA")
-wrong("order_of_the_lines", "D comes before B")("CEDBA")
-wrong("order_of_the_lines", "yours are CEBD.")("CEBD")
-wrong("order_of_the_lines", "yours are CEBDDA.")("CEBDDA")
-wrong("order_of_the_lines", "string of five letters")(5)
-wrong("order_of_the_lines", "Give the letters")(
-    ["logits = model(xb)", "loss = loss_fn(logits, yb)", "loss.backward()", "optimizer.step()"]
-)
+@right("train_in_pytorch")
+def with_names_of_his_own(net, criterion, opt, data):
+    history = []
+    for x, y in data:
+        out = net(x)
+        error = criterion(out, y)
+        error.backward()
+        opt.step()
+        opt.zero_grad(set_to_none=False)
+        history.append(error.detach().item())
+    return tuple(history)
+
+
+@wrong("train_in_pytorch", "plain Python number")
+def tensors(model, loss_fn, optimizer, batches):
+    losses = []
+    for xb, yb in batches:
+        optimizer.zero_grad()
+        loss = loss_fn(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss)
+    return losses
+
+
+@wrong("train_in_pytorch", "Does the return stand inside the loop")
+def return_inside_the_loop(model, loss_fn, optimizer, batches):
+    losses = []
+    for xb, yb in batches:
+        optimizer.zero_grad()
+        loss = loss_fn(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        return losses
+
+
+@wrong("train_in_pytorch", "as a list: begin with losses = []")
+def the_sum(model, loss_fn, optimizer, batches):
+    total = 0.0
+    for xb, yb in batches:
+        optimizer.zero_grad()
+        loss = loss_fn(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return total
+
+
+@wrong("train_in_pytorch", "returned None")
+def no_return(model, loss_fn, optimizer, batches):
+    for xb, yb in batches:
+        optimizer.zero_grad()
+        loss_fn(model(xb), yb).backward()
+        optimizer.step()
+
+
+def steps(*lines):
+    """An answer with these lines after the forward pass."""
+
+    def answer(model, loss_fn, optimizer, batches):
+        losses = []
+        for xb, yb in batches:
+            loss = loss_fn(model(xb), yb)
+            for line in lines:
+                loss.backward() if line == "backward" else getattr(optimizer, line)()
+            losses.append(loss.item())
+        return losses
+
+    return answer
+
+
+wrong("train_in_pytorch", "zero_grad is missing in the loop")(steps("backward", "step"))
+wrong("train_in_pytorch", "step() is missing")(steps("zero_grad", "backward"))
+wrong("train_in_pytorch", "backward() is missing")(steps("zero_grad", "step"))
+wrong("train_in_pytorch", "between backward and step")(steps("backward", "zero_grad", "step"))
+wrong("train_in_pytorch", "step comes before backward")(steps("zero_grad", "step", "backward"))
+
+
+@wrong("train_in_pytorch", "zero_grad is missing in the loop")
+def cleared_once(model, loss_fn, optimizer, batches):
+    optimizer.zero_grad()
+    return steps("backward", "step")(model, loss_fn, optimizer, batches)
+
 
 # Exercise 5
 
