@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -57,7 +58,7 @@ def lab(folder, command=None):
     log = open(home / "log", "w+")  # noqa: SIM115
     server = subprocess.Popen(
         [
-            *command, "--no-browser", "--allow-root", "--port=0",
+            *command, "--no-browser", "--allow-root", f"--port={_free_port()}",
             "--IdentityProvider.token=test", "--LabApp.expose_app_in_browser=True",
         ],
         env=environment, stdout=log, stderr=log, start_new_session=True,
@@ -71,6 +72,12 @@ def lab(folder, command=None):
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
         log.close()
+
+
+def _free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def _address(server, log, seconds=180):

@@ -3,7 +3,8 @@
 Two facts stand in one place each: the address of the published repository, as `Repository` under
 `[project.urls]` in pyproject.toml, which `make publish REPO=owner/name` sets; and the torch and
 the day of the last green run of all tests, in tools/verified.toml, which `make verified` sets.
-The minutes of a lesson are computed from what it holds, by tools/minutes.py.
+The minutes of a lesson are computed from what it holds, by tools/minutes.py. The *What to try* of a
+simulation is written from its experiments, `course_utils/widgets/NAME.toml`.
 """
 
 import argparse
@@ -11,11 +12,13 @@ import datetime
 import re
 import tomllib
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import tomlkit
 
+from course_utils.widgets.experiments import as_markdown, experiments_of
 from tools import minutes
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +39,8 @@ _EXPLAIN = """\
     ) from None
 """
 _LAST = 'print("course_utils", course_utils.__version__)'
+
+_SIMULATION = re.compile(r"widgets\.(\w+)\(")
 
 _GITHUB = "https://github.com/"
 _MINUTES = re.compile(r"^\*(?:About )?\d+ minutes[^·\n]*?(?= · |\*$)", flags=re.MULTILINE)
@@ -178,6 +183,10 @@ def stamp(root):
     titles = {}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         notebook = clean(nbformat.read(path, as_version=4))
+        for code, text in pairwise(notebook.cells):
+            if name := _SIMULATION.match(code.source):
+                text.source = as_markdown(experiments_of(name[1]))
+        nbformat.write(notebook, path)  # the minutes are computed from it
         header = notebook.cells[0]
         titles[path.stem] = header.source.splitlines()[0].removeprefix("# ")
         header.source = header_cell(header.source, root, path.stem)

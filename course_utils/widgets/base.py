@@ -1,11 +1,10 @@
-"""What all simulations share: controls, buttons, frames, status, errors, sharing and closing.
+"""What all simulations share: controls, buttons, frames, experiments, errors, sharing and closing.
 
 A simulation declares its `controls` and says what they do:
 
 - `reset()` builds its state from `self.values`, the values of the controls by name
 - `step()`, if there is one, makes one real training step; it knows nothing of the screen
-- `draw(figure)` makes the axes and artists once and returns the artists that move
-- `paint()` changes those artists and returns one sentence that says what there is to see
+- `scene()` returns the `Scene` that shows the present state, and changes nothing
 """
 
 import re
@@ -14,9 +13,13 @@ import time
 import traceback
 
 from ..plotting import Picture
-from .canvas import Canvas
+from . import picture
 from .controls import as_text
+from .experiments import experiments_of, in_words
+from .scene import changes, encoded
 
+_SECONDS = 0.012  # of training between two pictures
+_FRAMES = 80  # in which the steps that an experiment asks for can be watched, at least
 _on_screen = {}  # (class, cell) -> the simulation shown there, to be replaced when the cell reruns
 
 
@@ -32,22 +35,23 @@ class Simulation:
     name = ""  # as in the notebook: widgets.NAME()
     controls = {}
     buttons = {}  # more buttons: label -> the name of the method that it calls
-    size = (9.0, 4.0)  # inches
-    seconds_a_frame = 0.02  # of training between two pictures; at least one step
+    size = (9.0, 4.0)  # inches, of the still picture
+    seconds_a_frame = _SECONDS  # at least one step
     preview_steps = 0  # the first picture shows the run after so many steps
     step = None
 
     def __init__(self, settings="", present=False, **values):
-        self.values = {name: control.default for name, control in self.controls.items()}
+        self.values = self._defaults()
         self.present = present
         self.error = None
-        self.running = False
+        self.trying = None  # [number of the experiment, how many of its moves are made]
+        self.left = None  # how many steps its move still asks for; None: as many as one likes
         self._lock = threading.RLock()
         self._view = None
+        self._sent = None  # the tree as the browser has it
         for name, value in {**self.parsed(settings), **values}.items():
             self._set(name, value)
         self.reset()
-        self._canvas = Canvas(self.draw, self.size, present)
         for _ in range(self.preview_steps):
             self.step()
 
@@ -56,18 +60,17 @@ class Simulation:
     def reset(self):
         """Build the state from `self.values`."""
 
-    def draw(self, figure):
-        """Make the axes and artists; return the artists that move."""
-        raise NotImplementedError
-
-    def paint(self):
-        """Change the moving artists; return a sentence that says what there is to see."""
+    def scene(self):
+        """The `Scene` of the present state."""
         raise NotImplementedError
 
     def change(self, name):
         """A live control has changed during a run. Most simulations read `self.values` anyway."""
 
     # Settings
+
+    def _defaults(self):
+        return {name: control.default for name, control in self.controls.items()}
 
     @property
     def settings(self):
@@ -104,99 +107,200 @@ class Simulation:
     # What the user does
 
     def set(self, **values):
-        """Set controls by name; restarts the run unless all of them are live. Repaints."""
+        """Set controls by name; restarts the run unless all of them are live."""
         with self._lock:
-            before = dict(self.values)
+            self._apply(values)
+            self.show()
+
+    def do(self, what, **given):
+        """What the browser asks for, by the name of a method below; "" or why it can't be."""
+        with self._lock:
             try:
-                for name, value in values.items():
-                    self._set(name, value)
-            except ValueError:
-                self.values = before  # all of them or none
-                raise
-            if all(self.controls[name].live for name in values):
-                self._try(lambda: [self.change(name) for name in values])
-            else:
-                self._try(self.reset)
-            self.show()
+                getattr(self, f"_do_{what}")(**given)
+            except ValueError as error:
+                return str(error)
+        return ""
 
-    def restart(self):
-        """Reset: the state as the controls describe it, from the start."""
-        with self._lock:
-            self.error = None
-            self._try(self.reset)
-            self.show()
+    def _do_frame(self, afresh=False):
+        """As many steps as fit between two pictures; `afresh`: Play has just been pressed."""
+        if afresh and self.left == 0:
+            self.left = None
+        asked = self.left is not None
+        end = time.perf_counter() + max(self.seconds_a_frame, asked * _SECONDS)
+        made = 0
+        while self.left != 0 and self.error is None:
+            self._do_step()
+            made += 1
+            if time.perf_counter() >= end or (asked and made >= self._pace):
+                break
 
-    def press(self, label):
-        """Press one of the simulation's own buttons."""
-        with self._lock:
-            self._try(getattr(self, self.buttons[label]))
-            self.show()
+    def _do_step(self):
+        self.left = self.left and self.left - 1
+        self._try(self.step)
 
-    def advance(self, seconds=0.0):
-        """Make at least one step, and more as long as `seconds` have not passed. Repaints."""
-        with self._lock:
-            end = time.perf_counter() + seconds
-            self._try(self.step)
-            while self.error is None and time.perf_counter() < end:
-                self._try(self.step)
-            self.show()
+    def _do_press(self, label):
+        self._try(getattr(self, self.buttons[label]))
 
-    def tick(self):
-        """One beat of the clock while it plays. A beat that comes while another works is dropped."""
-        if self.running and self._lock.acquire(blocking=False):
-            try:
-                self.advance(self.seconds_a_frame)
-            finally:
-                self._lock.release()
+    def _do_set(self, values):
+        self._apply(values)
+
+    def _do_settings(self, text):
+        self._apply(self.parsed(text))
+
+    def _do_restart(self):
+        self.error, self.left = None, None
+        self._try(self.reset)
+
+    def _do_defaults(self):
+        self.values, self.trying = self._defaults(), None
+        self._do_restart()
+
+    def _do_experiment(self, number):
+        """Begin an experiment: all controls as the course has them, then its first move."""
+        self._do_defaults()
+        self.trying = [number, 0]
+        self._do_move()
+
+    def _do_move(self):
+        """The next move of the experiment: settings, a button, or steps that are still to be made."""
+        number, made = self.trying
+        move = self.experiments[number - 1].moves[made]
+        self.trying = [number, made + 1]
+        self.left = None
+        if isinstance(move, dict):
+            self._apply(move)
+        elif isinstance(move, int):
+            self.left = move
+            self._pace = -(-move // _FRAMES)
+        elif move == "Restart":
+            self._do_restart()
+        else:
+            self._do_press(move)
+
+    def _apply(self, values):
+        before = dict(self.values)
+        try:
+            for name, value in values.items():
+                self._set(name, value)
+        except ValueError:
+            self.values = before  # all of them or none
+            raise
+        if all(self.controls[name].live for name in values):
+            self._try(lambda: [self.change(name) for name in values])
+        else:
+            self._do_restart()
 
     def _try(self, action):
         """An error stops the run and shows itself; it must not vanish in a log."""
         try:
             action()
         except Exception as error:
-            self.running = False
             self.error = f"{type(error).__name__}: {error}"
             traceback.print_exc()
 
+    # Experiments
+
+    @property
+    def experiments(self):
+        """The *What to try* of this simulation, a list of `Experiment`."""
+        return experiments_of(self.name)
+
+    def tried(self, number, stride=None):
+        """Do what experiment `number` (from 1) says. Yields after every move and, with a `stride`,
+        also each time so many steps have been made."""
+        with self._lock:
+            self._do_experiment(number)
+            while True:
+                while self.left:
+                    self._do_step()
+                    if self.left and stride and self.left % stride == 0:
+                        yield
+                yield
+                if self.trying[1] == len(self.experiments[number - 1].moves):
+                    return
+                self._do_move()
+
     # What the user sees
 
-    def frame(self):
-        """(PNG bytes, sentence) of the present state."""
+    @property
+    def said(self):
+        """The sentence of the present picture, and the verdict."""
         with self._lock:
-            sentence = self.paint()
-            return self._canvas.png(), sentence
+            scene = self.scene()
+        return f"{scene.sentence} {scene.verdict.text}" if scene.verdict else scene.sentence
 
-    def invalidate(self):
-        """Call this in `paint` after changing limits, titles or anything else that stands still."""
-        self._canvas.invalidate()
+    def tree(self):
+        """Everything that the browser has to know."""
+        with self._lock:
+            self._sent = {
+                "what": self._description(),
+                "values": dict(self.values),
+                "settings": self.settings,
+                "trying": self.trying and list(self.trying),
+                "left": self.left,
+                "error": self.error and f"Stopped. {self.error}",
+                **encoded(self.scene()),
+            }
+            return self._sent
+
+    def _description(self):
+        """What never changes."""
+        return {
+            "name": self.name,
+            "present": self.present,
+            "plays": self.step is not None,
+            "buttons": list(self.buttons),
+            "controls": [
+                {"name": name, "kind": type(control).__name__.lower(), **encoded(control)}
+                for name, control in self.controls.items()
+            ],
+            "experiments": [
+                {
+                    "question": experiment.question,
+                    "answer": experiment.answer,
+                    "moves": [in_words(move, self.controls) for move in experiment.moves],
+                }
+                for experiment in self.experiments
+            ],
+        }
+
+    def news(self):
+        """What has changed since the browser was told last: items of `changes`."""
+        with self._lock:
+            before = self._sent
+            return list(changes(before, self.tree()))
 
     def show(self):
         """Send the present state to the screen, if there is one."""
         if self._view is not None:
-            self._view.update()
+            self._view.tell()
 
     def close(self):
         """Take everything off the screen and out of memory."""
-        self.running = False
         if self._view is not None:
             self._view.close()
             self._view = None
 
     def _repr_mimebundle_(self, **kwargs):
-        from .view import View, this_cell
-
-        place = (type(self), this_cell())
-        if _on_screen.get(place) not in (None, self):
-            _on_screen[place].close()
-        _on_screen[place] = self
+        with self._lock:
+            scene = self.scene()
+        still = Picture(picture.png(scene.panels, *self.size), self.said)
+        bundle = {
+            "text/html": still._repr_html_(),
+            "image/png": still._repr_png_(),
+            "text/plain": repr(still),
+        }
+        try:
+            from .view import View, this_cell
+        except ImportError as error:  # anywidget is missing or too old: the picture and why
+            bundle["text/html"] += f"<p>{error}</p>"
+            return bundle
+        cell = this_cell()
+        if cell is not None:
+            if _on_screen.get((type(self), cell)) not in (None, self):
+                _on_screen[type(self), cell].close()
+            _on_screen[type(self), cell] = self
         if self._view is None:
             self._view = View(self)
-        # The picture is for readers without a live notebook: GitHub, a page, a printed course.
-        png, sentence = self.frame()
-        picture = Picture(png, sentence)
-        return {
-            "application/vnd.jupyter.widget-view+json": self._view.mimetype,
-            "text/html": picture._repr_html_(),
-            "image/png": png,
-            "text/plain": repr(picture),
-        }
+        data, metadata = self._view._repr_mimebundle_()  # Colab finds anywidget by its metadata
+        return {**data, **bundle}, metadata

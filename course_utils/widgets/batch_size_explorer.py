@@ -1,6 +1,5 @@
 """How far a batch's gradient is off, and what batches of several sizes learn (lesson 06)."""
 
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,15 +9,16 @@ from torch import nn
 from ..data import moons
 from ..devices import seeded
 from ..models import mlp
-from ..plotting import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from ..training import train_step
 from .base import Simulation
-from .canvas import within
 from .controls import Choice, LogSlider, Slider
+from .scene import Axis, Line, Panel, Points, Rule, Scene, doubled, ticks
 
 _SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _RIVALS = (16, 160, 1600)  # the batch sizes that the chosen one is compared with
-_LOOKS = ((BLUE, "-", "o"), (GREEN, "--", "s"), (PURPLE, ":", "D"), (VERMILLION, "-", "^"))
+_LOOKS = (
+    ("blue", "-", "o"), ("green", "--", "s"), ("purple", ":", "D"), ("vermillion", "-", "^"),
+)  # fmt: skip
 _DRAWS = 100
 _ROWS_A_STEP = 160
 _LOW, _HIGH = 0.01, 3.0  # the losses that the axes show
@@ -117,81 +117,54 @@ class BatchSizeExplorer(Simulation):
         with torch.no_grad():
             return self.loss_fn(model(self.val[0]), self.val[1]).item()
 
-    def draw(self, figure):
-        self.cloud_ax, self.noise_ax, self.loss_ax = figure.subplots(1, 3, width_ratios=[1, 1, 1.2])
-        chosen = {"color": VERMILLION, "mec": "black"}
-        (self.cloud,) = self.cloud_ax.plot([], [], "^", ms=6, alpha=0.6, **chosen)
-        (self.full,) = self.cloud_ax.plot([], [], color="black", lw=4)
-        self.cloud_ax.axvline(0, color=GREY, ls=":", lw=1.5)
-        self.cloud_ax.set(
-            title="gradients of 100 batches", xlabel="along the full gradient (black)"
-        )
-        self.cloud_ax.set(ylabel="length of the rest")
-
-        (self.noise_line,) = self.noise_ax.plot([], [], color=GREY, lw=1.5, label="slope -1/2")
-        (self.noise_dots,) = self.noise_ax.plot([], [], "o", color=BLUE, label="measured")
-        (self.length_line,) = self.noise_ax.plot(
-            [1, 2000], [1, 1], color="black", ls=":", label="full gradient"
-        )
-        (self.noise_here,) = self.noise_ax.plot([], [], "^", ms=12, **chosen)
-        self.noise_ax.set(title="noise", xlabel="batch size", xscale="log", yscale="log")
-        ticks = [4, 16, 64, 256, 1024]
-        self.noise_ax.set(xlim=(3, 2000), xticks=ticks, xticklabels=map(str, ticks))
-        ticks = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3]
-        self.noise_ax.set(yticks=ticks, yticklabels=map(str, ticks))
-        self.noise_ax.legend(loc="lower left", fontsize="small")
-
-        self.lines = []
-        for name, (color, style, marker) in zip((*_RIVALS, "chosen"), _LOOKS, strict=True):
-            self.lines += self.loss_ax.plot(
-                [], [], color=color, ls=style, marker=marker, markevery=(0.1, 0.2), label=name
-            )
-        ticks = [0.01, 0.03, 0.1, 0.3, 1, 3]
-        self.loss_ax.set(title="validation loss", xlabel="rows seen", yscale="log")
-        self.loss_ax.set(ylim=(_LOW, _HIGH), yticks=ticks, yticklabels=map(str, ticks))
-        self.loss_ax.locator_params(axis="x", nbins=4)
-        for ax in (self.noise_ax, self.loss_ax):
-            ax.minorticks_off()
-        self.loss_ax.legend(loc="lower left", ncols=2, fontsize="small", title="batch size")
-        self._shown = None
-        still = [self.cloud, self.full, self.noise_dots, self.noise_here]
-        return [*still, *self.lines]
-
-    def _fit_axes(self):
-        right = 3200 * 2 ** max(0, math.ceil(math.log2(max(self.rows[-1], 1) / 3200)))
-        if self._shown == (self.one_row, self.length, right):
-            return
-        self._shown = self.one_row, self.length, right
-        self.loss_ax.set_xlim(0, right)
-        self.reach = 1.1 * max(self.one_row / 2, self.length)
-        self.cloud_ax.set_xlim(-1.05 * self.reach, 1.05 * self.reach)
-        self.cloud_ax.set_ylim(-0.04 * self.reach, 1.3 * self.reach)
-        self.least = self.one_row / 200  # a noise of zero has no place on a logarithmic axis
-        self.noise_ax.set_ylim(0.7 * self.least, 2.4 * self.reach)
-        sizes = np.array([3, 2000])
-        self.noise_line.set_data(sizes, self.one_row / np.sqrt(sizes))
-        self.length_line.set_ydata([self.length] * 2)
-        self.invalidate()
-
-    def paint(self):
-        self._fit_axes()
-        along = within(self.along.numpy(), -self.reach, self.reach)
-        self.cloud.set_data(along, within(self.across.numpy(), 0, 1.25 * self.reach))
-        self.full.set_data([0, self.length], [0, 0])
-        self.noise_dots.set_data(_SIZES, [self.noises[size] for size in _SIZES])
+    def scene(self):
+        reach = 1.1 * max(self.one_row / 2, self.length)
+        least = self.one_row / 200  # a noise of zero has no place on a logarithmic axis
         noise = self.noises[self.batch_size]
-        self.noise_here.set_data([self.batch_size], [max(noise, self.least)])
-        out = (self.along.abs() > self.reach) | (self.across > 1.25 * self.reach)
+        along = self.along.clamp(-reach, reach)
+        out = (self.along.abs() > reach) | (self.across > 1.25 * reach)
         outside = f", {out.sum()} are drawn at the edge" if out.any() else ""
-        words, beyond = [], False
-        for run, line in zip(self.runs, self.lines, strict=True):
+        cloud = [
+            Rule(x=0, dash=":"),
+            Points(along, self.across.clamp(max=1.25 * reach), "vermillion", "^", 6, alpha=0.6),
+            Line([0, self.length], [0, 0], "ink", width=5),
+        ]
+        ends = np.array([3, 2000])
+        noises = [
+            Line(ends, self.one_row / np.sqrt(ends), "grey", label="slope -1/2", width=1.5),
+            Points(_SIZES, [self.noises[size] for size in _SIZES], "blue", label="measured"),
+            Rule(y=self.length, color="ink", dash=":", label="full gradient"),
+            Points([self.batch_size], [max(noise, least)], "vermillion", "^", 12),
+        ]
+        curves, words, beyond = [], [], False
+        for name, run, (color, dash, marker) in zip(
+            (*_RIVALS, "chosen"), self.runs, _LOOKS, strict=True
+        ):
             losses = np.array(run.losses)
-            line.set_data(self.rows, within(losses, _LOW, _HIGH))
+            at = range(2, len(losses), 4)
+            curves.append(
+                Line(self.rows, losses, color, dash, str(name), marker=marker, at=at, edge=True)
+            )
             beyond = beyond or not (losses < _HIGH).all()
             words.append(f"{run.size}: {losses[-1]:.3f}")
-        return (
+        sizes = Axis(3, 2000, "batch size", True, ticks(4, 16, 64, 256, 1024))
+        noise_axis = Axis(
+            0.7 * least, 2.4 * reach, "", True, ticks(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
+        )
+        loss_axis = Axis(_LOW, _HIGH, "", True, ticks(0.01, 0.03, 0.1, 0.3, 1, 3))
+        across = Axis(-1.05 * reach, 1.05 * reach, "along the full gradient (black)")
+        return Scene(
+            [
+                Panel(cloud, across, Axis(-0.04 * reach, 1.3 * reach), "gradients of 100 batches"),
+                Panel(noises, sizes, noise_axis, "length of the noise"),
+                Panel(
+                    curves, Axis(0, doubled(3200, self.rows[-1]), "rows seen"), loss_axis,
+                    "validation loss, by batch size", 1.2,
+                ),
+            ],
             f"Batches of {self.batch_size}: noise {noise:.3f}, {noise / self.length:.2f} times the "
             f"length of the full gradient ({self.length:.3f}); {(self.along < 0).sum()} of "
-            f"{_DRAWS} batches point away from it{outside}. Validation loss after {self.rows[-1]} rows, by batch "
-            f"size: {', '.join(words)}.{' Some losses lie beyond the axes.' if beyond else ''}"
-        )
+            f"{_DRAWS} batches point away from it{outside}. Validation loss after {self.rows[-1]} "
+            f"rows, by batch size: {', '.join(words)}."
+            f"{' Some losses lie beyond the axes.' if beyond else ''}",
+        )  # fmt: skip

@@ -1,11 +1,10 @@
 """One weight, one bias: the two passes through their graph, and what a second one adds."""
 
-import numpy as np
 import torch
 
-from ..plotting import BLUE, VERMILLION
 from .base import Simulation
 from .controls import Slider, Switch
+from .scene import Axis, Box, Line, Panel, Scene, Text
 
 # name -> where its box, its value and its gradient stand
 _PLACES = {
@@ -56,46 +55,35 @@ class GradientExplorer(Simulation):
                 tensor.retain_grad()
             loss.backward()
 
-    def draw(self, figure):
-        ax = figure.subplots()
-        ax.set(xlim=(-0.5, 4.5), ylim=(-1.9, 0.8))
-        ax.axis("off")
-        centred = {"ha": "center", "va": "center"}
-        box = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": "black"}
-        self.texts = {}
-        for name, (place, above, below) in _PLACES.items():
-            ax.text(*place, name, bbox=box, size=15, **centred)
-            self.texts[name] = (
-                ax.text(*above, "", color=BLUE, size=15, **centred),
-                ax.text(*below, "", color=VERMILLION, size=15, **centred),
-            )
+    def scene(self):
+        marks = []
         for start, end, link, written in _LINKS:
             (x0, y0), (x1, y1) = _PLACES[start][0], _PLACES[end][0]
             if y0 == y1:
-                tail, head, side = (x0 + 0.28, y0), (x1 - 0.28, y1), (0, 0.07)
+                tail, head, (dx, dy) = (x0 + 0.27, y0), (x1 - 0.27, y1), (0, 0.06)
             else:
-                tail, head, side = (x0, y0 + 0.28), (x1, y1 - 0.28), (-0.04, 0)
-            for (a, b), sign, color, style in (
-                ((tail, head), 1, BLUE, "-"),
-                ((head, tail), -1, VERMILLION, "--"),
-            ):
-                shift = sign * np.array(side)
-                arrow = {"arrowstyle": "->", "color": color, "ls": style}
-                ax.annotate("", b + shift, a + shift, arrowprops=arrow)
-            ax.text(*written, link, **centred)
-        return [text for pair in self.texts.values() for text in pair]
-
-    def paint(self):
-        for name, (value, gradient) in self.texts.items():
-            value.set_text(_number(self.tensors[name]))
-            gradient.set_text(f"gradient {_number(self.tensors[name].grad)}")
+                tail, head, (dx, dy) = (x0, y0 + 0.25), (x1, y1 - 0.25), (-0.035, 0)
+            xs, ys = (tail[0] + dx, head[0] + dx), (tail[1] + dy, head[1] + dy)
+            marks.append(Line(xs, ys, "blue", arrow=True))
+            xs, ys = (head[0] - dx, tail[0] - dx), (head[1] - dy, tail[1] - dy)
+            marks.append(Line(xs, ys, "vermillion", "--", arrow=True))
+            marks.append(Text(*written, link, "grey", 0.9))
+        for name, (place, above, below) in _PLACES.items():
+            tensor = self.tensors[name]
+            marks += [
+                Box(*place, name),
+                Text(*above, _number(tensor), "blue", 1.15, bold=True),
+                Text(*below, f"gradient {_number(tensor.grad)}", "vermillion", 1.05),
+            ]
+        x, y = Axis(-0.5, 4.5, drawn=False), Axis(-1.9, 0.8, drawn=False)
         tensors, target = self.tensors, self.values["target"]
         times = ", added up over two passes" if self.values["twice"] else ""
-        return (
+        return Scene(
+            [Panel(marks, x, y, "forward: values, backward: gradients", least=560)],
             f"Prediction {_number(tensors['y'])}, target {target:.4g}, loss "
             f"{_number(tensors['loss'])}. Gradient of w {_number(tensors['w'].grad)}, of b "
             f"{_number(tensors['b'].grad)}{times}. To lower the loss, "
-            f"{_direction('w', tensors['w'].grad)} and {_direction('b', tensors['b'].grad)}."
+            f"{_direction('w', tensors['w'].grad)} and {_direction('b', tensors['b'].grad)}.",
         )
 
 

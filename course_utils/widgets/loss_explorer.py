@@ -5,16 +5,16 @@ import math
 import torch
 from torch import nn
 
-from ..plotting import BLUE, GREY, VERMILLION
 from .base import Simulation
 from .controls import Slider
+from .scene import Axis, Bars, Line, Panel, Points, Rule, Scene, Text
 
 _TOP = 7.0  # of the picture of the loss
 _LOSSES = {  # name -> (loss of logits [N, 3] and labels [N], colour, line, marker)
-    "as logits": (nn.functional.cross_entropy, BLUE, "-", "o"),
+    "as logits": (nn.functional.cross_entropy, "blue", "-", "o"),
     "softmax first": (
         lambda logits, y: nn.functional.cross_entropy(logits.softmax(dim=1), y),
-        VERMILLION,
+        "vermillion",
         "--",
         "^",
     ),
@@ -66,52 +66,37 @@ class LossExplorer(Simulation):
         each = torch.vmap(lambda row: loss_fn(row[None], torch.tensor([0])))
         return each(rows.clamp(min=1e-30).log())
 
-    def draw(self, figure):
-        self.ax, self.push_ax = figure.subplots(1, 2, width_ratios=[1.25, 1])
-        self.lines, self.tangents, self.dots, self.bars, self.labels = [], [], [], [], []
-        centred = {"ha": "center", "va": "center"}
-        for i, (name, (_, color, line, marker)) in enumerate(_LOSSES.items()):
-            self.lines += self.ax.plot([], [], color=color, ls=line, marker=marker, markevery=[])
-            self.tangents += self.ax.plot([], [], color="black", lw=1.2)
-            self.dots += self.ax.plot([], [], marker, color=color, ms=11, mec="black")
-            self.ax.plot([], [], color=color, ls=line, marker=marker, label=name)
-            places = [c + 0.4 * i - 0.2 for c in range(3)]
-            hatch = {"hatch": "//", "edgecolor": "white"} if i else {}
-            self.bars += self.push_ax.bar(places, [0] * 3, 0.38, color=color, label=name, **hatch)
-            self.labels += [self.push_ax.text(x, 0, "", size=11, **centred) for x in places]
-        self.ax.axhline(_FLOOR, color=GREY, ls=":", label="floor of softmax first")
-        self.ax.set(xlim=(0, 1.02), ylim=(0, _TOP), ylabel="loss")
-        self.ax.set(xlabel="p, the probability of the right class")
-        self.ax.legend(loc="upper right")
-        self.push_ax.axhline(0, color="black", lw=1)
-        self.push_ax.set(ylim=(-1.2, 1.2), ylabel="gradient of each logit", xticks=range(3))
-        self.push_ax.set_xticklabels(["right class", "wrong 1", "wrong 2"])
-        self.push_ax.legend(loc="lower right")
-        return [*self.lines, *self.tangents, *self.dots, *self.bars, *self.labels]
-
-    def paint(self):
+    def scene(self):
         curve = torch.linspace(0.0008, 1, 300, dtype=torch.float64)
         p = self.probabilities[0].item()
-        heights = []
-        for i, (name, (loss_fn, *_)) in enumerate(_LOSSES.items()):
+        curves, bars = [], [Rule(y=0, color="ink")]
+        for i, (name, (loss_fn, color, dash, marker)) in enumerate(_LOSSES.items()):
             loss, gradient, slope = self.results[name]
-            self.lines[i].set_data(curve.numpy(), self._along(loss_fn, curve).numpy())
-            self.dots[i].set_data([p], [min(loss, _TOP - 0.15)])
+            curves.append(Line(curve, self._along(loss_fn, curve), color, dash, name))
             reach = 0.13 / math.hypot(1, slope / _TOP)  # equally long to the eye, steep or flat
             if math.isfinite(slope):
-                ends = (p - reach, p + reach)
-                self.tangents[i].set_data(ends, [loss + slope * (x - p) for x in ends])
-            heights += gradient.tolist()
-        for bar, label, height in zip(self.bars, self.labels, heights, strict=True):
-            bar.set_height(height)
-            label.set_y(height + (0.08 if height >= 0 else -0.08))
-            label.set_text(f"{height:+z.2f}")
+                ends = p - reach, p + reach
+                curves.append(Line(ends, [loss + slope * (x - p) for x in ends], "ink", width=1.3))
+            curves.append(Points([p], [min(loss, _TOP - 0.15)], color, marker, 11))
+            places = [c + 0.4 * i - 0.2 for c in range(3)]
+            bars.append(Bars(places, gradient, 0.38, color, name, hatch=bool(i)))
+            for x, height in zip(places, gradient.tolist(), strict=True):
+                bars.append(Text(x, height + math.copysign(0.09, height), f"{height:+z.2f}"))
+        curves.append(Rule(y=_FLOOR, dash=":", label="floor of softmax first"))
+        classes = {0: "right class", 1: "wrong 1", 2: "wrong 2"}
         (right, push, slope), (wrong, weak, _) = self.results.values()
         above = " (above the picture)" if right > _TOP else ""
-        return (
+        p_axis = Axis(0, 1.02, "p, the probability of the right class")
+        return Scene(
+            [
+                Panel(curves, p_axis, Axis(0, _TOP), "loss", 1.25),
+                Panel(
+                    bars, Axis(-0.6, 2.6, ticks=classes), Axis(-1.2, 1.2), "gradient of each logit"
+                ),
+            ],
             f"The right class gets probability {p:.3g}: loss {right:.4g}{above}, slope along p "
             f"{slope:.3g}, gradient of its logit {push[0].item():+.3g}, length of the gradient "
             f"{push.norm().item():.3g}. With a softmax first: loss {wrong:.4g}, gradient "
             f"{weak[0].item():+.3g}, length {weak.norm().item():.2g}; no answer gets below "
-            f"{_FLOOR:.4f}."
+            f"{_FLOOR:.4f}.",
         )

@@ -1,13 +1,16 @@
 """Three optimizers on the same surface, from the same point (lesson 04)."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from contourpy import contour_generator
 
-from ..plotting import COLORS, MARKERS
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
+from .scene import Axis, Line, Panel, Points, Scene, Text, doubled
 
 
 class Surface(NamedTuple):
@@ -37,7 +40,7 @@ OPTIMIZERS = {
     "momentum 0.9": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9),
     "Adam": torch.optim.Adam,
 }
-_LINES = ("-", "--", ":")
+_LOOKS = (("blue", "-", "o"), ("vermillion", "--", "^"), ("green", ":", "s"))
 _FAR = 1e6  # a runner beyond this has left for good
 
 
@@ -79,52 +82,41 @@ class OptimizerRace(Simulation):
             path.append(point.tolist())
         self.steps += 1
 
-    def draw(self, figure):
-        self.ax, self.loss_ax = figure.subplots(1, 2, width_ratios=[1.5, 1])
-        self.paths, self.heads, self.losses = [], [], []
-        for i, name in enumerate(OPTIMIZERS):
-            style = {"color": COLORS[i], "ls": _LINES[i]}
-            self.paths += self.ax.plot([], [], lw=1.5, **style)
-            self.heads += self.ax.plot([], [], MARKERS[i], color=COLORS[i], ms=11, mec="black")
-            self.losses += self.loss_ax.plot([], [], label=name, **style)
-        self.ax.grid(False)
-        self.loss_ax.set(xlabel="step", ylabel="loss above the lowest", yscale="log")
-        self.loss_ax.set(ylim=(1e-8, 1e4))
-        self.loss_ax.legend(loc="upper right")
-        self._shown = None
-        return [*self.paths, *self.heads, *self.losses]
-
-    def _draw_surface(self, right):
-        """The still part, when the surface or the length of the race has changed."""
-        if self._shown == (self.surface, right):
-            return
-        self._shown = self.surface, right
-        for artist in (*self.ax.collections, *self.ax.texts):
-            artist.remove()
+    def scene(self):
         (x0, x1), (y0, y1) = self.surface.x, self.surface.y
-        x, y = torch.linspace(x0, x1, 120), torch.linspace(y0, y1, 120)
-        height = self.surface.loss(*torch.meshgrid(x, y, indexing="xy"))
-        height = (height - height.min() + 0.01).log()  # or the walls would hide the valley
-        self.ax.contour(
-            x.numpy(), y.numpy(), height.numpy(), levels=14, colors="0.75", linewidths=1
-        )
-        self.ax.text(*self.surface.lowest, "lowest", ha="center", va="center", size=10)
-        self.ax.set(xlim=(x0, x1), ylim=(y0, y1), xlabel="x", ylabel="y")
-        self.loss_ax.set_xlim(0, right)
-        self.invalidate()
-
-    def paint(self):
-        self._draw_surface(max(100, 100 * 2 ** ((self.steps - 1) // 100).bit_length()))
+        marks, curves, words = [*_contours(self.values["surface"])], [], []
         lowest = self.surface.loss(*torch.tensor(self.surface.lowest, dtype=torch.float64))
-        words = []
-        for (name, (_, _, path)), line, head, curve in zip(
-            self.runners.items(), self.paths, self.heads, self.losses, strict=True
+        for (name, (_, _, path)), (color, dash, marker) in zip(
+            self.runners.items(), _LOOKS, strict=True
         ):
             points = torch.tensor(path, dtype=torch.float64)
-            line.set_data(*points.T.numpy())
-            head.set_data(*points[-1:].T.numpy())
             loss = (self.surface.loss(*points.T) - lowest).abs()
-            curve.set_data(range(len(loss)), loss.clamp(min=1e-9).numpy())
+            marks.append(Line(*points.T, color, dash, name, width=1.6))
+            marks.append(Points(*points[-1:].T, color, marker, 11))
+            curves.append(Line(range(len(loss)), loss.clamp(min=1e-9), color, dash, name))
             gone = not points[-1].abs().max() < _FAR
             words.append(f"{name} has run away" if gone else f"{name} {loss[-1]:.2g}")
-        return f"Step {self.steps}, loss above the lowest: {', '.join(words)}."
+        steps, height = Axis(0, doubled(100, self.steps), "step"), Axis(1e-8, 1e4, log=True)
+        return Scene(
+            [
+                Panel(marks, Axis(x0, x1, "x"), Axis(y0, y1), "the surface, seen from above", 1.5),
+                Panel(curves, steps, height, "loss above the lowest"),
+            ],
+            f"Step {self.steps}, loss above the lowest: {', '.join(words)}.",
+        )
+
+
+@cache
+def _contours(name):
+    """Lines of equal loss, and the name of the lowest point."""
+    surface = SURFACES[name]
+    x, y = (torch.linspace(*ends, 120, dtype=torch.float64) for ends in (surface.x, surface.y))
+    height = surface.loss(*torch.meshgrid(x, y, indexing="xy"))
+    height = (height - height.min() + 0.01).log().numpy()  # or the walls would hide the valley
+    found = contour_generator(x.numpy(), y.numpy(), height)
+    lines = []
+    for level in np.linspace(height.min(), height.max(), 16)[1:-1]:
+        for line in found.lines(level):
+            lines += [line, [[np.nan, np.nan]]]
+    place = Text(*surface.lowest, "lowest")
+    return Line(*np.concatenate(lines).T, "line", width=1.2), place

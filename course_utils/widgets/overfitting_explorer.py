@@ -9,12 +9,11 @@ from torch import nn
 from ..data import moons
 from ..devices import seeded
 from ..models import mlp
-from ..plotting import BLUE, GREY, VERMILLION
 from ..training import accuracy, train_step
-from .answer_map import AnswerMap
+from .answer_map import answer_map
 from .base import Simulation
-from .canvas import within
 from .controls import Choice, LogSlider, Slider
+from .scene import Axis, Band, Line, Panel, Points, Scene, ticks
 
 _EPOCHS, _BATCH, _VAL = 100, 16, 200
 _LOW, _HIGH = 0.01, 3.0  # the losses that the axes show
@@ -69,64 +68,39 @@ class OverfittingExplorer(Simulation):
             self.states.append(copy.deepcopy(self.model.state_dict()))
         self.train_losses, self.val_losses, self.val_accs = np.array(record).T
         self.best = int(np.nan_to_num(self.val_losses, nan=np.inf).argmin())
-        self.data_number = getattr(self, "data_number", 0) + 1
 
-    def draw(self, figure):
-        self.ax, map_ax = figure.subplots(1, 2, width_ratios=[1.5, 1])
-        (self.rest,) = self.ax.fill([], [], color=GREY, alpha=0.2, lw=0, label="not run any more")
-        (self.train_line,) = self.ax.plot([], [], color=BLUE, label="training")
-        (self.val_line,) = self.ax.plot([], [], "--", color=VERMILLION, label="validation")
-        mark = {"mec": "black", "ms": 12}
-        (self.kept_mark,) = self.ax.plot([], [], "o", color=VERMILLION, label="kept", **mark)
-        (self.best_mark,) = self.ax.plot([], [], "v", color="white", label="best", **mark)
-        ticks = [0.01, 0.03, 0.1, 0.3, 1, 3]
-        self.ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, _EPOCHS + 1))
-        self.ax.set(ylim=(_LOW, _HIGH), yticks=ticks, yticklabels=map(str, ticks))
-        self.ax.minorticks_off()
-        handles = [self.train_line, self.val_line, self.kept_mark, self.best_mark, self.rest]
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 1.2), "ncols": 3}
-        self.ax.legend(handles=handles, fontsize="small", **place)
-        self.map = AnswerMap(map_ax, "training points and answers", point_size=8)
-        self._shown = None
-        lines = [self.rest, self.train_line, self.val_line, self.kept_mark, self.best_mark]
-        return [*lines, *self.map.artists]
-
-    def _fit_map(self):
-        if self._shown == self.data_number:
-            return
-        self._shown = self.data_number
-        self.map.fit(self.X, self.y, margin=0.3)
-        self.invalidate()
-
-    def paint(self):
-        self._fit_map()
+    def scene(self):
         patience = self.values["patience"]
         kept, last = kept_epoch(self.val_losses, patience)
         epochs = np.arange(1, _EPOCHS + 1)
-        for line, losses in (
-            (self.train_line, self.train_losses),
-            (self.val_line, self.val_losses),
-        ):
-            line.set_data(epochs, within(losses, _LOW, _HIGH))
-        for mark, epoch in ((self.kept_mark, kept), (self.best_mark, self.best)):
-            mark.set_data([epoch + 1], [within(self.val_losses[epoch], _LOW, _HIGH)])
-        left, right = last + 1.5, _EPOCHS + 1
-        self.rest.set_xy([(left, _LOW), (right, _LOW), (right, _HIGH), (left, _HIGH)])
-        self.rest.set_visible(last < _EPOCHS - 1)
-        epoch = {"kept epoch": kept, "best epoch": self.best, "last epoch": _EPOCHS - 1}
-        self.model.load_state_dict(self.states[epoch[self.values["look"]]])
-        self.map.paint(self.model)
-
+        marks = [
+            Line(epochs, self.train_losses, "blue", label="training", edge=True),
+            Line(epochs, self.val_losses, "vermillion", "--", "validation", edge=True),
+            Points([kept + 1], self.val_losses[[kept]], "vermillion", "o", 12, "kept", edge=True),
+            Points(
+                [self.best + 1], self.val_losses[[self.best]], "ink", "v", 12, "best", hollow=True,
+                edge=True,
+            ),
+        ]  # fmt: skip
+        end = f"lets all {_EPOCHS} epochs run"
         if last < _EPOCHS - 1:
             end = f"stops after epoch {last + 1}"
-        else:
-            end = f"lets all {_EPOCHS} epochs run"
+            rest = [last + 1.5, _EPOCHS + 1]
+            marks.append(Band(rest, [_LOW] * 2, [_HIGH] * 2, label="not run any more"))
+        looks = {"kept epoch": kept, "best epoch": self.best, "last epoch": _EPOCHS - 1}
+        self.model.load_state_dict(self.states[looks[self.values["look"]]])
+        title = "training points and answers"
+        y = Axis(_LOW, _HIGH, "", True, ticks(0.01, 0.03, 0.1, 0.3, 1, 3))
         beyond = np.maximum(self.train_losses, self.val_losses) > _HIGH
-        return (
+        return Scene(
+            [
+                Panel(marks, Axis(0, _EPOCHS + 1, "epoch"), y, "loss", 1.5),
+                answer_map(self.model, self.X, self.y, title, margin=0.3),
+            ],
             f"Patience {patience} {end} and keeps epoch {kept + 1}: validation loss "
             f"{self._at(kept)}. Best of the whole run: epoch {self.best + 1}, {self._at(self.best)}"
             f". At the end: {self._at(-1)}; training loss {self.train_losses[-1]:.3f}."
-            f"{' Some losses lie beyond the axes.' if beyond.any() else ''}"
+            f"{' Some losses lie beyond the axes.' if beyond.any() else ''}",
         )
 
     def _at(self, epoch):

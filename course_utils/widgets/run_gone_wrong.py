@@ -1,6 +1,4 @@
-"""A run that breaks: in one layer the learning rate gets out of hand. Which one? (lesson 00)."""
-
-import math
+"""A run that breaks: one layer of the network grows out of hand. Which one? (lesson 00)."""
 
 import numpy as np
 import torch
@@ -9,20 +7,24 @@ from torch import nn
 from ..data import xor
 from ..devices import seeded
 from ..models import mlp
-from ..plotting import COLORS, GREY, MARKERS
 from .base import Simulation
 from .controls import Choice, Slider
+from .scene import Axis, Line, Panel, Rule, Scene, Verdict
 
-_STEPS = 150
-_GROWTH = 1.3  # of the learning rate of one layer, in each step from a certain one on
-_TOP = 1e12  # what lies above this is left out of the picture
+_STEPS = 170
+_GROWTH = 1.08  # of the weights of one layer, in each step from a certain one on
+_TOO_MUCH = 3  # times the first loss: there the run is stopped
 _LAYERS = ("layer 1", "layer 2", "layer 3", "layer 4")
 _NO_ANSWER = "no answer yet"
-_LINES = ("-", "--", ":", "-.")
+_LOOKS = (("blue", "-", "o"), ("vermillion", "--", "^"), ("green", ":", "s"), ("purple", "-.", "D"))
 
 
 class RunGoneWrong(Simulation):
-    """A real run of a 2-32-32-32-1 network on XOR, watched from inside the loop."""
+    """A real run of a 2-32-32-32-1 network on XOR, watched from inside the loop.
+
+    It is stopped when its loss has tripled: what comes later is chaos, in which the rounding errors
+    of the processor decide.
+    """
 
     name = "run_gone_wrong"
     controls = {
@@ -41,91 +43,76 @@ class RunGoneWrong(Simulation):
         y = y.float()[:, None]
         layers = [module for module in model if isinstance(module, nn.Linear)]
         self.culprit = torch.randint(len(layers), (), generator=chance).item()
-        begin = torch.randint(60, 100, (), generator=chance).item()
+        self.begin = torch.randint(80, 110, (), generator=chance).item()
         loss_fn = nn.BCEWithLogitsLoss()
-        optimizer = torch.optim.SGD(
-            [{"params": layer.parameters()} for layer in layers], lr=0.1, momentum=0.9
-        )
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
         record = []
         for step in range(_STEPS):
             rows = torch.randint(len(X), (64,), generator=chance)
-            if step >= begin:
-                optimizer.param_groups[self.culprit]["lr"] *= _GROWTH
             optimizer.zero_grad()
             loss = loss_fn(model(X[rows]), y[rows])
             loss.backward()
             weights = [layer.weight.detach().norm().item() for layer in layers]
             gradients = [layer.weight.grad.norm().item() for layer in layers]
             record.append([loss.item(), *weights, *gradients])
+            if not loss.item() < _TOO_MUCH * record[0][0]:
+                break
             optimizer.step()
+            if step >= self.begin:
+                with torch.no_grad():
+                    layers[self.culprit].weight.mul_(_GROWTH)
         self.losses, self.weights, self.gradients = np.split(np.array(record), [1, 5], axis=1)
         self.losses = self.losses[:, 0]
-        with np.errstate(invalid="ignore"):  # infinite weights at the end of some runs
-            self.growth = self.weights / self.weights[np.maximum(np.arange(_STEPS) - 10, 0)]
-        self.tripled = int((self.growth >= 3).any(axis=1).argmax())  # the first step with one
+        ten_before = np.maximum(np.arange(len(record)) - 10, 0)
+        self.growth = self.weights / self.weights[ten_before]
+        grown = (self.growth >= 1.8).any(axis=1)
+        self.grown = int(grown.argmax())  # the first step at which the weights of a layer had
 
-    def draw(self, figure):
-        self.axes = figure.subplots(1, 3)
-        self.loss_line = self.axes[0].plot([], [], color="black", lw=1.5)
-        self.cursors = [ax.plot([], [], color=GREY, lw=1.5)[0] for ax in self.axes]
-        self.curves = [
-            ax.plot([], [], _LINES[i], color=COLORS[i], marker=MARKERS[i], label=name)[0]
-            for ax in self.axes[1:]
-            for i, name in enumerate(_LAYERS)
-        ]
-        titles = ("loss of the batch", "norm of the weights", "norm of the gradient")
-        for ax, title in zip(self.axes, titles, strict=True):
-            ax.set(xlabel="step", title=title, yscale="log", xlim=(0, _STEPS))
-        figure.legend(handles=self.curves[:4], loc="outside lower center", ncols=4)
-        self._shown = None
-        return [*self.loss_line, *self.cursors, *self.curves]
+    def scene(self):
+        at, last = min(self.values["at"], len(self.losses) - 1), len(self.losses) - 1
+        steps, here = np.arange(last + 1), Rule(x=at)
 
-    def _fit_axes(self):
-        """Limits for the whole run, so that they stand still while the learner scrubs."""
-        if self._shown is self.losses:
-            return
-        self._shown = self.losses
-        for ax, values in zip(self.axes, (self.losses, self.weights, self.gradients), strict=True):
-            values = values[(values > 1e-4) & (values < _TOP)]  # no NaN either
-            low, high = (math.log10(x) for x in (values.min(), values.max()))
-            ax.set_ylim(10.0 ** math.floor(low), 10.0 ** math.ceil(high))
-        self.invalidate()
+        def panel(title, values, marks):
+            values = values[values > 1e-3]
+            y = Axis(values.min() / 1.3, values.max() * 1.3, log=True)
+            return Panel([here, *marks], Axis(0, _STEPS, "step"), y, title)
 
-    def paint(self):
-        self._fit_axes()
-        at = self.values["at"]
-        steps = np.arange(at + 1)
-        self.loss_line[0].set_data(range(_STEPS), self.losses)
-        for ax, cursor in zip(self.axes, self.cursors, strict=True):
-            cursor.set_data([at, at], ax.get_ylim())
-        norms = np.hstack([self.weights, self.gradients])
-        for curve, values in zip(self.curves, norms.T, strict=True):
-            curve.set_data(steps, values[: at + 1])
-            curve.set_markevery([at])
+        def curves(norms):
+            return [
+                Line(steps[: at + 1], values[: at + 1], color, dash, name, marker=marker, at=(at,))
+                for name, values, (color, dash, marker) in zip(
+                    _LAYERS, norms.T, _LOOKS, strict=True
+                )
+            ]
+
         each = zip(_LAYERS, self.weights[at], self.growth[at], self.gradients[at], strict=True)
-        words = [f"{name} {w:.3g}, {times:.3g} times, {g:.2g}" for name, w, times, g in each]
-        shown = [self.losses[at], *self.weights[at], *self.gradients[at]]
-        above = (
-            ""
-            if all(x < _TOP for x in shown)
-            else " Some of it is too large for the picture, or NaN."
-        )
-        return (
-            f"Step {at}: loss {self.losses[at]:.3g}. Norm of the weights, how many times that of "
-            f"ten steps before, norm of the gradient: {'; '.join(words)}.{above} {self._verdict()}"
+        words = [f"{name} {w:.3g}, {times:.2f} times, {g:.2g}" for name, w, times, g in each]
+        end = f" The run was stopped here, at step {last}." if at == last < _STEPS - 1 else ""
+        return Scene(
+            [
+                panel(
+                    "loss of the batch", self.losses, [Line(steps, self.losses, "ink", width=1.5)]
+                ),
+                panel("norm of the weights", self.weights, curves(self.weights)),
+                panel("norm of the gradient", self.gradients, curves(self.gradients)),
+            ],
+            f"Step {at}: loss {self.losses[at]:.2g}. Norm of the weights, how many times that of "
+            f"ten steps before, norm of the gradient: {'; '.join(words)}.{end}",
+            self._verdict(),
         )
 
     def _verdict(self):
         if self.values["answer"] == _NO_ANSWER:
-            return "Which layer grew?"
+            return Verdict("open", "Which layer grew?")
         answer = _LAYERS.index(self.values["answer"])
-        growth = self.growth[self.tripled]
-        first = f"at step {self.tripled} the weights of one layer had tripled in ten steps"
+        growth = self.growth[self.grown]
+        first = f"at step {self.grown} the weights of one layer were 1.8 times those of ten steps before"
         if answer != self.culprit:
-            times = f"{growth[answer]:.3g} times what they were"
-            return f"Not that one: {first}, and those of {_LAYERS[answer]} were {times}."
-        others = f"{max(np.delete(growth, answer)):.3g} times what they were"
-        return (
-            f"Right: {_LAYERS[answer]}. It came first: {first}, and those of the other layers were at "
-            f"most {others}."
+            text = (
+                f"Not that one: {first}, and those of {_LAYERS[answer]} {growth[answer]:.2f} times."
+            )
+            return Verdict("wrong", text)
+        others = f"those of the other layers at most {np.delete(growth, answer).max():.2f} times"
+        return Verdict(
+            "right", f"Right: {_LAYERS[answer]}. It showed first there: {first}, {others}."
         )

@@ -10,11 +10,10 @@ from torch.optim import lr_scheduler
 from ..data import moons
 from ..devices import seeded
 from ..models import mlp
-from ..plotting import BLUE, VERMILLION
 from ..training import train_step
 from .base import Simulation
-from .canvas import within
 from .controls import Choice, LogSlider, Slider
+from .scene import Axis, Line, Panel, Points, Scene, ticks
 
 _BATCH = 64
 
@@ -34,7 +33,7 @@ SCHEDULES = {
     ),
     "OneCycleLR": (  # the momentum stays as it is, or we would compare two optimizers
         lambda o, v, steps: lr_scheduler.OneCycleLR(
-            o, max_lr=v["lr"], total_steps=steps, pct_start=v["warmup"], cycle_momentum=False
+            o, max_lr=v["lr"], total_steps=steps, pct_start=max(v["warmup"], 2 / steps), cycle_momentum=False
         ),
         "batch",
     ),
@@ -46,15 +45,28 @@ SCHEDULES = {
         "epoch",
     ),
 }  # fmt: skip
+_ALL, _CONSTANT = "all of them", "constant"
+_LOOKS = {
+    _CONSTANT: ("vermillion", "--", "^"),
+    "StepLR": ("green", "-", "s"),
+    "CosineAnnealingLR": ("blue", "-", "o"),
+    "OneCycleLR": ("purple", "-.", "D"),
+    "warm-up + cosine": ("sky", "--", "v"),
+    "ReduceLROnPlateau": ("grey", ":", "P"),
+}
+_SHORT = {
+    "StepLR": "Step", "CosineAnnealingLR": "cosine", "OneCycleLR": "1cycle",
+    "warm-up + cosine": "warm-up", "ReduceLROnPlateau": "plateau",
+}  # fmt: skip
 _LOW, _HIGH = 0.03, 3.0  # the losses that the axes show
 
 
 class ScheduleExplorer(Simulation):
-    """A run with the schedule and one without, from the same start; each step adds a pair."""
+    """Runs with schedules and one without, from the same start; each step adds another seed."""
 
     name = "schedule_explorer"
     controls = {
-        "schedule": Choice("schedule", tuple(SCHEDULES), "CosineAnnealingLR"),
+        "schedule": Choice("schedule", (_ALL, *SCHEDULES), _ALL),
         "lr": LogSlider("learning rate", 0.01, 3, 1.0),
         "epochs": Slider("epochs", 2, 16, 8),
         "every": Slider("step_size or patience", 1, 10, 2),
@@ -69,14 +81,15 @@ class ScheduleExplorer(Simulation):
     def reset(self):
         X, y = moons(1000, noise=0.2, seed=0)
         self.data, self.val = (X[:600], y[:600]), (X[600:], y[600:])
-        self.finals = []  # for each seed the last loss (without, with the schedule)
+        self.finals = []  # for each seed the last loss of every run
         self.step()
 
     def step(self):
-        """Train two more models, one without and one with the schedule, on the next seed."""
-        seed = self.values["seed"] + len(self.finals)
-        self.runs = [self._train(name, seed) for name in (None, self.values["schedule"])]
-        self.finals.append([losses[-1] for _, losses in self.runs])
+        """Train more models on the next seed: one without a schedule, and one with each."""
+        seed, chosen = self.values["seed"] + len(self.finals), self.values["schedule"]
+        names = (_CONSTANT, *(SCHEDULES if chosen == _ALL else [chosen]))
+        self.runs = {name: self._train(name, seed) for name in names}
+        self.finals.append([losses[-1] for _, losses in self.runs.values()])
 
     def _train(self, schedule, seed):
         """(learning rate at each step, validation loss before the first and after each step)"""
@@ -109,59 +122,55 @@ class ScheduleExplorer(Simulation):
         with torch.no_grad():
             return loss_fn(model(self.val[0]), self.val[1]).item()
 
-    def draw(self, figure):
-        axes = figure.subplots(1, 3, width_ratios=[1.1, 1.4, 0.8])
-        self.rate_ax, self.loss_ax, self.dots_ax = axes
-        looks = (("constant", VERMILLION, "--", "^"), ("schedule", BLUE, "-", "o"))
-        self.rates, self.losses, self.dots = [], [], []
-        for name, color, style, marker in looks:
-            self.rates += self.rate_ax.plot([], [], color=color, ls=style, drawstyle="steps-post")
-            self.losses += self.loss_ax.plot([], [], color=color, ls=style, lw=1.5, label=name)
-            self.dots += self.dots_ax.plot([], [], marker, color=color, alpha=0.7, mec="black")
-        self.medians = [self.dots_ax.plot([], [], color="black", lw=3)[0] for _ in looks]
-        self.rate_ax.set(xlabel="epoch", title="learning rate")
-        self.loss_ax.set(xlabel="epoch", title="validation loss, newest seed", yscale="log")
-        self.dots_ax.set(title="at the end", yscale="log", xlim=(-0.6, 1.6))
-        self.dots_ax.set(xticks=[0, 1], xticklabels=["constant", "schedule"])
-        for ax in (self.loss_ax, self.dots_ax):
-            ticks = [0.03, 0.1, 0.3, 1, 3]
-            ax.set(ylim=(_LOW, _HIGH), yticks=ticks, yticklabels=map(str, ticks))
-            ax.minorticks_off()
-        for ax in (self.rate_ax, self.loss_ax):
-            ax.xaxis.get_major_locator().set_params(integer=True)
-        self.loss_ax.legend(loc="upper right", ncols=2, fontsize="small")
-        self._shown = None
-        return [*self.rates, *self.losses, *self.dots, *self.medians]
-
-    def paint(self):
-        epochs, top = self.values["epochs"], max(rates.max() for rates, _ in self.runs)
-        if self._shown != (epochs, top):
-            self._shown = epochs, top
-            for ax in (self.rate_ax, self.loss_ax):
-                ax.set_xlim(0, epochs)
-            self.rate_ax.set_ylim(-0.04 * top, 1.08 * top)
-            self.invalidate()
-        finals = np.array(self.finals)
-        spread = 0.25 * np.sin(2.4 * np.arange(len(finals)))  # beside each other, not at random
-        for i, (rates, losses) in enumerate(self.runs):
-            steps_an_epoch = len(rates) / epochs
+    def scene(self):
+        epochs, n = self.values["epochs"], len(self.finals)
+        finals = np.array(self.finals)  # [seeds, runs]
+        medians = np.median(finals, axis=0)
+        spread = 0.25 * np.sin(2.4 * np.arange(n))  # beside each other, not at random
+        rate_lines, loss_lines, ends = [], [], []
+        for i, (name, (rates, losses)) in enumerate(self.runs.items()):
+            color, dash, marker = _LOOKS[name]
+            steps = np.arange(len(losses)) * epochs / len(rates)
             held = np.append(rates, rates[-1])  # until the end of the last step
-            self.rates[i].set_data(np.arange(len(held)) / steps_an_epoch, held)
-            self.losses[i].set_data(
-                np.arange(len(losses)) / steps_an_epoch, within(losses, _LOW, _HIGH)
-            )
-            self.dots[i].set_data(i + spread, within(finals[:, i], _LOW, _HIGH))
-            self.medians[i].set_data(
-                [i - 0.35, i + 0.35], [within(np.median(finals[:, i]), _LOW, _HIGH)] * 2
-            )
-        constant, scheduled = np.median(finals, axis=0)
-        rates, n = self.runs[1][0], len(finals)
+            rate_lines.append(Line(steps, held, color, dash, name, stairs=True))
+            loss_lines.append(Line(steps, losses, color, dash, name, width=1.5, edge=True))
+            ends += [
+                Points(i + spread, finals[:, i], color, marker, alpha=0.7, edge=True),
+                Line([i - 0.35, i + 0.35], medians[[i, i]], "ink", width=3, edge=True),
+            ]
+        top = max(rates.max() for rates, _ in self.runs.values())
+        losses_axis = Axis(_LOW, _HIGH, "", True, ticks(0.03, 0.1, 0.3, 1, 3))
+        names = {i: _SHORT.get(name, name) for i, name in enumerate(self.runs)}
+        x = Axis(0, epochs, "epoch")
         beyond = ~(finals < _HIGH)  # NaN, too
         gone = f" {beyond.sum()} of these losses lie beyond the axes." if beyond.any() else ""
-        wins = (finals[:, 1] < finals[:, 0]).sum()
+        return Scene(
+            [
+                Panel(rate_lines, x, Axis(-0.04 * top, 1.08 * top), "learning rate", 1.1),
+                Panel(loss_lines, x, losses_axis, "validation loss, newest seed", 1.4),
+                Panel(
+                    ends, Axis(-0.6, len(names) - 0.4, ticks=names), losses_axis, "at the end",
+                    0.5 + 0.15 * len(names),
+                ),
+            ],
+            f"{self._of_rates()}Validation loss after {epochs} epochs, median over {n} "
+            f"{'seed' if n == 1 else 'seeds'}: {self._of_medians(medians)}.{gone}",
+        )  # fmt: skip
+
+    def _of_rates(self):
+        """How the learning rate moves, if there is one schedule to speak of."""
+        if self.values["schedule"] == _ALL:
+            return ""
+        rates, _ = self.runs[self.values["schedule"]]
         return (
             f"{self.values['schedule']}: the learning rate goes from {rates[0]:.3g} to "
-            f"{rates[-1]:.3g}, at most {rates.max():.3g}. Validation loss after {epochs} epochs, "
-            f"median over {n} {'seed' if n == 1 else 'seeds'}: {scheduled:.3f}, with a constant "
-            f"rate {constant:.3f}; the schedule is lower in {wins} of {n}.{gone}"
+            f"{rates[-1]:.3g}, at most {rates.max():.3g}. "
         )
+
+    def _of_medians(self, medians):
+        constant, *others = np.array(self.finals).T
+        words = [f"with a constant rate {medians[0]:.3f}"]
+        for name, median, losses in zip(list(self.runs)[1:], medians[1:], others, strict=True):
+            wins = (losses < constant).sum()
+            words.append(f"{name} {median:.3f} (lower in {wins} of {len(losses)})")
+        return ", ".join(words)

@@ -7,11 +7,11 @@ import torch
 
 from ..devices import seeded
 from ..models import mlp
-from ..plotting import SKY
 from .base import Simulation
 from .controls import Slider, Switch
+from .scene import Axis, Box, Line, Panel, Scene, Text
 
-_SLOTS = 6  # at most: the input, and what the five layers of a 2-hidden-layer network put out
+_LOOKS = {"Linear": ("sky", "-"), "ReLU": ("", "--")}  # kind -> fill and edge of its box
 
 
 class Layer(NamedTuple):
@@ -57,54 +57,32 @@ class ShapeTracker(Simulation):
         count = sum(parameter.numel() for parameter in module.parameters())
         self.layers.append(Layer(type(module).__name__, list(output.shape), weight, count))
 
-    def draw(self, figure):
-        self.ax = figure.subplots()
-        self.ax.axis("off")
-        self.ax.set(ylim=(-1.75, 1.5))
-        self.ax.set_title("what each layer puts out (higher: more rows, wider: more columns)")
-        centred = {"ha": "center", "va": "center"}
-        self.boxes, self.shapes, self.names, self.weights, self.arrows = [], [], [], [], []
-        for i in range(_SLOTS):
-            self.boxes += self.ax.bar([i], [0], 0.1, lw=2, ec="black", zorder=3)
-            self.shapes.append(self.ax.text(i, 0, "", size=14, weight="bold", **centred))
-            self.names.append(self.ax.text(i, 1.25, "", size=14, **centred))
-            self.weights.append(self.ax.text(i, -1.5, "", size=11, **centred))
-            self.arrows += self.ax.plot([], [], color="black", lw=1.5, marker=">", markevery=[1])
-        return [*self.arrows, *self.boxes, *self.shapes, *self.names, *self.weights]
-
-    def _place(self, i, shape, kind):
-        """The box of one tensor: as high as it has rows, as wide as it has columns (by log)."""
-        rows = shape[0] if len(shape) == 2 else 1
-        height = 0.12 + 1.5 * math.log2(rows) / 8
-        width = 0.06 + 0.5 * math.log2(shape[-1]) / 10
-        box = self.boxes[i]
-        box.set(x=i - width / 2, y=-height / 2, width=width, height=height)
-        box.set(facecolor={"Linear": SKY, "ReLU": "white"}.get(kind, "0.85"))
-        box.set_linestyle("--" if kind == "ReLU" else "-")
-        self.shapes[i].set(text=str(shape), y=-1.05)
-        return width
-
-    def paint(self):
+    def scene(self):
         layers = [Layer("input", self.start, [], 0), *self.layers]
-        self.ax.set_xlim(-0.5, len(layers) - 0.5)
-        end = 0
-        for i in range(_SLOTS):
-            used = i < len(layers)
-            for artists in (self.boxes, self.shapes, self.names, self.weights, self.arrows):
-                artists[i].set_visible(used)
-            if not used:
-                continue
-            layer = layers[i]
-            width = self._place(i, layer.shape, layer.name)
-            self.arrows[i].set_data([end, i - width / 2 - 0.06], [0, 0])
-            self.arrows[i].set_visible(i > 0)
+        marks, end = [], None
+        for i, layer in enumerate(layers):
+            # As high as the tensor has rows, as wide as it has columns (by log)
+            rows = layer.shape[0] if len(layer.shape) == 2 else 1
+            height = 0.12 + 1.5 * math.log2(rows) / 8
+            width = 0.06 + 0.5 * math.log2(layer.shape[-1]) / 10
+            fill, dash = _LOOKS.get(layer.name, ("line", "-"))
+            if end is not None:
+                marks.append(Line((end + 0.03, i - width / 2 - 0.03), (0, 0), "ink", arrow=True))
             end = i + width / 2
-            self.names[i].set_text(layer.name)
             count = f"weight {layer.weight}\n{layer.parameters} parameters"
-            self.weights[i].set_text(count if layer.weight else "" if i == 0 else "no parameters")
-        steps = " -> ".join(f"{layer.name} {layer.shape}" for layer in layers)
+            below = count if layer.weight else "no parameters" if i else ""
+            marks += [
+                Box(i, 0, width=width, height=height, fill=fill, dash=dash),
+                Text(i, 1.25, layer.name, size=1.1),
+                Text(i, -1.08, str(layer.shape), size=1.15, bold=True),
+                Text(i, -1.5, below, "soft"),
+            ]
+        x, y = Axis(-0.5, len(layers) - 0.5, drawn=False), Axis(-1.75, 1.5, drawn=False)
+        title = "what each layer puts out (higher: more rows, wider: more columns)"
+        steps = " → ".join(f"{layer.name} {layer.shape}" for layer in layers)
         most = max(self.layers, key=lambda layer: layer.parameters)
-        return (
+        return Scene(
+            [Panel(marks, x, y, title, least=110 * len(layers))],
             f"{steps}. {self.total} parameters, {most.parameters / self.total:.0%} of them in the "
-            f"largest layer, whose weight is {most.weight}."
+            f"largest layer, whose weight is {most.weight}.",
         )

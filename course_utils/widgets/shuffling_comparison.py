@@ -9,16 +9,15 @@ from torch import nn
 from ..data import moons
 from ..devices import seeded
 from ..models import mlp
-from ..plotting import BLUE, GREEN, VERMILLION
 from ..training import accuracy, train_step
 from .base import Simulation
-from .canvas import within
 from .controls import LogSlider, Slider
+from .scene import Axis, Line, Panel, Points, Scene, doubled, ticks
 
 _LOOKS = {
-    "sorted": (VERMILLION, "--", "^"),
-    "reshuffled": (BLUE, "-", "o"),
-    "fixed": (GREEN, ":", "s"),  # drawn on top of the line that it goes along with
+    "sorted": ("vermillion", "--", "^"),
+    "reshuffled": ("blue", "-", "o"),
+    "fixed": ("green", ":", "s"),  # drawn on top of the line that it goes along with
 }
 _LOW, _HIGH = 0.003, 10.0  # the losses that the axes show
 
@@ -77,49 +76,24 @@ class ShufflingComparison(Simulation):
         with torch.no_grad():
             return self.loss_fn(self.runs[name][0](self.data[0]), self.data[1]).item()
 
-    def draw(self, figure):
-        self.ax, self.end_ax = figure.subplots(1, 2, width_ratios=[1.9, 1])
-        ticks = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10]
-        for ax in (self.ax, self.end_ax):
-            ax.set(yscale="log", ylim=(_LOW, _HIGH), yticks=ticks, yticklabels=map(str, ticks))
-            ax.minorticks_off()
-        self.lines, self.ends = {}, {}
-        for i, (name, (color, style, marker)) in enumerate(_LOOKS.items()):
-            width = 4 if name == "fixed" else 2
-            (self.lines[name],) = self.ax.plot([], [], color=color, ls=style, lw=width, label=name)
-            mark = {"color": color, "ms": 11, "mew": 2, "ls": ""}
-            left, right = i - 0.17, i + 0.17
-            link = self.end_ax.plot([left, right], [1, 1], color=color, lw=1.5)[0]
-            printed = self.end_ax.plot([left], [1], marker, mfc="white", **mark)[0]
-            self.ends[name] = link, printed, self.end_ax.plot([right], [1], marker, **mark)[0]
-        self.ax.set(xlabel="epoch", title="loss on all training rows, after each step")
-        self.ax.legend(loc="upper right", ncols=3, fontsize="small")
-        self.ax.xaxis.get_major_locator().set_params(integer=True)
-        self.end_ax.set(title="last full epoch", xlim=(-0.5, 2.5), xticks=[0, 1, 2])
-        self.end_ax.set(xticklabels=list(_LOOKS), xlabel="hollow: printed, full: fair")
-        self._shown = None
-        return [*self.lines.values(), *(artist for three in self.ends.values() for artist in three)]
-
-    def paint(self):
+    def scene(self):
         epochs = (len(self.fair_losses["sorted"]) - 1) / self.steps_an_epoch
-        right = 5 * 2 ** math.ceil(math.log2(max(epochs / 5, 1)))
-        if self._shown != right:
-            self._shown = right
-            self.ax.set_xlim(0, right)
-            self.invalidate()
-        words, beyond = [], False
-        for name, line in self.lines.items():
+        y = Axis(_LOW, _HIGH, log=True, ticks=ticks(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10))
+        curves, ends, words, beyond = [], [], [], False
+        for i, (name, (color, dash, marker)) in enumerate(_LOOKS.items()):
             losses = np.array(self.fair_losses[name])
             beyond = beyond or not (losses < _HIGH).all()
-            line.set_data(np.arange(len(losses)) / self.steps_an_epoch, within(losses, _LOW, _HIGH))
-            link, *marks = self.ends[name]
-            for artist in (link, *marks):
-                artist.set_visible(name in self.printed)
+            steps = np.arange(len(losses)) / self.steps_an_epoch
+            width = 4 if name == "fixed" else 2
+            curves.append(Line(steps, losses, color, dash, name, width, edge=True))
             if name in self.printed:
-                link.set_ydata(within(self.printed[name], _LOW, _HIGH))
-                for mark, loss in zip(marks, self.printed[name], strict=True):
-                    mark.set_ydata([within(loss, _LOW, _HIGH)])
                 printed, fair = self.printed[name]
+                left, right = i - 0.17, i + 0.17
+                ends += [
+                    Line([left, right], [printed, fair], color, width=1.5, edge=True),
+                    Points([left], [printed], color, marker, 10, hollow=True, edge=True),
+                    Points([right], [fair], color, marker, 11, edge=True),
+                ]
                 words.append(f"{name} prints {printed:.3f}, fair is {fair:.3f}")
             else:
                 words.append(f"{name} {losses[-1]:.3f}")
@@ -128,9 +102,15 @@ class ShufflingComparison(Simulation):
         else:
             said = f"Loss on all training rows: {', '.join(words)}."
         scores = ", ".join(f"{name} {self._val_accuracy(name):.1%}" for name in _LOOKS)
-        return (
+        orders = Axis(-0.5, 2.5, "hollow: printed, full: fair", ticks=dict(enumerate(_LOOKS)))
+        x = Axis(0, doubled(5, epochs), "epoch")
+        return Scene(
+            [
+                Panel(curves, x, y, "loss on all training rows, after each step", 1.9),
+                Panel(ends, orders, y, "last full epoch"),
+            ],
             f"Epoch {epochs:.1f}. {said} Validation accuracy now: {scores}."
-            f"{' Some losses lie beyond the axes.' if beyond else ''}"
+            f"{' Some losses lie beyond the axes.' if beyond else ''}",
         )
 
     def _val_accuracy(self, name):

@@ -9,10 +9,10 @@ from torch import nn
 from ..data import load_ipo
 from ..devices import seeded
 from ..models import mlp
-from ..plotting import BLUE, GREEN, GREY, VERMILLION
 from ..training import train_step
 from .base import Simulation
 from .controls import Choice, Slider
+from .scene import Axis, Band, Heat, Line, Panel, Points, Rule, Scene, Text
 
 FEATURES = [
     "issue_size_cr", "subscription_qib", "subscription_hni", "subscription_rii",
@@ -20,6 +20,7 @@ FEATURES = [
 ]  # fmt: skip
 _THRESHOLDS = np.arange(101) / 100
 _RESAMPLES = 300
+_CURVES = (("precision", "vermillion", "-", "s"), ("recall", "green", "--", "^"))
 
 
 @lru_cache(maxsize=8)  # going back to labels seen before takes no second training
@@ -94,93 +95,66 @@ class ThresholdExplorer(Simulation):
         self.auc, self.auc_band = areas[0], np.percentile(areas[1:], [2.5, 97.5])
         heights = [np.interp(_THRESHOLDS[1:], x, up) for x, up in zip(run, rise, strict=True)]
         self.roc_band = np.percentile(heights[1:], [2.5, 97.5], axis=0)
-        self.trained = self.values["labels"], self.values["seed"]
-
-    def draw(self, figure):
-        self.roc_ax, self.ax, self.matrix_ax = figure.subplots(1, 3, width_ratios=[1, 1.15, 0.85])
-        self.roc_ax.plot([0, 1], [0, 1], color=GREY, ls=":", lw=1.5, label="guessing")
-        (self.roc_line,) = self.roc_ax.plot([], [], color=BLUE, lw=1.5, label="network")
-        self.roc_ax.set(xlabel="share of losses picked", ylabel="share of gains picked")
-        self.roc_ax.set(title="ROC, with 95 % band", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        mark = {"mec": "black", "ms": 11}
-        (self.point,) = self.roc_ax.plot([], [], "o", color=VERMILLION, label="threshold", **mark)
-        self.cross = [self.roc_ax.plot([], [], color="black", lw=1.2)[0] for _ in range(2)]
-        (self.best,) = self.roc_ax.plot([], [], "D", mfc="none", mew=2, label="cheapest", **mark)
-        self.roc_ax.legend(loc="lower right", fontsize="small")
-
-        self.lines = {}
-        for name, color, style in (("precision", VERMILLION, "-"), ("recall", GREEN, "--")):
-            (line,) = self.ax.plot([], [], color=color, ls=style, label=name)
-            marker = "s" if name == "precision" else "^"
-            self.lines[name] = line, self.ax.plot([], [], marker, color=color, **mark)[0]
-        self.base = self.ax.axhline(0, color=GREY, ls=":", lw=1.5, label="picking everything")
-        self.here = self.ax.axvline(0, color="black", lw=1)
-        self.cheapest_line = self.ax.axvline(0, color="black", lw=1.5, ls="-.")
-        self.ax.set(xlabel="threshold (dash-dotted: cheapest)", title="precision and recall")
-        self.ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        self.ax.legend(loc="lower left", fontsize="small")
-
-        self.cells = self.matrix_ax.imshow(np.zeros((2, 2)), cmap="Blues", vmin=0, vmax=400)
-        centred = {"ha": "center", "va": "center", "size": 18}
-        self.counts = [self.matrix_ax.text(j, i, "", **centred) for i in (0, 1) for j in (0, 1)]
-        self.matrix_ax.set(xticks=[0, 1], xticklabels=["left out", "picked"], title="IPOs")
-        self.matrix_ax.set(yticks=[0, 1], yticklabels=["gained", "lost"])
-        self.matrix_ax.grid(False)
-        self._shown = None
-        lines = [artist for pair in self.lines.values() for artist in pair]
-        marks = [*self.cross, self.best, self.point, self.here, self.cheapest_line]
-        return [*lines, *marks, self.cells, *self.counts]
-
-    def _draw_bands(self):
-        """The still part, when other networks have been trained."""
-        if self._shown == self.trained:
-            return
-        self._shown = self.trained
-        for artist in (*self.roc_ax.collections, *self.ax.collections):
-            artist.remove()
-        self.roc_line.set_data(*self.roc)
-        self.roc_ax.fill_between(_THRESHOLDS[1:], *self.roc_band, color=BLUE, alpha=0.2, lw=0)
-        for name, (line, _) in self.lines.items():
-            line.set_data(_THRESHOLDS, self.curves[name])
-            band = {"color": line.get_color(), "alpha": 0.2, "lw": 0}
-            self.ax.fill_between(_THRESHOLDS, *self.bands[name], **band)
-        self.base.set_ydata([self.y.mean()] * 2)
-        self.invalidate()
 
     def costs(self):
         """For every threshold: a loss picked costs the price, a gain left out costs 1."""
         return self.values["price"] * self.alarms + (self.y == 1).sum() - self.hits
 
-    def paint(self):
-        self._draw_bands()
+    def scene(self):
         i = round(self.values["threshold"] * 100)
         costs = self.costs()
         cheapest = int(costs.argmin())
-        alarms, recall = self.curves["alarms"], self.curves["recall"]
-        self.point.set_data([alarms[i]], [recall[i]])
-        self.cross[0].set_data(self.bands["alarms"][:, i], [recall[i]] * 2)
-        self.cross[1].set_data([alarms[i]] * 2, self.bands["recall"][:, i])
-        self.best.set_data([alarms[cheapest]], [recall[cheapest]])
-        for name, (_, marker) in self.lines.items():
-            marker.set_data([_THRESHOLDS[i]], [self.curves[name][i]])
-        self.here.set_xdata([_THRESHOLDS[i]] * 2)
-        self.cheapest_line.set_xdata([_THRESHOLDS[cheapest]] * 2)
         hits, alarms = self.hits[i], self.alarms[i]
-        gains, losses = (self.y == 1).sum() - hits, (self.y == 0).sum() - alarms
-        self.cells.set_data([[gains, hits], [losses, alarms]])
-        for text, count in zip(self.counts, (gains, hits, losses, alarms), strict=True):
-            text.set_text(str(count))
         if hits + alarms == 0:
             precision = "precision has no value, as nothing is picked"
         else:
             precision = f"precision {self._with_interval('precision', i)}"
-        return (
+        return Scene(
+            [self._roc(i, cheapest), self._curves(i, cheapest), self._matrix(hits, alarms)],
             f"Threshold {_THRESHOLDS[i]:.2f}: of {len(self.y)} IPOs {hits + alarms} picked, {hits} "
             f"of them gains; {precision}, recall {self._with_interval('recall', i)}. AUC "
             f"{self.auc:.2f} ({self.auc_band[0]:.2f} to {self.auc_band[1]:.2f}). Cost "
             f"{costs[i]:g}; the cheapest threshold on these rows is {_THRESHOLDS[cheapest]:.2f}, "
-            f"cost {costs[cheapest]:g}."
+            f"cost {costs[cheapest]:g}.",
         )
+
+    def _roc(self, i, cheapest):
+        alarms, recall = self.curves["alarms"], self.curves["recall"]
+        marks = [
+            Band(_THRESHOLDS[1:], *self.roc_band, "blue"),
+            Line([0, 1], [0, 1], "grey", ":", "guessing", 1.5),
+            Line(*self.roc, "blue", "-", "network", 1.5),
+            Line(self.bands["alarms"][:, i], [recall[i]] * 2, "ink", width=1.3),
+            Line([alarms[i]] * 2, self.bands["recall"][:, i], "ink", width=1.3),
+            Points([alarms[cheapest]], [recall[cheapest]], "ink", "D", 11, "cheapest", hollow=True),
+            Points([alarms[i]], [recall[i]], "vermillion", "o", 11, "threshold"),
+        ]
+        y = Axis(-0.02, 1.02, "share of gains picked")
+        return Panel(marks, Axis(-0.02, 1.02, "share of losses picked"), y, "share of gains picked")
+
+    def _curves(self, i, cheapest):
+        marks = [Rule(y=self.y.mean(), dash=":", label="picking everything")]
+        for name, color, dash, marker in _CURVES:
+            marks += [
+                Band(_THRESHOLDS, *self.bands[name], color),
+                Line(_THRESHOLDS, self.curves[name], color, dash, name),
+                Points(_THRESHOLDS[[i]], self.curves[name][[i]], color, marker, 11),
+            ]
+        marks += [Rule(x=_THRESHOLDS[i], color="ink", width=1.2)]
+        marks += [Rule(x=_THRESHOLDS[cheapest], color="ink", dash="-.")]
+        x = Axis(-0.02, 1.02, "threshold (dash-dotted: cheapest)")
+        return Panel(marks, x, Axis(-0.02, 1.02), "precision and recall", 1.15)
+
+    def _matrix(self, hits, alarms):
+        gains, losses = (self.y == 1).sum() - hits, (self.y == 0).sum() - alarms
+        counts = np.array([[losses, alarms], [gains, hits]])
+        marks = [Heat(counts, (0, 2), (0, 2), 0, 400, "counts", smooth=False)]
+        for row, column in np.ndindex(2, 2):
+            marks.append(
+                Text(column + 0.5, row + 0.5, str(counts[row, column]), size=1.5, bold=True)
+            )
+        x = Axis(0, 2, ticks={0.5: "left out", 1.5: "picked"})
+        return Panel(marks, x, Axis(0, 2, ticks={0.5: "lost", 1.5: "gained"}), "IPOs", 0.85)
 
     def _with_interval(self, name, i):
         low, high = self.bands[name][:, i]

@@ -6,10 +6,10 @@ from torch import nn
 
 from ..data import moons
 from ..devices import seeded
-from ..plotting import BLUE, COLORS, GREY, VERMILLION
 from ..training import train_step
 from .base import Simulation
 from .controls import Choice, Slider, Switch
+from .scene import COLORS, Axis, Line, Panel, Points, Rule, Scene, Text
 
 _UNITS = 16
 _MODES = ("model.train()", "model.eval()")
@@ -71,66 +71,55 @@ class TrainEvalSwitch(Simulation):
         loss = self.loss_fn(self.logits.detach(), y).item()
         self.record.append((loss, (train, self.values["batch"]), self.means.tolist()))
 
-    def draw(self, figure):
-        self.ax, self.means_ax = figure.subplots(1, 2, width_ratios=[1.4, 1])
-        self.dots = [
-            self.ax.plot([], [], marker, color=color, label=f"pass in {mode}")[0]
-            for mode, marker, color in zip(_MODES, "os", (VERMILLION, BLUE), strict=True)
-        ]
-        label = "eval(), right after training"
-        (self.line,) = self.ax.plot([], [], ls=":", color=GREY, label=label)
-        self.ax.set(xlabel="pass", ylabel="loss of the batch")
-        figure.legend(handles=[*self.dots, self.line], loc="outside lower center", ncols=3)
-        self.curves = [
-            self.means_ax.plot([], [], "-" if i % 2 else "--", lw=1.5, color=COLORS[i % 6])[0]
-            for i in range(_UNITS)
-        ]
-        self.means_ax.set(xlabel="pass", title="running means of BatchNorm")
-        self.note = self.means_ax.text(
-            0.5, 0.5, "Dropout keeps\nno running statistics", ha="center", va="center",
-            transform=self.means_ax.transAxes,
-        )  # fmt: skip
-        self.graph = self.ax.text(0.02, 0.97, "", va="top", transform=self.ax.transAxes)
-        self._shown = None
-        return [*self.dots, self.line, *self.curves, self.note, self.graph]
-
-    def _fit_axes(self, losses, means):
-        top = max(losses.max(initial=0), *self.trained.values())
-        right = max(30, 30 * -(-len(losses) // 30))
-        height = 0.2 * np.ceil(top * 1.25 / 0.2)
-        low, high = np.floor(means.min(initial=0.0)), np.ceil(means.max(initial=1.0))
-        if self._shown != (wanted := (right, height, low, high)):
-            self._shown = wanted
-            self.ax.set(xlim=(0, right), ylim=(0, height))
-            self.means_ax.set(xlim=(0, right), ylim=(low, high))
-            self.invalidate()
-
-    def paint(self):
+    def scene(self):
         losses = np.array([loss for loss, _, _ in self.record])
         train = np.array([mode for _, (mode, _), _ in self.record], dtype=bool)
-        means = np.array([self.start.tolist(), *(m for _, _, m in self.record)])
-        self._fit_axes(losses, means)
         passes = np.arange(1, len(losses) + 1)
-        for dots, these in zip(self.dots, (train, ~train), strict=True):
-            dots.set_data(passes[these], losses[these])
         trained = self.trained[self.values["batch"]]
-        self.line.set_data([0, self._shown[0]], [trained, trained])
-        norm = bool(len(self.means))
-        self.note.set_visible(not norm)
-        for i, curve in enumerate(self.curves):
-            curve.set_data(range(len(means)), means[:, i] if norm else [np.nan] * len(means))
+        top = max(losses.max(initial=0), *self.trained.values())
+        x = Axis(0, max(30, 30 * -(-len(losses) // 30)), "pass")
+        height = 0.2 * np.ceil(top * 1.25 / 0.2)
+        marks = [
+            Points(passes[train], losses[train], "vermillion", label="pass in model.train()"),
+            Points(passes[~train], losses[~train], "blue", "s", label="pass in model.eval()"),
+            Rule(y=trained, dash=":", label="eval(), right after training"),
+        ]
+        if self.logits is not None:
+            graph = f"output.requires_grad: {self.logits.requires_grad}"
+            marks.append(Text(0.02 * x.high, 0.95 * height, graph, anchor="start"))
+        panels = [Panel(marks, x, Axis(0, height), "loss of the batch", 1.4), self._statistics(x)]
         if self.logits is None:
-            self.graph.set_text("")
-            return f"No pass yet. In eval mode, right after training: loss {trained:.4f}."
-        graph = f"output.requires_grad: {self.logits.requires_grad}"
-        self.graph.set_text(graph)
+            return Scene(
+                panels, f"No pass yet. In eval mode, right after training: loss {trained:.4f}."
+            )
         kind = self.record[-1][1]
         same = [loss for loss, its_kind, _ in self.record if its_kind == kind][-10:]
-        moved = (self.means - self.start).abs().max().item() if norm else 0
+        moved = (self.means - self.start).abs().max().item() if len(self.means) else 0
         running = f" Since training the running means have moved by up to {moved:.3g}."
         spread = f"{min(same):.4f} to {max(same):.4f}" if len(same) > 1 else "this is the first"
-        return (
+        return Scene(
+            panels,
             f"Pass {len(losses)}, {self.values['mode']}: loss {losses[-1]:.4f} (the last passes of "
             f"this kind: {spread}); right after training, in eval mode, {trained:.4f}. "
-            f"{graph}.{running if norm else ''}"
+            f"{graph}.{running if len(self.means) else ''}",
         )
+
+    def _statistics(self, x):
+        """The running means of BatchNorm, after each pass."""
+        means = np.array([self.start.tolist(), *(m for _, _, m in self.record)])
+        if not means.size:
+            note = Text(0.5, 0.5, "Dropout keeps\nno running statistics", "soft")
+            bare = Axis(drawn=False)
+            return Panel([note], bare, bare, "running means of BatchNorm")
+        curves = [
+            Line(
+                range(len(means)),
+                column,
+                COLORS[i % len(COLORS)],
+                "--" if i % 2 else "-",
+                width=1.5,
+            )
+            for i, column in enumerate(means.T)
+        ]
+        y = Axis(np.floor(means.min()), np.ceil(means.max(initial=1.0)))
+        return Panel(curves, x, y, "running means of BatchNorm")

@@ -1,19 +1,17 @@
 """Watch a two-layer network learn to separate two classes (lesson 05)."""
 
-import math
-
 import numpy as np
 import torch
 from torch import nn
 
 from ..data import batches_of, circles, moons, spiral, tensor_loader, xor
 from ..devices import seeded
-from ..models import mlp
-from ..plotting import BLUE, VERMILLION
+from ..models import evaluating, mlp
 from ..training import accuracy, train_step
-from .answer_map import AnswerMap
+from .answer_map import answer_map, plane
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
+from .scene import Axis, Box, Heat, Line, Panel, Scene, Text, doubled, powers_of_ten
 
 DATA = {"moons": moons, "circles": circles, "xor": xor, "spiral": spiral}
 OPTIMIZERS = {
@@ -21,10 +19,12 @@ OPTIMIZERS = {
     "SGD, momentum 0.9": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9),
     "AdamW": torch.optim.AdamW,
 }
+_SHOWN = 16  # hidden units at most whose maps have room
+_GRID = 24  # points on each side of their maps
 
 
 class TrainingDashboard(Simulation):
-    """Training, one step at a time: the map of answers, both losses, and where it stands."""
+    """Training, one step at a time: the map of answers, both losses, and what each unit does."""
 
     name = "training_dashboard"
     controls = {
@@ -32,11 +32,13 @@ class TrainingDashboard(Simulation):
         "lr": LogSlider("learning rate", 0.0001, 10, 0.1, live=True),
         "batch_size": Slider("batch size", 1, 200, 20),
         "optimizer": Choice("optimizer", tuple(OPTIMIZERS), "SGD"),
-        "width": Slider("hidden units", 1, 64, 16),
-        "seed": Slider("seed", 0, 99, 0),
+        "width": Slider("hidden units (0: none)", 0, 64, 16),
+        "dropout": Slider("dropout", 0.0, 0.8, 0.0, step=0.1),
+        "seed": Slider("seed of the data", 0, 99, 0),
+        "weights": Slider("seed of the weights", 0, 99, 0),
     }
     buttons = {"Explode": "explode"}
-    size = (10.0, 4.2)
+    size = (10.0, 6.4)
     preview_steps = 100
 
     def reset(self):
@@ -44,8 +46,9 @@ class TrainingDashboard(Simulation):
         X, y = DATA[values["data"]](300, seed=values["seed"])
         self.X, self.y = X[:200], y[:200]
         self.val = X[200:], y[200:]
-        with seeded(values["seed"]):
-            self.model = mlp(2, values["width"], 2)
+        widths = [2, values["width"], 2] if values["width"] else [2, 2]
+        with seeded(values["weights"]):
+            self.model = mlp(*widths, dropout=values["dropout"])
         self.loss_fn = nn.CrossEntropyLoss()
         self.optimizer = OPTIMIZERS[values["optimizer"]](self.model.parameters(), lr=values["lr"])
         self.loader = tensor_loader(
@@ -66,58 +69,84 @@ class TrainingDashboard(Simulation):
 
     def explode(self):
         """A learning rate of 10, in the run that is going on."""
-        self.set(lr=10)
+        self._apply({"lr": 10})
 
     def step(self):
-        train_step(self.model, *next(self.batches), self.loss_fn, self.optimizer)
+        with seeded(self.steps):  # for the dice of dropout
+            train_step(self.model, *next(self.batches), self.loss_fn, self.optimizer)
         self.steps += 1
         self._measure()
 
     def _measure(self):
-        with torch.no_grad():
+        with evaluating(self.model), torch.no_grad():
             train_loss = self.loss_fn(self.model(self.X), self.y).item()
             val_logits = self.model(self.val[0])
-        self.record.append(
-            (
-                self.steps / len(self.loader),
-                train_loss,
-                self.loss_fn(val_logits, self.val[1]).item(),
-            )
-        )
+        val_loss = self.loss_fn(val_logits, self.val[1]).item()
+        self.record.append((self.steps / len(self.loader), train_loss, val_loss))
         self.val_acc = accuracy(val_logits, self.val[1])
 
-    def draw(self, figure):
-        map_ax, self.loss_ax = figure.subplots(1, 2, width_ratios=[1, 1.3])
-        self.map = AnswerMap(map_ax, "answers (paler: less certain)", point_size=6)
-        (self.train_line,) = self.loss_ax.plot([], [], color=BLUE, label="training")
-        (self.val_line,) = self.loss_ax.plot([], [], "--", color=VERMILLION, label="validation")
-        self.loss_ax.set(xlabel="epoch", ylabel="loss", yscale="log")
-        self.loss_ax.legend(loc="upper right")
-        self._shown = None
-        return [*self.map.artists, self.train_line, self.val_line]
-
-    def _fit_axes(self):
-        """New limits when the data has changed or the curve has left its axes."""
+    def scene(self):
         epochs, *losses = np.array(self.record).T
-        finite = np.concatenate(losses)[np.isfinite(np.concatenate(losses))]
-        right = 2.0 ** math.ceil(math.log2(max(epochs[-1], 5)))
-        low = 10.0 ** math.floor(math.log10(max(finite.min(initial=1.0), 1e-6)))
-        high = 10.0 ** math.ceil(math.log10(finite.max(initial=1.0)))
-        wanted = (self.values["data"], self.values["seed"], right, low, high)
-        if wanted == self._shown:
-            return
-        self._shown = wanted
-        self.loss_ax.set(xlim=(0, right), ylim=(low, high))
-        self.map.fit(self.X, self.y, margin=0.2)
-        self.invalidate()
-
-    def paint(self):
-        self._fit_axes()
-        epochs, train_losses, val_losses = np.array(self.record).T
-        self.train_line.set_data(epochs, train_losses)
-        self.val_line.set_data(epochs, val_losses)
-        self.map.paint(self.model)
-        return (
-            f"Epoch {epochs[-1]:.1f}, step {self.steps}: training loss {train_losses[-1]:.3f}, "
-            f"validation loss {val_losses[-1]:.3f}, validation accuracy {self.val_acc:.0%}."
+        x = Axis(0, doubled(5, epochs[-1]), "epoch")
+        curves = [
+            Line(epochs, losses[0], "blue", label="training"),
+            Line(epochs, losses[1], "vermillion", "--", label="validation"),
+        ]
+        panels = [
+            answer_map(self.model, self.X, self.y, "answers (paler: less certain)"),
+            Panel(curves, x, Axis(*powers_of_ten(np.ravel(losses), 1e-6), log=True), "loss", 1.3),
+        ]
+        dead = ""
+        if self.values["width"]:
+            with torch.no_grad():
+                is_dead = ~(self.model[:2](self.X) > 0).any(dim=0)
+            if is_dead.any():
+                dead = f" Dead hidden units: {is_dead.sum()} of {len(is_dead)}."
+            if len(is_dead) <= _SHOWN:
+                panels.append(self._units(is_dead))
+        return Scene(
+            panels,
+            f"Epoch {epochs[-1]:.1f}, step {self.steps}: training loss {losses[0][-1]:.3f}, "
+            f"validation loss {losses[1][-1]:.3f}, validation accuracy {self.val_acc:.0%}.{dead}",
         )
+
+    def _units(self, is_dead):
+        """What each hidden unit gives for every point of the plane, and the weights before and
+        after it. A unit's map has the colour of the class that it speaks for."""
+        first, last = self.model[0], self.model[-1]
+        _, _, grid = plane(self.X, 0.2, _GRID)
+        with torch.no_grad():
+            active = self.model[:2](grid).T.reshape(-1, _GRID, _GRID).numpy()
+            votes = (last.weight[1] - last.weight[0]).numpy()
+            into, out = first.weight.numpy(), last.weight.numpy()
+        n = len(active)
+        middle, half = (n - 1) / 2, min(0.4, 0.4 * n / 8)
+        apart = max(n, 8) / 5
+        ends = [middle - apart, middle + apart]  # where the two inputs and the two outputs stand
+        marks = []
+        for unit in range(n):
+            for end in (0, 1):
+                marks.append(_weight((ends[end], unit), (0.84, 0.68), into[unit, end], into))
+                marks.append(_weight((unit, ends[end]), (0.32, 0.16), out[end, unit], out))
+        for unit in range(n):
+            most = active[unit].max() or 1.0
+            side = np.sign(votes[unit]) * active[unit] / most
+            place = (unit - half, unit + half), (0.33, 0.67)
+            marks.append(Heat(side, *place, low=-1, high=1))
+            look = {"dash": ":", "text": "dead"} if is_dead[unit] else {}
+            marks.append(Box(unit, 0.5, width=2 * half, height=0.34, fill="none", **look))
+        for end, place in enumerate(ends):
+            marks.append(Text(place, 0.91, ("first feature", "second feature")[end]))
+            color = ("blue", "vermillion")[end]
+            marks.append(Text(place, 0.08, f"logit of class {end}", color))
+        x = Axis(-0.5 - max(0, 8 - n) / 2, n - 0.5 + max(0, 8 - n) / 2, drawn=False)
+        title = "where each hidden unit is active · lines: weights, dashed if negative"
+        return Panel(marks, x, Axis(drawn=False), title, least=480, height=0.85, row=True)
+
+
+def _weight(xs, ys, weight, all_of_them):
+    most = np.nanmax(np.abs(all_of_them))
+    width = 0.3 + 4 * abs(weight) / most if np.isfinite(weight) and most > 0 else 0.3
+    return Line(
+        xs, ys, "green" if weight > 0 else "purple", "-" if weight > 0 else "--", width=width
+    )

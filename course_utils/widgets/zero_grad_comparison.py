@@ -10,9 +10,9 @@ from torch import nn
 from ..data import batches_of, circles, moons, spiral, tensor_loader, xor
 from ..devices import seeded
 from ..models import mlp
-from ..plotting import BLUE, VERMILLION
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
+from .scene import Axis, Line, Panel, Scene, doubled, powers_of_ten
 
 DATA = {  # noisy, so that no run can end at a loss of zero
     "moons": partial(moons, noise=0.2),
@@ -27,7 +27,7 @@ OPTIMIZERS = {
     "AdamW": torch.optim.AdamW,
 }
 _LOWEST = 1e-4  # what lies below this is left out of the picture
-_LINES = {"with zero_grad": (BLUE, "-"), "without": (VERMILLION, "--")}
+_LOOKS = {"with zero_grad": ("blue", "-"), "without": ("vermillion", "--")}
 
 
 class ZeroGradComparison(Simulation):
@@ -49,7 +49,7 @@ class ZeroGradComparison(Simulation):
         self.X, self.y = DATA[values["data"]](400, seed=values["seed"])
         self.loss_fn = nn.CrossEntropyLoss()
         self.runs = []  # (model, optimizer, its record: rows of (loss over all data, norm of .grad))
-        for _ in _LINES:
+        for _ in _LOOKS:
             with seeded(values["seed"]):
                 model = mlp(2, 32, 2)
             optimizer = OPTIMIZERS[values["optimizer"]](model.parameters(), lr=values["lr"])
@@ -87,49 +87,24 @@ class ZeroGradComparison(Simulation):
             gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
             record.append((loss, torch.cat(gradients).norm().item() if gradients else math.nan))
 
-    def draw(self, figure):
-        self.axes = figure.subplots(1, 2)
-        self.curves = [
-            ax.plot([], [], color=color, ls=line, label=name)[0]
-            for name, (color, line) in _LINES.items()
-            for ax in self.axes
-        ]
-        for ax, what in zip(
-            self.axes, ("loss, all points", "norm of .grad at step()"), strict=True
-        ):
-            ax.set(xlabel="step", yscale="log", title=what)
-        figure.legend(handles=self.curves[::2], loc="outside lower center", ncols=2)
-        self._shown = None
-        return self.curves
-
-    def _fit_axes(self, records):
-        """New limits, powers of ten, when a curve has left its axes or the run got longer."""
-        right = max(100, 100 * 2 ** math.ceil(math.log2(max(self.steps, 1) / 100)))
-        wanted = [right]
-        for column in (0, 1):
-            numbers = records[:, :, column]
-            numbers = numbers[np.isfinite(numbers) & (numbers > _LOWEST)]
-            low, high = numbers.min(initial=0.5), numbers.max(initial=1.0)
-            wanted.append(
-                (10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
-            )
-        if wanted != self._shown:
-            self._shown = wanted
-            for ax, limits in zip(self.axes, wanted[1:], strict=True):
-                ax.set(xlim=(0, right), ylim=limits)
-            self.invalidate()
-
-    def paint(self):
+    def scene(self):
         records = np.array([record for _, _, record in self.runs])  # [2, steps + 1, 2]
-        self._fit_axes(records)
         steps = np.arange(self.steps + 1)
-        for i, curve in enumerate(self.curves):
-            curve.set_data(steps, records[i // 2, :, i % 2])
+        panels = []
+        for column, title in enumerate(("loss, all points", "norm of .grad at step()")):
+            curves = [
+                Line(steps, record[:, column], color, dash, name)
+                for record, (name, (color, dash)) in zip(records, _LOOKS.items(), strict=True)
+            ]
+            low, high = powers_of_ten(records[:, :, column], _LOWEST, low=0.5)
+            x = Axis(0, doubled(100, self.steps), "step")
+            panels.append(Panel(curves, x, Axis(low, high, log=True), title))
         words = []
-        for name, record in zip(_LINES, records, strict=True):
+        for name, record in zip(_LOOKS, records, strict=True):
             loss, norm = record[-1]
             now = f"loss {loss:.3g}" if math.isfinite(loss) else f"the loss has become {loss}"
             below = " (below the picture)" if loss < _LOWEST else ""
             moved = f", gradient norm {norm:.3g}" if self.steps else ""
             words.append(f"{name} {now}{below}, lowest {np.nanmin(record[:, 0]):.3g}{moved}")
-        return f"Step {self.steps}, {self.values['optimizer']}: {'; '.join(words)}."
+        sentence = f"Step {self.steps}, {self.values['optimizer']}: {'; '.join(words)}."
+        return Scene(panels, sentence)

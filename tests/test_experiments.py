@@ -1,0 +1,472 @@
+"""What the answers to *What to try* say is what a learner sees who does what is written.
+
+Every number of an answer is read off the pictures' sentences, and every comparison is computed.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+
+from course_utils import widgets
+from course_utils.widgets.controls import as_text
+from course_utils.widgets.experiments import as_markdown, experiments_of
+from tests.lessons import BACKENDS, LESSONS, has_source, prose_numbers, read
+
+EXPERIMENTS = [
+    (name, number) for name in widgets.__all__ for number in range(1, len(experiments_of(name)) + 1)
+]
+SLOW = {"schedule_explorer", "training_dashboard", "threshold_explorer"}  # more than a few seconds
+CLAIMS = {}  # (name, number) -> what else the answer says, as a function of what was seen
+_NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?|nan|inf"
+
+
+class Look:
+    """What is seen after a move: the controls and all words of the picture."""
+
+    def __init__(self, simulation):
+        self.values = dict(simulation.values)
+        scene = simulation.scene()
+        texts = [
+            mark.text for panel in scene.panels for mark in panel.marks if hasattr(mark, "text")
+        ]
+        self.said = " ".join([simulation.said, *texts])
+
+    def __getitem__(self, words):
+        """The first number after these words."""
+        found = re.search(re.escape(words) + rf"\D*?({_NUMBER})", self.said)
+        assert found, f"{words!r} is not in: {self.said}"
+        return float(found[1])
+
+    def numbers(self):
+        shown = " ".join([self.said, *map(as_text, self.values.values())])
+        return [abs(float(number)) for number in re.findall(_NUMBER, shown)]
+
+
+def looks_at(name, number):
+    simulation = getattr(widgets, name)()
+    return [Look(simulation) for _ in simulation.tried(number) if simulation.left in (None, 0)]
+
+
+def claims(name, number):
+    """Marks a function that asserts what the answer says in words, and returns what it computes."""
+
+    def register(function):
+        CLAIMS[name, number] = function
+        return function
+
+    return register
+
+
+@pytest.mark.parametrize(("name", "number"), EXPERIMENTS)
+def test_an_answer_is_what_is_seen(name, number):
+    experiment = experiments_of(name)[number - 1]
+    looks = looks_at(name, number)
+    seen = [n for look in looks for n in look.numbers()]
+    seen += [n for _, n, _ in prose_numbers(experiment.question.replace("`", ""))]
+    seen += [move for move in experiment.moves if isinstance(move, int)]
+    seen += CLAIMS[name, number](*looks) or []
+    unfounded = [
+        text
+        for text, value, percent in prose_numbers(experiment.answer)
+        if not has_source(text, value, percent, seen)
+    ]
+    assert not unfounded, "\n".join([*unfounded, *(look.said for look in looks)])
+
+
+def test_every_experiment_has_its_claims():
+    assert set(CLAIMS) == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "here"])
+@pytest.mark.parametrize("which", ["quick", pytest.param("all", marks=pytest.mark.everywhere)])
+def test_the_answers_hold_on_other_backends(backend, which):
+    if which == "quick" and backend == "two threads":
+        pytest.skip("threads quarrel beside other tests; `make verified` has it")
+    slow = " or ".join(sorted(SLOW))
+    only = f"an_answer and not ({slow})" if which == "quick" else "an_answer"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", only],
+        env=os.environ | BACKENDS[backend], capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout[-6000:]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_lesson_tells_to_try_what_the_simulation_offers(lesson):
+    for code, text in pairwise(read(lesson).cells):
+        if simulation := re.match(r"widgets\.(\w+)\(", code.source):
+            assert text.source == as_markdown(experiments_of(simulation[1])), "run: make stamp"
+
+
+def rises(*numbers):
+    return all(a < b for a, b in pairwise(numbers))
+
+
+# What the answers say in words, simulation by simulation
+
+
+@claims("run_gone_wrong", 1)
+def _(*looks):
+    assert max(look["loss"] for look in looks) < 0.5 * 0.698
+    for look in looks[1:]:
+        others = [look[f"layer {i}"] for i in (2, 3, 4)]
+        assert look["layer 1"] > 4 * max(others)
+
+
+@claims("run_gone_wrong", 2)
+def _(look):
+    gradients = [float(n) for n in re.findall(r"times, ([\d.e-]+)", look.said)]
+    assert gradients.index(min(gradients)) == 0 and gradients[0] < min(gradients[1:]) / 5
+    assert max(gradients) in gradients[1:3]
+
+
+@claims("run_gone_wrong", 3)
+def _(grown, end):
+    assert end["loss"] > 3 * 0.69
+    return [end["at step"] - grown["Step"]]
+
+
+@claims("run_gone_wrong", 4)
+def _(*looks):
+    assert sum("Right: layer" in look.said for look in looks) == 5
+    return [100, 1.8]
+
+
+@pytest.mark.everywhere
+def test_over_all_seeds_the_weights_show_it_before_the_loss():
+    run = widgets.run_gone_wrong()
+    for seed in range(100):
+        run.set(seed=seed)
+        assert run.growth[run.grown].argmax() == run.culprit
+        assert run.losses[run.grown] < run.losses[0]
+
+
+@claims("shape_tracker", 1)
+def _(one, many):
+    assert "input [1, 784] → Linear [1, 128]" in one.said
+    assert "input [256, 784] → Linear [256, 128]" in many.said
+    assert one["parameters, "] == many["parameters, "]
+
+
+@claims("shape_tracker", 2)
+def _(look):
+    assert "input [784] → Linear [128] → ReLU [128] → Linear [10]" in look.said
+    return [32]
+
+
+@claims("shape_tracker", 3)
+def _(look):
+    assert 1.99 < 203530 / 101770 < 2
+
+
+@claims("shape_tracker", 4)
+def _(look):
+    assert 101770 + 16512 == 118282
+    return [128 * 128 + 128]
+
+
+@claims("shape_tracker", 5)
+def _(none, few, many):
+    totals = [int(re.search(r"\. (\d+) parameters", look.said)[1]) for look in (few, none, many)]
+    assert rises(*totals)
+
+
+@claims("loss_explorer", 1)
+def _(*looks):
+    for look, p in zip(looks, (0.9, 0.5, 0.1, 0.01), strict=True):
+        assert look["slope along p"] == pytest.approx(-1 / p, rel=0.01)
+        assert look["gradient of its logit"] == pytest.approx(p - 1, abs=0.002)
+
+
+@claims("loss_explorer", 2)
+def _(zeros, fives):
+    assert (
+        zeros.said.split("With")[1].split("length")[0]
+        == fives.said.split("With")[1].split("length")[0]
+    )
+    assert zeros["loss"] == fives["loss"] == pytest.approx(1.0986, abs=1e-3)
+
+
+@claims("loss_explorer", 3)
+def _(look):
+    assert look["length"] < 0.01
+    return [4.122]  # in front of e-09
+
+
+@claims("gradient_explorer", 1)
+def _(look):
+    assert "loss 0. Gradient of w 0, of b 0" in look.said and "gradient 1" in look.said
+
+
+@claims("gradient_explorer", 2)
+def _(look):
+    assert "Gradient of w 0, of b -8" in look.said
+
+
+@claims("gradient_explorer", 3)
+def _(above, below):
+    assert "raise w" in below.said and "lower w" in above.said
+
+
+@claims("gradient_explorer", 4)
+def _(look):
+    assert "gradient 24" in look.said and "gradient 8" in look.said
+    assert look.said.count("gradient 4") == 3
+
+
+@claims("optimizer_race", 1)
+def _(first, below, second, above):
+    assert below["SGD"] < 1e-3 and above["SGD"] > below["SGD"] and above["momentum 0.9"] < 0.01
+    assert above["SGD"] > 1000
+    return [50]
+
+
+@claims("optimizer_race", 2)
+def _(first, look):
+    assert look["SGD"] == 0 and look["momentum 0.9"] == 0
+
+
+@claims("optimizer_race", 3)
+def _(first, middle, second, beside):
+    for name in ("SGD", "momentum 0.9", "Adam"):
+        assert middle[f"{name} "] == 1 and beside[f"{name} "] < 1e-3
+
+
+@claims("optimizer_race", 4)
+def _(first, slow, second, fast):
+    assert slow["SGD"] > slow["momentum 0.9"] > slow["Adam"]
+    assert "SGD has run away, momentum 0.9 has run away" in fast.said
+
+
+@claims("zero_grad_comparison", 1)
+def _(zero, one, two, three):
+    norms = [look.said.split("without")[1].split("norm ")[1] for look in (one, two, three)]
+    assert rises(*(float(norm.rstrip(".")) for norm in norms))
+    assert three["without loss"] < three["with zero_grad loss"]
+
+
+@claims("zero_grad_comparison", 2)
+def _(first, momentum, second, plain):
+    assert momentum["with zero_grad loss"] == plain["without loss"]
+    assert momentum["without loss"] > 5 * plain["without loss"]
+
+
+@claims("zero_grad_comparison", 3)
+def _(start, five, ten, hundred):
+    assert five["without loss"] < five["with zero_grad loss"]
+    assert ten["without loss"] > 2 * ten["with zero_grad loss"]
+
+
+@claims("zero_grad_comparison", 4)
+def _(start, hundred, three_hundred, thousand):
+    assert three_hundred["without loss"] < three_hundred["with zero_grad loss"]
+    assert thousand["without loss"] > thousand["with zero_grad loss"]
+
+
+@claims("train_eval_switch", 1)
+def _(scattered, mode, steady, switch, without_graph):
+    assert steady["of this kind:"] == steady["loss"] == without_graph["loss"]
+    assert "requires_grad: True" in steady.said and "requires_grad: False" in without_graph.said
+
+
+@claims("train_eval_switch", 2)
+def _(start, look):
+    assert look["of this kind:"] > look["in eval mode,"]
+
+
+@claims("train_eval_switch", 3)
+def _(start, look):
+    low, high = re.search(r"of this kind: ([\d.]+) to ([\d.]+)", look.said).groups()
+    assert low == high and look["moved by up to"] > 0
+
+
+@claims("train_eval_switch", 4)
+def _(start, ten, twenty):
+    assert twenty["moved by up to"] > ten["moved by up to"] > 0
+
+
+@claims("train_eval_switch", 5)
+def _(start, forgot, mode, look):
+    assert look["loss"] > 2 * look["in eval mode,"]
+
+
+@claims("batch_size_explorer", 1)
+def _(*looks):
+    assert rises(*(-look["; "] for look in looks))
+
+
+@claims("batch_size_explorer", 2)
+def _(*looks):
+    gradients = [look["full gradient ("] for look in looks]
+    noises = [look["noise"] for look in looks]
+    assert rises(*reversed(gradients))
+    assert max(noises[1:]) - min(noises[1:]) < 0.01
+
+
+@claims("batch_size_explorer", 3)
+def _(start, four, second, eight):
+    assert abs(four["160: "] - four[" 16: "]) < 0.02 and eight["800: "] > 3
+
+
+@claims("shuffling_comparison", 1)
+def _(start, look):
+    assert look["sorted"] > 1.3 > start["sorted"]
+
+
+@claims("shuffling_comparison", 2)
+def _(start, look):
+    printed = [look[f"{order} prints"] for order in ("sorted", "fixed", "reshuffled")]
+    assert max(printed) - min(printed) < 0.005
+    assert look["fair is"] > 10 * look["fixed prints"]
+    return [100, 12, 97.0, 57.8]
+
+
+@claims("shuffling_comparison", 3)
+def _(start, look):
+    comparison = widgets.shuffling_comparison(lr=0.01)
+    last = comparison.fair_losses["sorted"][-25:]
+    return [min(last), max(last)]
+
+
+@claims("schedule_explorer", 1)
+def _(start, look):
+    for name in ("StepLR", "CosineAnnealingLR", "OneCycleLR"):
+        assert re.search(rf"{name} [\d.]+ \(lower in 10 of 10\)", look.said)
+
+
+@claims("schedule_explorer", 2)
+def _(start, look):
+    assert look["warm-up + cosine"] < look["CosineAnnealingLR"] < look["constant rate"]
+    assert look["OneCycleLR"] < look["CosineAnnealingLR"]
+    assert look["OneCycleLR"] > 2 * 0.09
+    return [0.09]  # experiment 1
+
+
+@claims("schedule_explorer", 3)
+def _(start, look):
+    assert look["StepLR"] > look["constant rate"] > look["OneCycleLR"]
+
+
+@claims("schedule_explorer", 4)
+def _(*looks):
+    medians = [look["ReduceLROnPlateau "] for look in looks[1::2]]
+    rates = [float(re.search(r"to ([\d.]+), at most", look.said)[1]) for look in looks]
+    assert rates[1::2] == [0.5, 0.5, 0.25] and rates[0] == 1
+    return [
+        float(re.search(r"ReduceLROnPlateau ([\d.]+) \(", look.said)[1]) for look in looks
+    ] + medians
+
+
+@claims("overfitting_explorer", 1)
+def _(*looks):
+    assert rises(*(look["keeps epoch"] for look in looks))
+    assert looks[2]["keeps epoch"] == looks[2]["Best of the whole run: epoch"]
+
+
+@claims("overfitting_explorer", 2)
+def _(best, last):
+    return [6]
+
+
+@claims("overfitting_explorer", 3)
+def _(five, ten):
+    assert five["At the end:"] < 0.01 and five["stops after epoch"] < 100
+
+
+@claims("overfitting_explorer", 4)
+def _(*looks):
+    best = [
+        float(re.search(r"Best of the whole run: epoch \d+, ([\d.]+)", x.said)[1]) for x in looks
+    ]
+    last = [look["At the end:"] for look in looks]
+    assert max(best[2:]) - min(best[2:]) < 0.03
+    assert last[-1] - best[-1] > last[2] - best[2]
+
+
+@claims("overfitting_explorer", 5)
+def _(look):
+    assert look["Best of the whole run: epoch"] == 1
+
+
+@claims("threshold_explorer", 1)
+def _(half, higher):
+    losses = [look["IPOs"] - look["picked,"] for look in (half, higher)]
+    gains = [look["picked,"] for look in (half, higher)]
+    return [*losses, losses[0] - losses[1], gains[0] - gains[1]]
+
+
+@claims("threshold_explorer", 2)
+def _(*looks):
+    assert rises(*(look["rows is"] for look in (looks[1], looks[0], looks[2])))
+    return [c / (1 + c) for c in (1, 2, 3)]
+
+
+@claims("threshold_explorer", 3)
+def _(*looks):
+    cheapest = [look["rows is"] for look in looks[1:]]
+    assert sum(0.58 <= place <= 0.59 for place in cheapest) == 4
+    widths = [
+        float(b) - float(a)
+        for look in looks
+        for a, b in re.findall(r"AUC [\d.]+ \(([\d.]+) to ([\d.]+)", look.said)
+    ]
+    return [sum(widths) / len(widths), 319]
+
+
+@claims("threshold_explorer", 4)
+def _(look):
+    return []
+
+
+@claims("threshold_explorer", 5)
+def _(repaired, recorded):
+    assert repaired["AUC"] > recorded["AUC"]
+    base = [
+        widgets.threshold_explorer(labels=labels).y.mean() for labels in ("recorded", "corrected")
+    ]
+    return [*base, recorded["precision"] - base[0], repaired["precision"] - base[1]]
+
+
+@claims("bug_clinic", 1)
+def _(other, cleared):
+    assert (
+        "gradient norms 0 and 0" in cleared.said and "changes of the weights 0 and 0" in other.said
+    )
+
+
+@claims("bug_clinic", 2)
+def _(*looks):
+    return []
+
+
+@claims("bug_clinic", 3)
+def _(cut, dead):
+    for look in (cut, dead):
+        assert "gradient norms 0 and" in look.said
+    return [0.693]
+
+
+@claims("bug_clinic", 4)
+def _(look):
+    clinic = widgets.bug_clinic(patient=3)
+    last = clinic.run.losses[-20:]
+    return [min(last), max(last), clinic.run.losses.min(), clinic.run.accuracies[-1], 0.313]
+
+
+@claims("bug_clinic", 5)
+def _(*looks):
+    assert looks[1]["loss"] > looks[2]["loss"] > looks[0]["loss"]
+
+
+@claims("bug_clinic", 6)
+def _(*looks):
+    clinic = widgets.bug_clinic(patient=12)
+    seen = set()
+    for _ in range(12):
+        seen.add(clinic.bug)
+        clinic.do("press", label="Next patient")
+    assert len(seen) == 12 and "healthy" in seen

@@ -1,0 +1,170 @@
+"""What a learner sees of a simulation and does with it: view.js in a real headless Chromium."""
+
+import json
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from course_utils import widgets
+from course_utils.widgets.recording import recorded
+from tests import browser
+from tests.stage import staged
+
+pytestmark = browser.needs_chromium
+expect.set_options(timeout=20_000)
+
+
+@pytest.fixture(scope="module")
+def all_of_them():
+    return [getattr(widgets, name)() for name in widgets.__all__]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_simulations_can_be_read_by_everybody_in_light_and_dark(all_of_them, dark):
+    with staged(*all_of_them, width=1000, dark=dark) as (page, errors):
+        found = Axe().run(page).response["violations"]
+        serious = [rule for rule in found if rule["impact"] in ("serious", "critical")]
+        assert not serious, json.dumps(serious, indent=1)[:3000]
+        # Nothing is pushed out of sight on a telephone
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert not errors
+
+
+def test_a_simulation_plays_pauses_steps_restarts_and_follows_its_controls():
+    dashboard = widgets.training_dashboard()
+    with staged(dashboard) as (page, errors):
+        cell = page.locator("#training_dashboard")
+        status = cell.locator(".said")
+        cell.get_by_role("button", name="Play").click()
+        expect(status).not_to_contain_text("step 100:")
+        cell.get_by_role("button", name="Pause").click()
+        expect(cell.get_by_role("button", name="Play")).to_be_visible()
+        page.wait_for_timeout(150)
+        paused = dashboard.steps
+        cell.get_by_role("button", name="Step").click()
+        expect(status).to_contain_text(f"step {paused + 1}:")
+        cell.get_by_role("button", name="Restart").click()
+        expect(status).to_contain_text("step 0:")
+        cell.get_by_label("learning rate").last.fill("0.5")
+        cell.get_by_label("learning rate").last.press("Enter")
+        cell.get_by_text("Share these settings").click()
+        settings = cell.get_by_label("settings, to copy")
+        expect(settings).to_have_value(re.compile("lr=0.5"))
+        settings.fill("toaster lr=1")
+        settings.press("Enter")
+        expect(cell.get_by_role("alert")).to_contain_text("belong to 'toaster'")
+        settings.fill("training_dashboard data=xor width=3")
+        settings.press("Enter")
+        expect(cell.get_by_label("hidden units").last).to_have_value("3")
+        expect(cell.locator(".alert")).to_be_empty()
+        cell.get_by_role("button", name="Reset to defaults").click()
+        expect(cell.get_by_label("data", exact=True)).to_have_value("moons")
+        assert dashboard.values == dashboard._defaults()
+        assert not errors
+
+
+def test_an_experiment_sets_the_controls_and_makes_its_steps():
+    race = widgets.optimizer_race()
+    with staged(race) as (page, errors):
+        cell = page.locator("#optimizer_race")
+        cell.get_by_role("button", name="experiment 1").click()
+        expect(cell.locator(".trying")).to_contain_text("run 200 steps")
+        expect(cell.get_by_label("lr of SGD and momentum").last).to_have_value("0.039")
+        cell.get_by_role("button", name="Next: 200 steps").click()
+        expect(cell.locator(".said")).to_contain_text("Step 200,", timeout=60_000)
+        expect(cell.get_by_role("button", name="Play")).to_be_visible()
+        expect(cell.get_by_role("button", name=re.compile("Next: lr .* 0.041"))).to_be_enabled()
+        cell.get_by_text("Answer").click()
+        expect(cell.locator(".trying")).to_contain_text("SGD zigzags all the way in")
+        assert not errors
+
+
+def test_a_verdict_is_a_line_with_a_sign():
+    run = widgets.run_gone_wrong()
+    with staged(run) as (page, errors):
+        cell = page.locator("#run_gone_wrong")
+        for layer in (1, 2):
+            cell.get_by_label("the layer that grew").select_option(f"layer {layer}")
+            right = layer - 1 == run.culprit
+            expect(cell.locator(".verdict")).to_contain_text(
+                "✓ Right" if right else "✗ Not that one"
+            )
+        assert not errors
+
+
+def test_two_frames_are_under_way_while_it_plays_and_none_afterwards():
+    with staged(widgets.training_dashboard()) as (page, errors):
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function("asked.length > 10")
+        page.get_by_role("button", name="Pause").click()
+        page.wait_for_timeout(200)
+        asked = page.evaluate("asked.length")
+        page.wait_for_timeout(200)
+        assert page.evaluate("asked.length") == asked
+        page.evaluate("models.training_dashboard.close()")
+        assert page.evaluate("document.querySelector('section').childElementCount") == 0
+        assert not errors
+
+
+def test_a_recording_plays_without_python():
+    recording = recorded(widgets.gradient_explorer())
+    with staged() as (page, errors):
+        page.evaluate(
+            "recording => view.playback(document.querySelector('main'), recording)",
+            json.loads(recording),
+        )
+        said, scrub = page.locator(".said"), page.get_by_label("picture of the experiment")
+        expect(said).to_contain_text("Prediction 7, target 7, loss 0.")
+        page.get_by_role("button", name="experiment 3").click()
+        expect(said).to_contain_text("Gradient of w -0.6", timeout=10_000)
+        scrub.focus()
+        scrub.press("ArrowLeft")
+        expect(said).to_contain_text("Gradient of w 1.2")
+        page.get_by_role("button", name="experiment 2").click()  # backwards
+        expect(said).to_contain_text("Gradient of w 0, of b -8")
+        assert not errors
+
+
+@pytest.mark.parametrize(
+    ("axis", "texts"),
+    [
+        ({"low": 0, "high": 1}, ["0.0", "0.5", "1.0"]),
+        ({"low": -4.5, "high": 2}, ["\u22124", "\u22122", "0", "2"]),
+        ({"low": 0.01, "high": 100, "log": True}, ["0.01", "1", "100"]),
+        ({"low": 1e-8, "high": 1e4, "log": True}, ["10⁻⁸", "10⁻⁴", "1", "10⁴"]),
+        ({"low": 0.1, "high": 1, "log": True}, ["0.1", "0.2", "0.5", "1"]),
+        ({"low": 0, "high": 2, "ticks": {"0.5": "left", "1.5": "right"}}, ["left", "right"]),
+    ],
+)
+def test_axes_have_round_ticks(axis, texts, bare_page):
+    found = bare_page.evaluate("axis => view.ticks(axis, 160, 52)", axis)
+    assert [text for _, text in found] == texts
+
+
+@pytest.fixture(scope="module")
+def bare_page():
+    with staged() as (page, _):
+        yield page
+
+
+def test_bytes_are_replaced_and_appended_wherever_they_lie(bare_page):
+    found = bare_page.evaluate("""() => {
+        const bytes = new Uint8Array([9, 9, 9, 0, 0, 128, 63, 0, 0, 0, 64]).buffer
+        const scene = { marks: [] }
+        view.apply(scene, [[["marks", 0], "=", {}], [["marks", 0, "x"], "="], [["marks", 0, "x"], "+"]],
+            [new DataView(bytes, 3, 4), new DataView(bytes, 7, 4)])
+        return [...new Float32Array(scene.marks[0].x.buffer)]
+    }""")
+    assert found == [1, 2]
+
+
+def test_a_legend_is_not_repeated_beside_itself(bare_page):
+    found = bare_page.evaluate("""() => {
+        const panel = (...labels) => ({ marks: labels.map(label => ({ label, color: "blue" })) })
+        return view.legends([panel("a", ""), panel("a"), panel("b")]).map(marks => marks.length)
+    }""")
+    assert found == [1, 0, 1]
