@@ -3,6 +3,7 @@
 Every number of an answer is read off the pictures' sentences, and every comparison is computed.
 """
 
+import math
 import os
 import re
 import subprocess
@@ -470,3 +471,80 @@ def _(*looks):
         seen.add(clinic.bug)
         clinic.do("press", label="Next patient")
     assert len(seen) == 12 and "healthy" in seen
+
+
+def accuracies(looks):
+    return [look["validation accuracy"] for look in looks]
+
+
+@claims("training_dashboard", 1)
+def _(*looks):
+    assert accuracies(looks)[2] > 90 and looks[-1]["training loss"] < looks[2]["training loss"] / 5
+    return [10, 50]
+
+
+@claims("training_dashboard", 2)
+def _(*looks):
+    trained = accuracies(looks[1::2])
+    assert min(trained[:4]) > 70 and max(trained[5:]) < 55
+    return trained
+
+
+@claims("training_dashboard", 3)
+def _(start, look):
+    assert look["training loss"] < start["training loss"] < look["training loss"] + 0.1
+    return [0.01, 0.046, 96]  # experiment 1
+
+
+@claims("training_dashboard", 4)
+def _(start, plain, restart, adam):
+    assert min(accuracies([plain, adam])) > 90
+    assert adam["training loss"] < plain["training loss"] / 2
+
+
+@claims("training_dashboard", 5)
+def _(start, small, restart, large):
+    assert large["training loss"] < small["training loss"]
+    return [500 / 200, 500 / 2]  # steps by steps an epoch
+
+
+@claims("training_dashboard", 6)
+def _(start, before, button, exploded, rate, after):
+    assert exploded["training loss"] < math.inf
+    assert exploded["Dead hidden units:"] > before["Dead hidden units:"]
+    assert after["Dead hidden units:"] >= exploded["Dead hidden units:"]
+
+
+@claims("training_dashboard", 7)
+def _(*looks):
+    assert rises(*accuracies(looks[1::2]))
+
+
+@claims("training_dashboard", 8)
+def _(start, first, restart, second, weights, other):
+    assert first.said == second.said != other.said
+
+
+@claims("training_dashboard", 9)
+def _(*looks):
+    one, two, _, eight = accuracies(looks[1::2])
+    assert one < two < 80 and eight > 90
+
+
+@claims("training_dashboard", 10)
+def _(start, without, restart, dropout):
+    assert dropout["training loss"] > without["training loss"]
+
+
+@pytest.mark.everywhere
+def test_a_ring_takes_three_units_and_some_luck():
+    closed = {}
+    for width in (2, 3, 8):
+        dashboard = widgets.training_dashboard(data="circles", lr=0.3, width=width)
+        closed[width] = 0
+        for seed in range(6):
+            dashboard.set(weights=seed)
+            for _ in range(1500):
+                dashboard.step()
+            closed[width] += dashboard.val_acc > 0.9
+    assert closed == {2: 0, 3: 4, 8: 6}
