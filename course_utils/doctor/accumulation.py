@@ -2,9 +2,11 @@
 
 import weakref
 
+import torch
+
 from .detector import Detector
 from .findings import ERROR, WARNING, Finding
-from .run import held_by
+from .run import held_by, sample
 from .where import learner_frame
 
 
@@ -21,6 +23,7 @@ class Groups(Detector):
     def __init__(self, run):
         super().__init__(run)
         run.groups = self
+        self.weights = None  # some of them, at the last backward
         self.now = []  # [line, number of passes, cleared afterwards] of backwards since the step
         self.steps = []  # of each step: (backwards, how many were cleared, passes, lines)
         self.closures = False  # whether optimizers call backward themselves
@@ -28,10 +31,17 @@ class Groups(Detector):
     def backward(self, backward):
         if len(self.now) < 500 and len(self.steps) < 400:
             self.now.append([_here(), len(self.run.passes), False])
+            self.weights = self.some_weights()
 
     def cleared(self, owner):
-        for one in self.now:
-            one[2] = True
+        # Where the weights were moved meanwhile, as SAM does, the gradient has served its purpose.
+        if self.weights is not None and torch.equal(self.weights, self.some_weights()):
+            for one in self.now:
+                one[2] = True
+
+    def some_weights(self):
+        held = [p for optimizer in self.run.stepped_optimizers() for p in held_by(optimizer)[:1]]
+        return sample(held[0]) if held else None
 
     def step(self, step):
         self.closures |= step.closure
