@@ -13,6 +13,7 @@ from .metrics import compares
 from .run import sample, tensors_in
 from .where import learner_line
 
+_KEPT = 3  # graphs of old batches may be in use still
 _STEPS_IN_A_ROUND = 4  # of several optimizers, between a forward and its backward
 
 
@@ -313,7 +314,8 @@ class GraphKept(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.tags = []  # (number of the backward, weak reference)
-        self.kept = self.collected = 0
+        self.kept = 0
+        self.suspicious = _KEPT  # more than so many are looked into
         self.sizes = []  # number of a backward, and of nodes in its graph
 
     def backward(self, backward):
@@ -344,11 +346,19 @@ class GraphKept(Detector):
 
     def count(self, number):
         self.tags = [(n, tag) for n, tag in self.tags if tag() is not None]
-        if self.old(number) > max(3, self.kept):
-            if self.collected < 3:
-                self.collected += 1
-                gc.collect()  # a graph in a reference cycle is not kept by the learner
+        if self.kept:
             self.kept = max(self.kept, self.old(number))
+            return
+        # A graph in a reference cycle is not kept by the learner. Looking for cycles everywhere
+        # takes long in a large process, so that comes last, and for few graphs only at first.
+        for generation in (1, 2):
+            if self.old(number) <= self.suspicious:
+                return
+            gc.collect(generation)
+        if self.old(number) > _KEPT:
+            self.kept = self.old(number)
+        else:
+            self.suspicious *= 4
 
     def old(self, number):
         return len({n for n, tag in self.tags if n <= number - 4 and tag() is not None})
@@ -363,7 +373,7 @@ class GraphKept(Detector):
                 "into the next with its graph, such as a hidden state",
                 run.lines.get("backward"),
             )
-        if self.kept > 3 and run.steps:
+        if self.kept and run.steps:
             return self.found(
                 f"of the batches that were watched, {self.kept} earlier ones still had their graph "
                 "in memory",

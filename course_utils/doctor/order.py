@@ -1,6 +1,5 @@
 """Clearing, backward and step: forgotten, in a wrong order, or adding up too much."""
 
-import gc
 import weakref
 from dataclasses import dataclass
 
@@ -217,7 +216,7 @@ class StepNeverCalled(Detector):
             return None
         known = [o for o, record in run.optimizers.items() if not record.steps and record.clears]
         if not run.steps and not known:
-            known = [o for o in gc.get_objects() if issubclass(type(o), torch.optim.Optimizer)]
+            known = list(run.made)
         for optimizer in known:
             mine = [p for p in held_by(optimizer) if p in run.reached]
             if mine and all(run.unchanged(p) for p in mine):

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, dataloader
 
 from .run import Call, Run
+from .where import in_sight
 
 # A watcher must not break the loop that it watches, so its own errors are dropped. Tests set this
 # to see them.
@@ -196,6 +197,8 @@ class Watch:
             return
         run.line("backward")
         run.look()
+        if run.looking and not (run.steps or run.made or run.optimizers):
+            run.made.extend(in_sight(torch.optim.Optimizer))  # made before the doctor came
         backward = run.went_back(loss)
         self.tell("backward", backward)
         if backward.graph is not None:

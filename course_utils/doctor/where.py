@@ -1,8 +1,10 @@
 """The line of the learner's code that led to what is happening now."""
 
+import inspect
 import linecache
 import os
 import sys
+import types
 from pathlib import Path
 
 import torch
@@ -44,6 +46,29 @@ def learner_line():
     """That frame's line as text, such as "line 12: loss.backward()"; "" if there is none."""
     frame = learner_frame()
     return "" if frame is None else describe(frame.f_code.co_filename, frame.f_lineno)
+
+
+def in_sight(kind):
+    """Objects of a kind in the variables of the learner's running functions and modules, and in
+    the attributes of what is there."""
+    found, frame = {}, learner_frame()
+    while frame is not None:
+        if is_learners(frame.f_code.co_filename):
+            names = frame.f_locals
+            values = [*names.values(), *frame.f_globals.values()]
+            if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(names) is dict:
+                names.clear()  # a copy, which would keep a function's tensors alive
+            values += [
+                part for value in values if hasattr(value, "__dict__") and not _is_code(value)
+                for part in list(vars(value).values())
+            ]  # fmt: skip
+            found.update({id(value): value for value in values if issubclass(type(value), kind)})
+        frame = frame.f_back
+    return list(found.values())
+
+
+def _is_code(value):
+    return isinstance(value, type | types.ModuleType | types.FunctionType)
 
 
 def describe(filename, number):
