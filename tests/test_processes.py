@@ -1,0 +1,67 @@
+import warnings
+
+import pytest
+import torch.profiler
+
+from course_utils import profiling
+from course_utils.processes import _what_failed, torchrun
+
+FAILS = """
+import os, sys
+rank = int(os.environ["RANK"])
+print(f"process {rank} is here")
+def divide(a, b):
+    return a / b
+if rank == 1:
+    divide(1, 0)
+import time
+time.sleep(60)
+"""
+
+
+def test_what_processes_say_is_printed_and_the_error_of_the_one_that_failed_is_raised(
+    tmp_path, capsys
+):
+    script = tmp_path / "fails.py"
+    script.write_text(FAILS)
+    with pytest.raises(RuntimeError) as caught:
+        torchrun(script)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "process 1 failed:"
+    assert lines[1].startswith("Traceback") and "fails.py" in lines[2]
+    assert "divide(1, 0)" in str(caught.value) and lines[-1].startswith("ZeroDivisionError")
+    assert "elastic" not in str(caught.value) and "runpy" not in str(caught.value)
+    assert capsys.readouterr().out == "process 0 is here\nprocess 1 is here\n"
+
+
+def test_a_killed_process_is_named():
+    launcher = """
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-01-01_00:00:00
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 22724)
+"""
+    assert _what_failed(launcher).startswith("process 1 ended") and "-9" in _what_failed(launcher)
+
+
+def steps():
+    for _ in range(5):
+        with torch.profiler.record_function("long"):
+            sum(range(200_000))
+        with torch.profiler.record_function("short"):
+            pass
+
+
+def test_the_shares_of_the_parts_of_a_step(capfd, recwarn):
+    long, short = profiling.shares_of_time(steps, ("long", "short"))
+    assert long > 0.9 and long + short == pytest.approx(1)
+    assert capfd.readouterr().err == "" and not recwarn.list
+    with pytest.raises(ValueError, match="No step came to"):
+        profiling.shares_of_time(steps, ("forward",))
+
+
+def test_what_a_build_of_the_profiler_warns_of_is_not_shown(recwarn):
+    with profiling._quiet():
+        warnings.warn("Profiler clears events at the end of each cycle.", stacklevel=1)
+    assert not recwarn.list
