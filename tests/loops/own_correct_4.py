@@ -972,7 +972,7 @@ def clip_symmetric():
         o.step()
         with torch.no_grad():
             t.clamp_(0, math.log(100))
-            acc = (l.argmax(dim=0) == k).float().mean()
+            print((l.argmax(dim=0) == k).float().mean())
 
 
 @correct
