@@ -2,6 +2,8 @@
 
 import copy
 import threading
+from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -27,6 +29,8 @@ def average_gradients(attempt):
             "Your function changed the gradients it was given (+= and /= work in place). Compute "
             "new tensors instead."
         )
+    if hasattr(result, "__next__"):
+        result = list(result)
     if not isinstance(result, list | tuple) or not all(torch.is_tensor(part) for part in result):
         raise Mistake("Return a list of tensors, one for each parameter.")
     shapes = [list(part.shape) for part in result]
@@ -119,6 +123,13 @@ def step_together(attempt):
         raise Mistake(
             "You gave all_reduce the loss. What must be averaged are the gradients: "
             "all_reduce(parameter.grad) for every parameter, after backward()."
+        )
+    calls = sum(tensor.ndim > 0 for tensor in processes.reduced) / (3 * len(batches))
+    if calls > len(list(start.parameters())):
+        raise Mistake(
+            f"all_reduce ran {calls:g} times in one step of one process, and there are "
+            f"{len(list(start.parameters()))} gradients. Once for each is enough: what has been "
+            "reduced is the same everywhere."
         )
     if close(weights[0], _flat(start.parameters())):
         raise Mistake("No weight has moved. Are backward() and optimizer.step() called?")
@@ -219,19 +230,18 @@ class _Processes:
 @check
 def my_rows(attempt):
     """`my_rows(n, rank, world_size, epoch, seed=0)` returns this process's rows."""
-    for n, world_size in ((40, 2), (23, 2), (30, 4)):
-        epochs = [_handed_out(attempt, n, world_size, epoch) for epoch in (0, 1, 2)]
+    for n, world_size in ((40, 2), (23, 2), (30, 4), (2, 4)):
+        epochs = [_handed_out(attempt, n, world_size, epoch) for epoch in range(5)]
         for shares in epochs:
             _check_shares(shares, n, world_size)
-        if epochs[0] == epochs[1]:
+        if n <= world_size:
+            continue  # too few rows to tell chance from a rule
+        for epoch in range(1, 5):
+            _check_change(epochs[0], epochs[epoch], epoch)
+        if all(share == sorted(share) for shares in epochs for share in shares):
             raise Mistake(
-                "Epoch 0 and epoch 1 hand out the same rows in the same order. The seed of the "
-                "shuffle must depend on the epoch: seed + epoch."
-            )
-        if sorted(epochs[0][0]) == sorted(epochs[1][0]):
-            raise Mistake(
-                "A process gets the same rows in every epoch, only in another order. Shuffle all "
-                "rows first, then split them."
+                "Every process goes through its rows in ascending order, epoch after epoch. Leave "
+                "them in the order of the shuffle."
             )
         if _handed_out(attempt, n, world_size, 0, seed=1) == epochs[0]:
             raise Mistake("Another seed gives the same rows. Use seed as well as epoch.")
@@ -255,12 +265,34 @@ def _handed_out(attempt, n, world_size, epoch, seed=0):
     return shares
 
 
+def _check_change(before, after, epoch):
+    """Raise a Mistake if two epochs have their rows, or much of their order, in common."""
+    if before == after:
+        raise Mistake(
+            f"Epoch 0 and epoch {epoch} hand out the same rows in the same order. The seed of the "
+            "shuffle must depend on the epoch: seed + epoch."
+        )
+    if sorted(before[0]) == sorted(after[0]):
+        raise Mistake(
+            f"A process gets the same rows in epoch 0 and epoch {epoch}, only in another order. "
+            "Shuffle all rows first, then split them."
+        )
+    pairs = [{pair for share in shares for pair in pairwise(share)} for shares in (before, after)]
+    common = max(len(set(one) & set(other)) / len(other) for one in before[:1] for other in after)
+    if common > 0.9 or len(pairs[0] & pairs[1]) > len(pairs[0]) / 2:
+        raise Mistake(
+            f"Epoch {epoch} is epoch 0 with its shares exchanged or its order pushed on: the same "
+            "rows stay together. Draw a whole new order in each epoch."
+        )
+
+
 def _check_shares(shares, n, world_size):
     drawn = [row for share in shares for row in share]
     where = f"For {n} rows and {world_size} processes"
     lengths = [len(share) for share in shares]
     if not set(drawn) <= set(range(n)):
-        raise Mistake(f"{where} you hand out row {max(drawn)}; there are rows 0 to {n - 1}.")
+        strange = min(set(drawn) - set(range(n)))
+        raise Mistake(f"{where} you hand out row {strange}; there are rows 0 to {n - 1}.")
     if lengths == [n] * world_size:
         raise Mistake(f"{where} every process gets all rows. Give each only its share.")
     if n % world_size == 0 and len(set(drawn)) < n:
@@ -299,7 +331,7 @@ def wrong_lines(attempt):
     if ... in attempt:
         raise NotAttempted
     named = set(attempt)
-    if not all(isinstance(line, int) and 1 <= line <= 19 for line in named):
+    if not all(isinstance(line, Integral) and 1 <= line <= 19 for line in named):
         raise Mistake("The lines have whole numbers from 1 to 19.")
     fine = {
         3: "A different seed in each process is fine: DDP copies the weights of process 0 to all, "

@@ -5,7 +5,9 @@ import math
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+from .exercise import exercise
+from .feedback import Mistake, NotAttempted, as_number, call, check, compare
+from .values import close
 
 
 def _class(attempt, name):
@@ -165,7 +167,7 @@ def windows(attempt):
 def mini_loader(attempt):
     """`MiniLoader(X, y, batch_size, generator, drop_last)` gives the batches of DataLoader."""
     _class(attempt, "MiniLoader")
-    for rows, drop_last in ((23, False), (23, True), (20, False)):
+    for rows, drop_last in ((23, False), (23, True), (20, False), (20, True)):
         _compare_with_dataloader(attempt, rows, drop_last)
     return "Not one batch differs from DataLoader's, epoch after epoch."
 
@@ -373,50 +375,104 @@ def _check_padding(attempt, values, labels):
         )
 
 
-@check
-def sample_weights(attempt):
-    """`sample_weights(y, shares)` gives class c the share shares[c] of the rows drawn."""
-    counts = torch.tensor([30, 12, 6])
-    y = torch.arange(3).repeat_interleave(counts)[torch.randperm(48)]
-    shares = torch.tensor([0.5, 0.2, 0.3])
-    weights = call(attempt, y, shares)
+def _shares():
+    for counts, shares in (
+        ([30, 12, 6], [0.5, 0.2, 0.3]),
+        ([5, 21, 9, 13], [0.1, 0.15, 0.5, 0.25]),
+    ):
+        y = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        y = y[torch.randperm(len(y))]
+        yield y, torch.tensor(shares)
+        yield y, shares  # a list is allowed as well
+
+
+def _sample_weights(attempt, y, shares):
+    classes = len(shares)
+    try:
+        weights = call(attempt, y, shares)
+    except (TypeError, AttributeError) as error:
+        if not isinstance(shares, list):
+            raise
+        raise Mistake(
+            "With shares as a tensor it works, with a list such as [0.5, 0.2, 0.3] it stops "
+            f"({error}). A list does not calculate: torch.as_tensor(shares) first."
+        ) from None
     try:
         weights = torch.as_tensor(weights, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise Mistake("Return the weights as a tensor, one number for each row.") from None
-    if weights.shape == (3,):
+    if weights.shape == (classes,):
         raise Mistake(
             "You return one weight a class. The sampler wants one for each row: index with y."
         )
-    if weights.shape != (48,):
-        raise Mistake(f"48 rows need weights of shape [48]; yours have {list(weights.shape)}.")
+    if weights.shape != (len(y),):
+        raise Mistake(
+            f"{len(y)} rows need weights of shape [{len(y)}]; yours have {list(weights.shape)}."
+        )
     if not bool((weights > 0).all()):
         raise Mistake("Every weight should be above zero, or some rows are never drawn.")
-    if any(not close(weights[y == c], weights[y == c][0].expand(counts[c])) for c in range(3)):
+    if any(weights[y == c].std() > 1e-6 * weights.max() for c in range(classes)):
         raise Mistake("Rows of the same class should have the same weight.")
-
-    def drawn(weights):
-        return torch.bincount(y, weights.double()) / weights.double().sum()
-
-    compare(
-        drawn(weights),
-        shares,
-        {
-            "Every class is drawn equally often: you divide by the counts, but the shares don't "
-            "come in.": torch.full((3,), 1 / 3),
-            "You took the share itself as the weight of a row. A class with more rows then gets "
-            "more: its rows have to divide the share between them.": drawn(shares[y]),
-            "All rows weigh the same, so the classes are drawn as they are.": drawn(torch.ones(48)),
-            "You multiplied by the counts. Divide: the more rows a class has, the less each "
-            "weighs.": drawn((shares * counts)[y]),
-            "The weights grow with the size of the class, and the shares don't come in.": drawn(
-                counts[y]
-            ),
-            "The other way round: divide the share by the count.": drawn((counts / shares)[y]),
-        },
-        "The shares of the three classes among the rows drawn",
+    drawn = torch.bincount(y, weights) / weights.sum()
+    yield (
+        f"With shares {[round(float(s), 2) for s in shares]} the shares of the classes among the rows drawn",
+        drawn,
     )
-    return "Right for any shares. Remember that the model's probabilities will follow them."
+
+
+@exercise(
+    cases=_shares,
+    observe=_sample_weights,
+    praise="Right for any shares. Remember that the model's probabilities will follow them.",
+)
+def sample_weights(y, shares):
+    """`sample_weights(y, shares)` gives class c the share shares[c] of the rows drawn."""
+    return (torch.as_tensor(shares) / torch.bincount(y))[y]
+
+
+def _weights(per_class):
+    """Weights for each row, from `per_class(shares, counts)`."""
+
+    def attempt(y, shares):
+        return per_class(torch.as_tensor(shares), torch.bincount(y).float())[y]
+
+    return attempt
+
+
+sample_weights.known(
+    {
+        "Every class is drawn equally often: you divide by the counts, but the shares don't come "
+        "in.": _weights(lambda shares, counts: 1 / counts),
+        "You took the share itself as the weight of a row. A class with more rows then gets more: "
+        "its rows have to divide the share between them.": _weights(lambda shares, counts: shares),
+        "All rows weigh the same, so the classes are drawn as they are.": _weights(
+            lambda shares, counts: torch.ones(len(counts))
+        ),
+        "You multiplied by the counts. Divide: the more rows a class has, the less each "
+        "weighs.": _weights(lambda shares, counts: shares * counts),
+        "The weights grow with the size of the class, and the shares don't come in.": _weights(
+            lambda shares, counts: counts
+        ),
+        "The other way round: divide the share by the count.": _weights(
+            lambda shares, counts: counts / shares
+        ),
+        "You divide by the shares: a class with a larger share must weigh more.": _weights(
+            lambda shares, counts: 1 / shares
+        ),
+        "You divided by the square of the count; once is enough.": _weights(
+            lambda shares, counts: shares / counts**2
+        ),
+        "The shares go to the classes in reverse order.": _weights(
+            lambda shares, counts: shares.flip(0) / counts
+        ),
+    }
+)
+
+
+@sample_weights.variant
+def in_numbers(y, shares):
+    counts = y.bincount().tolist()
+    return [float(shares[label]) / counts[label] for label in y.tolist()]
 
 
 @check
@@ -434,7 +490,7 @@ def clean_split(attempt):
         result = call(attempt, X, y, group, seed)
         return _parts(result, "X_train, y_train, X_val, y_val")
 
-    splits = [split(seed) for seed in range(6)]
+    splits = [split(seed) for seed in range(40)]
     X_train, y_train, X_val, y_val = splits[0]
     if y_train.ndim == 2 and X_val.ndim == 1:
         raise Mistake("Another order, please: X_train, y_train, X_val, y_val.")
@@ -456,7 +512,13 @@ def clean_split(attempt):
     if len(train_groups) == 2:
         raise Mistake("The two parts are exchanged: the fifth goes to validation.")
     for seed, (*_, y_held_out) in enumerate(splits):
-        if (groups := len(group[y_held_out].unique())) != 2:
+        groups = len(group[y_held_out].unique())
+        if groups == 1 and seed:
+            raise Mistake(
+                f"With seed {seed} one group was drawn twice, so that validation has only that one. "
+                "Draw without replacement: torch.randperm, not torch.randint."
+            )
+        if groups != 2:
             raise Mistake(
                 f"Of 12 groups a fifth, rounded down, is 2. With seed {seed} your validation part "
                 f"has {groups}. Count groups, not rows, and draw from group.unique(): their "
@@ -467,8 +529,14 @@ def clean_split(attempt):
             "The same seed gave two different splits. Draw with a generator that has that seed: "
             "torch.Generator().manual_seed(seed)."
         )
-    if all(set(other[3].tolist()) == set(y_val.tolist()) for other in splits):
-        raise Mistake("Six seeds gave the same split. Draw the groups at random, by `seed`.")
+    different = len({tuple(sorted(held_out.tolist())) for *_, held_out in splits})
+    if different == 1:
+        raise Mistake("Forty seeds gave the same split. Draw the groups at random, by `seed`.")
+    if different <= 14:  # of the 66 pairs of groups chance takes about 30
+        raise Mistake(
+            f"Forty seeds gave only {different} different splits. Any two of the 12 groups should "
+            "be possible: draw with torch.randperm and a generator that has the seed."
+        )
     _check_scaling(X, y_train, y_val, X_train, X_val)
     return "No group on both sides, and validation had no say in the scaling. This score counts."
 

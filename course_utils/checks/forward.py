@@ -1,7 +1,7 @@
 """Checks for lesson 01, the forward pass."""
 
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def budget(attempt):
             f"{type(attempt).__name__}."
         )
     model = copy.deepcopy(attempt).eval().float()
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    layers = _linear_layers(model)
     if len(layers) != 2:
         raise Mistake(
             "One hidden layer means two Linear layers, one into it and one out of it; yours has "
@@ -63,6 +63,15 @@ def budget(attempt):
             "With a ReLU between the two layers the logits of 32 rows",
         )
     width = first.out_features
+    others = [
+        type(module).__name__
+        for module in model.modules()
+        if list(module.parameters(recurse=False)) and not isinstance(module, nn.Linear)
+    ]
+    if others:
+        raise Mistake(
+            f"{others[0]} has parameters, too, and was not asked for: two Linear layers and a ReLU."
+        )
     n = sum(parameter.numel() for parameter in model.parameters())
     if width == 135:
         raise Mistake(
@@ -79,6 +88,17 @@ def budget(attempt):
     if n != 9985:
         raise Mistake(f"Yours has {n} parameters; two Linear layers and a ReLU have 9985.")
     return "133 hidden units at 75 parameters each, and 10 biases for the logits: 9985."
+
+
+def _linear_layers(model):
+    """Its Linear layers in the order in which they run; as they are listed if it can't run."""
+    listed, run = [module for module in model.modules() if isinstance(module, nn.Linear)], []
+    hooks = [layer.register_forward_hook(lambda layer, *_: run.append(layer)) for layer in listed]
+    with suppress(RuntimeError, TypeError, NotImplementedError), torch.no_grad():
+        model(torch.randn(2, 64))
+    for hook in hooks:
+        hook.remove()
+    return run if {*map(id, run)} == {*map(id, listed)} and len(run) == len(listed) else listed
 
 
 @check

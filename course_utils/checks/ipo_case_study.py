@@ -133,15 +133,27 @@ def standardise(attempt):
 @check
 def bootstrap_auc(attempt):
     """`bootstrap_auc(y, score)` returns the ends of a 95 % interval of the AUC."""
-    rng = np.random.default_rng(0)
-    y = (rng.random(64) < 0.55).astype(int)
-    score = y + rng.normal(0, 1.2, 64)
+    for seed, rows in ((0, 64), (3, 120)):  # few draws can be lucky once
+        rng = np.random.default_rng(seed)
+        y = (rng.random(rows) < 0.55).astype(int)
+        shown = _check_interval(attempt, y, y + rng.normal(0, 1.2, rows))
+    return f"{shown} With {rows} rows an AUC is known no better than that."
+
+
+def _check_interval(attempt, y, score):
+    """Raise a Mistake unless the attempt gives a 95 % interval; return it in words."""
     auc = roc_auc_score(y, score)
     draws = _bootstrapped_aucs(y, score, 5000)
     mean, deviation = draws.mean(), draws.std()
     ends = {
         "a 95 % interval": np.percentile(draws, [2.5, 97.5]),
         "a 90 % interval (percentiles 5 and 95)": np.percentile(draws, [5, 95]),
+        "an interval from percentile 2.5 to 95": np.percentile(draws, [2.5, 95]),
+        "an interval from percentile 5 to 97.5": np.percentile(draws, [5, 97.5]),
+        "an 80 % interval (percentiles 10 and 90)": np.percentile(draws, [10, 90]),
+        "the interval of 1000 rows a draw, narrower than these rows allow (draw len(y) rows)": (
+            mean + (np.percentile(draws, [2.5, 97.5]) - mean) * (len(y) / 1000) ** 0.5
+        ),
         "a 50 % interval (percentiles 25 and 75)": np.percentile(draws, [25, 75]),
         "mean ± one standard deviation, about 68 %": (mean - deviation, mean + deviation),
         "mean ± two standard errors of the mean, which would shrink with more draws": (
@@ -175,6 +187,11 @@ def bootstrap_auc(attempt):
             "The interval is centred on 0.5, chance: labels and scores were drawn separately, so "
             f"they no longer belong together. Use the same rows for both. {shown}"
         )
+    if yours[1] < auc and yours[0] < 1 - auc < yours[1]:
+        raise Mistake(
+            f"Your interval lies around {1 - auc:.3f}, which is 1 minus the AUC: the scores have "
+            f"the other sign, or the classes are exchanged. {shown}"
+        )
     if yours[1] < auc:
         raise Mistake(
             f"Both ends lie below the AUC. np.percentile counts in percent: 2.5 and 97.5. {shown}"
@@ -197,7 +214,7 @@ def bootstrap_auc(attempt):
             f"That is {closest}; take percentiles 2.5 and 97.5. (If you did, the draws were "
             f"unlucky: run it again.) {shown}"
         )
-    return f"{shown} With 64 rows an AUC is known no better than that."
+    return shown
 
 
 def _bootstrapped_aucs(y, score, n):

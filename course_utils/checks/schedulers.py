@@ -136,6 +136,16 @@ def _stepped(scheduler, clock):
     return each_batch[:: _BATCHES if clock == "batch" else 1]
 
 
+def _clock(said):
+    """ "epoch" for "epoch", "epochs" or "after each epoch", "batch" likewise; else what was said."""
+    text = str(said).strip().lower()
+    named = [clock for clock, words in _CLOCKS.items() if any(word in text for word in words)]
+    return named[0] if len(named) == 1 else text
+
+
+_CLOCKS = {"epoch": ("epoch",), "batch": ("batch", "step")}
+
+
 @check
 def where_to_step(attempt):
     """A dict from five schedulers to the place of their `step()`: "epoch" or "batch"."""
@@ -153,7 +163,7 @@ def where_to_step(attempt):
     if set(attempt) != set(right):
         names = ", ".join(set(attempt) ^ set(right))
         raise Mistake(f"The dict should have exactly the five keys of the stub; look at: {names}.")
-    yours = {name: str(clock).strip().lower() for name, clock in attempt.items()}
+    yours = {name: _clock(clock) for name, clock in attempt.items()}
     for name, clock in yours.items():
         if clock not in ("epoch", "batch"):
             raise Mistake(f'{name}: answer "epoch" or "batch"; yours is {attempt[name]!r}.')
@@ -216,8 +226,9 @@ def checkpoint(attempt):
     (final_model, final_optimizer, _), _ = states(undisturbed)
 
     original = build(0)
+    keeper = attempt(*original)  # long before it is asked for the state
     train_on(*original)
-    state = call(attempt(*original).state_dict)
+    state = call(keeper.state_dict)
     train_on(*original)
     if not _same(original[0].state_dict(), final_model):
         raise Mistake(
@@ -268,8 +279,8 @@ def checkpoint(attempt):
     if not torch.equal(random, saved_random):
         raise Mistake(
             "Weights, optimizer and scheduler came back, but not the random numbers: shuffling "
-            "and dropout would go on differently. Save torch.get_rng_state(), and put it back "
-            "with torch.set_rng_state(…), last."
+            "and dropout would go on differently. Save torch.get_rng_state() in state_dict(), not "
+            "in __init__, and put it back with torch.set_rng_state(…), last."
         )
     raise Mistake("All parts came back, and yet the resumed run ended with other weights.")
 
@@ -353,6 +364,20 @@ def clip(attempt):
         for grad in grads:
             grad *= length / max_norm
 
+    def by_mean_square(grads, length, max_norm):
+        size = length / sum(grad.numel() for grad in grads) ** 0.5
+        for grad in grads:
+            grad *= min(1, max_norm / size)
+
+    def by_largest(grads, _, max_norm):
+        largest = max(grad.abs().max() for grad in grads)
+        for grad in grads:
+            grad *= min(1, max_norm / largest)
+
+    def zeroed(grads, length, max_norm):
+        for grad in grads:
+            grad *= length <= max_norm
+
     def left_alone(*_):
         pass
 
@@ -368,11 +393,17 @@ def clip(attempt):
         ),
         "You forgot the root: the length is the square root of the sum of squares.": by_square,
         "The factor is upside down: max_norm / length.": upside_down,
+        "You set the gradient to 0 where it is too long. Shorten it: multiply by max_norm / "
+        "length.": zeroed,
+        "You take the root of the mean square for the length. The length is the root of the sum of "
+        "all squares, without dividing by their number.": by_mean_square,
+        "You measure the gradient by its largest value. Its length is the root of the sum of all "
+        "squares.": by_largest,
         "The gradients have not changed. Change .grad in place, with grad.mul_(…) or grad *= …. "
         "And model.parameters() can be gone through only once: make a list of it first. (Or is "
         "your `if` the wrong way round?)": left_alone,
     }
-    for length, max_norm in ((7.0, 2.5), (0.5, 2.5)):
+    for length, max_norm in ((7.0, 0.5), (0.3, 0.5), (20.0, 1.5)):
         model = gradients(length)
         weights = [p.detach().clone() for p in model.parameters()]
         try:
@@ -407,6 +438,14 @@ def clip(attempt):
     return "The same as clip_grad_norm_: one length for all, one factor, the direction kept."
 
 
+def _scale_losing(gradient, share):
+    """The smallest power of two at which at most this share of the values becomes zero."""
+    scale = 1
+    while ((gradient * scale).half()[gradient != 0] == 0).float().mean() > share:
+        scale *= 2
+    return scale
+
+
 @check
 def smallest_scale(attempt):
     """`smallest_scale(gradient)`: the smallest power of two that saves it from becoming zero."""
@@ -424,7 +463,19 @@ def smallest_scale(attempt):
 
         return scale
 
+    def in_bfloat16(gradient):
+        scale = 1
+        while ((gradient * scale).bfloat16()[gradient != 0] == 0).any():
+            scale *= 2
+        return scale
+
     explanations = {
+        "That is the scale for bfloat16, which reaches as far down as float32. Ask what float16 "
+        "makes of it: .half().": in_bfloat16,
+        "Your search ends at 65536, and this gradient needs more. Go on doubling until no value is "
+        "lost.": lambda gradient: min(brute_force(gradient), 65536),
+        "You allow a hundredth of the values to be lost. Every single one must be saved: "
+        ".any(), not a share.": lambda gradient: _scale_losing(gradient, 0.01),
         "That lifts the smallest value to 6.1e-5, where float16 is at its full precision. Below, "
         "down to 6e-8, it still has numbers, with fewer digits.": lifted_to(2.0**-14),
         "That is one doubling more than needed: a value between 3e-8 and 6e-8 is rounded up, not "
@@ -452,6 +503,11 @@ def smallest_scale(attempt):
     for exponent in (-7, -8, -8.5, -9, -9.5):
         gradient = 10 ** (exponent + 3 * torch.rand(6, generator=generator))
         gradients.append(gradient * torch.tensor([1.0, -1.0, 0.0, -1.0, -1.0, 1.0]))
+    gradients.append(torch.tensor([1e-14, 2e-5]))  # needs more than a GradScaler starts with
+    many = torch.full((1000,), 0.01)
+    many[17] = 1e-9  # a single one of many
+    gradients.append(many)
+    gradients.append(torch.tensor([1e-9, -2e-9]))  # its largest value, too, would be lost
     gradients.append(torch.tensor([2.0**-30, -3e-5, 0.0]))  # to 2**-25 it would be rounded to 0
     try:
         yours = [as_number(call(attempt, each), "The scale", plain=False) for each in gradients]
@@ -469,7 +525,8 @@ def smallest_scale(attempt):
         expected = brute_force(gradient)
         if scale == expected:
             continue
-        shown = f"For the gradient [{', '.join(f'{value:.3g}' for value in gradient.tolist())}]"
+        values = ", ".join(f"{value:.3g}" for value in gradient.tolist()[:6])
+        shown = f"For the gradient [{values}{', …' if len(gradient) > 6 else ''}]"
         if not matching and not 0 < scale < math.inf:
             raise Mistake(
                 f"{shown} you return {scale:g}. An exact 0 stays 0 at any scale: leave it out. "
@@ -523,8 +580,13 @@ def amp_step(attempt):
         """The weights that another order of the lines leads to."""
 
         def step(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+            def by_hand():
+                for parameter in model.parameters():
+                    parameter.grad /= scaler.get_scale()
+
             lines = {
                 "unscale": lambda: scaler.unscale_(optimizer),
+                "by_hand": by_hand,
                 "clip": lambda: nn.utils.clip_grad_norm_(model.parameters(), max_norm),
                 "step": lambda: scaler.step(optimizer),
                 "update": scaler.update,
@@ -559,10 +621,23 @@ def amp_step(attempt):
         "gradients: scaler.unscale_(optimizer).",
     }
     expected_losses, expected, expected_steps, expected_scale = run(right)
+    updates = []
+
+    def watched(*args):
+        scaler = args[5]
+        update = scaler.update
+        scaler.update = lambda *given: (updates.append(1), update(*given))
+        try:
+            return call(attempt, *args)
+        finally:
+            del scaler.update
+
     try:
-        losses, weights, steps, last_scale = run(lambda *args: call(attempt, *args))
+        losses, weights, steps, last_scale = run(watched)
     except (RuntimeError, AssertionError, AttributeError) as error:
         why = [why for words, why in refusals.items() if words in str(error)]
+        if len(updates) > 1 and "No inf checks" in str(error):
+            why = ["update() runs twice in one step. Call it once, at the end."]
         if not why:
             raise
         raise Mistake(f"{why[0]} ({str(error).splitlines()[0]})") from error
@@ -577,6 +652,10 @@ def amp_step(attempt):
             "clip step update"
         ),
         "The gradient is never clipped, or not to max_norm before the step.": spoilt("step update"),
+        "The gradient is divided by the scale twice: by your own hand, and again by scaler.step(), "
+        "which knows nothing of that. Call scaler.unscale_(optimizer) instead.": spoilt(
+            "by_hand clip step update"
+        ),
         "The weights have not moved. Is scaler.step(optimizer) there, and the gradient still there "
         "when it is called?": torch.cat([p.detach().flatten() for p in start.parameters()]),
         "The gradients of earlier batches are still there: clear them once a step.": spoilt(
@@ -586,6 +665,17 @@ def amp_step(attempt):
         "in place: call backward() on what it returns.": spoilt(scale=False),
     }
     compare(weights, expected, explanations, "The weights after five batches")
+    model = nn.Linear(1, 1, bias=False)
+    weight = model.weight.item()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    huge = torch.full((1, 1), 1e35), torch.zeros(1, 1)  # finite, until it is scaled
+    attempt(model, *huge, lambda p, _: p.sum(), optimizer, torch.amp.GradScaler("cpu"), max_norm)
+    if model.weight.item() != weight:
+        raise Mistake(
+            "A step was made although its gradient was infinite: the loss was finite, but scaled "
+            "its gradient is not. Looking at the loss is not enough; scaler.step(optimizer) looks "
+            "at the gradients and skips such a step."
+        )
     if last_scale != expected_scale:
         raise Mistake(
             f"The scaler you were given ends with a scale of {last_scale:g} instead of "

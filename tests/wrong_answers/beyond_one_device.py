@@ -367,3 +367,37 @@ wrong("plan", "can't be equal without filling up")(_plan(drawn_twice=0))
 wrong("plan", "Six rows are left over")(_plan(drawn_twice=6))
 wrong("plan", "last combined batch")(_plan(drawn_twice=234))
 wrong("plan", "should be a number")(_plan(steps="twenty"))
+
+
+# Exercise 3, rows that stay together
+
+
+def order_of(n, world_size, seed):
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+    return order + order[: -n % world_size]
+
+
+@wrong("my_rows", "exchanged or its order pushed on")
+def shares_exchanged(n, rank, world_size, epoch, seed=0):
+    return order_of(n, world_size, seed)[(rank + epoch) % world_size :: world_size]
+
+
+@wrong("my_rows", "exchanged or its order pushed on")
+def one_order_pushed_on(n, rank, world_size, epoch, seed=0):
+    order = order_of(n, world_size, seed)
+    return (order[epoch:] + order[:epoch])[rank::world_size]
+
+
+@wrong("my_rows", "in ascending order")
+def sorted_shares(n, rank, world_size, epoch, seed=0):
+    return sorted(order_of(n, world_size, seed + epoch)[rank::world_size])
+
+
+@wrong("my_rows", "Epoch 0 and epoch 2")
+def two_orders_in_turn(n, rank, world_size, epoch, seed=0):
+    return order_of(n, world_size, seed + epoch % 2)[rank::world_size]
+
+
+@wrong("my_rows", "you hand out row -1")
+def padded_with_minus_one(n, rank, world_size, epoch, seed=0):
+    return (order_of(n, 1, seed + epoch) + [-1] * (-n % world_size))[rank::world_size]

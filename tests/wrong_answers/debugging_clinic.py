@@ -114,11 +114,24 @@ wrong("epoch", "by the number of batches")(
 wrong("epoch", "size of another data set")(epoch(result=lambda total, loss, loader: total / 800))
 wrong("epoch", "still has to be divided")(epoch(result=lambda total, loss, loader: total))
 wrong("epoch", "Multiply each loss by len(xb)")(epoch(weight=lambda xb: 1))
-wrong("epoch", "the loader's batch size")(epoch(weight=lambda xb: 64))
+wrong("epoch", "the loader's batch size")(epoch(weight=lambda xb: 22))
 wrong("epoch", "last batch alone")(epoch(result=lambda total, loss, loader: loss))
 
 
-@wrong("epoch", "3 steps instead of 15")
+@wrong("epoch", "graph-kept")
+def graph_kept(model, optimizer, loader):
+    model.train()
+    total = 0.0
+    for xb, yb in loader:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        total += loss * len(xb)
+    return total.item() / len(loader.dataset)
+
+
+@wrong("epoch", "3 steps instead of 42")
 def returned_inside_the_loop(model, optimizer, loader):
     model.train()
     for xb, yb in loader:

@@ -232,8 +232,23 @@ def resample_of_the_resample(y, score):
 
 @right("bootstrap_auc")
 def two_deviations(y, score):
-    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
+    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(len(y)) for _ in range(1000))]
     return np.mean(aucs) - 1.96 * np.std(aucs), np.mean(aucs) + 1.96 * np.std(aucs)
+
+
+def percentiles_of(low, high, draws=1000, sign=1):
+    """A bootstrap with other percentiles, another number of draws, or scores of the other sign."""
+
+    def interval(y, score):
+        aucs = [auc(y[rows], sign * score[rows]) for rows, _ in map(same_rows, [len(y)] * draws)]
+        return np.percentile(aucs, [low, high])
+
+    return interval
+
+
+wrong("bootstrap_auc", "take percentiles 2.5 and 97.5")(percentiles_of(2.5, 95))
+wrong("bootstrap_auc", "an 80 % interval")(percentiles_of(10, 90))
+wrong("bootstrap_auc", "1 minus the AUC")(percentiles_of(2.5, 97.5, sign=-1))
 
 
 @wrong("bootstrap_auc", "no width")
@@ -258,7 +273,7 @@ def quartiles(y, score):
 
 @wrong("bootstrap_auc", "one standard deviation")
 def one_deviation(y, score):
-    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
+    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(len(y)) for _ in range(1000))]
     return np.mean(aucs) - np.std(aucs), np.mean(aucs) + np.std(aucs)
 
 
@@ -275,7 +290,7 @@ def all_draws(y, score):
 
 @wrong("bootstrap_auc", "standard errors of the mean")
 def error_of_the_mean(y, score):
-    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(64) for _ in range(1000))]
+    aucs = [auc(y[rows], score[rows]) for rows, _ in (same_rows(len(y)) for _ in range(1000))]
     error = np.std(aucs) / np.sqrt(len(aucs))
     return np.mean(aucs) - 2 * error, np.mean(aucs) + 2 * error
 

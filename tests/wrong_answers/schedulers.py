@@ -731,3 +731,21 @@ wrong("whole_loop", "gradients pile up")(
     }
 )
 wrong("whole_loop", "with the keys of the stub")("zero forward backward")
+
+
+wrong("smallest_scale", "ends at 65536")(
+    lambda gradient: min(doubled_until_alive(gradient[gradient != 0]), 65536)
+)
+
+
+@wrong("amp_step", "Looking at the loss is not enough")
+def only_if_the_loss_is_finite(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    if loss.isfinite():
+        optimizer.step()
+    scaler.update()
+    return loss.item()
