@@ -388,6 +388,19 @@ def bce_on_logits():
     F.binary_cross_entropy(10 * torch.ones(3), torch.zeros(3))
 
 
+def bce_on_signs():
+    F.binary_cross_entropy(0.5 * torch.ones(3), -torch.ones(3))
+
+
+def carried_over():
+    cell = torch.nn.RNNCell(2, 4)
+    optimizer, hidden = torch.optim.SGD(cell.parameters(), lr=0.1), torch.zeros(3, 4)
+    for _ in range(3):
+        hidden = cell(torch.rand(3, 2), hidden)
+        hidden.sum().backward(retain_graph=True)
+        optimizer.step()
+
+
 def detached_loss():
     F.cross_entropy(mlp(2, 4, 2)(torch.rand(3, 2)).detach(), torch.tensor([0, 1, 1])).backward()
 
@@ -416,6 +429,8 @@ def other_device():
         (float_labels, "yb.long()"),
         (bce_shapes, "[N, 1] against [N]"),
         (bce_on_logits, "BCEWithLogitsLoss"),
+        (bce_on_signs, "number the two classes 0 and 1"),
+        (carried_over, "hidden = hidden.detach(), and leave retain_graph out"),
         (detached_loss, "has no graph"),
         (twice, "hidden.detach()"),
         (empty_optimizer, "nn.ModuleList"),

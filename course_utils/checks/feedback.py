@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from .. import progress
 from ..devices import seeded
+from ..doctor import errors
 from ..doctor.where import is_learners
-from .hints import HINTS
 from .relations import relation
 from .values import close, contrast
 
@@ -197,7 +197,9 @@ def explain(error):
     ]
     where = f" in your line `{own[-1].line}`" if own else ""
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-    hints = [hint for words, hint in HINTS.items() if words in first_line]
-    hints += getattr(error, "__notes__", [])  # what the loop doctor adds
+    hints = [note for note in getattr(error, "__notes__", []) if "Loop doctor:" not in note]
+    if found := errors.known(error):
+        meaning, fix = found
+        hints.insert(0, f"{meaning} To repair it: {fix}.")
     hint = "".join(f" ({hint.strip()})" for hint in hints)
     return f"Your code stopped{where} with {type(error).__name__}: {first_line}{hint}"

@@ -1,4 +1,7 @@
-"""What PyTorch's own error messages mean to a beginner, added to them as a note."""
+"""What the error messages of PyTorch, NumPy and Python mean to a beginner.
+
+The doctor adds it to the exception as a note, a check to its feedback.
+"""
 
 import re
 
@@ -40,8 +43,18 @@ _EXPLANATIONS = (
         "loss = loss_fn(logits, yb.squeeze(1))",
     ),
     (
-        r"expected scalar type Long|expected target dtype to be Long|not implemented for '(Int|Float|Double|Short)'"
-        r"|Expected floating point type for target with class probabilities",
+        r"[Ee]xpected floating point type for target with class probabilities",
+        "Logits and labels have the same shape, so that the labels are read as probabilities. Logits "
+        "have a number for each class.",
+        "hand over the logits as they come from the model, with no argmax before the loss",
+    ),
+    (
+        r"not implemented for 'Long'",
+        "A loss takes the logits first, then the labels; here whole numbers stand in their place.",
+        "loss = loss_fn(logits, yb)",
+    ),
+    (
+        r"expected scalar type Long|expected target dtype to be Long|not implemented for '(Int|Float|Double|Short)'",
         "The labels have the wrong type: CrossEntropyLoss takes class numbers of type int64.",
         "yb = yb.long()",
     ),
@@ -57,7 +70,12 @@ _EXPLANATIONS = (
         "loss = loss_fn(logits.squeeze(1), yb)",
     ),
     (
-        r"all elements of (input|target) should be between 0 and 1",
+        r"all elements of target should be between 0 and 1",
+        "BCELoss wants labels from 0 to 1; some of these lie outside, such as -1 for no.",
+        "number the two classes 0 and 1: yb = (yb > 0).float()",
+    ),
+    (
+        r"all elements of input should be between 0 and 1",
         "BCELoss works on probabilities; these are raw logits.",
         "use nn.BCEWithLogitsLoss(), which applies the sigmoid itself",
     ),
@@ -73,6 +91,16 @@ _EXPLANATIONS = (
         "backward is called twice on the same loss, or something of an earlier batch is still "
         "in use, such as the hidden state of a recurrent network.",
         "make a new forward for each backward; cut what is carried over: hidden = hidden.detach()",
+    ),
+    (
+        # A weight: a leaf, or its transpose. What the forward has computed names its operation.
+        r"modified by an inplace operation: \[[\w.]+ \[[\d, ]*\]\]"
+        r"(, which is output \d of (AsStrided|T|Transpose)\w*,)? is at",
+        "optimizer.step() has changed weights that this backward still needs: it goes back into an "
+        "earlier step, kept alive by retain_graph, as with a hidden state that is carried over; or "
+        "step() stands before backward().",
+        "cut what is carried over, hidden = hidden.detach(), and leave retain_graph out; keep the "
+        "order forward, backward, step",
     ),
     (
         r"modified by an inplace operation",
@@ -117,16 +145,89 @@ _EXPLANATIONS = (
         "loss.backward() first, then clip_grad_value_, then optimizer.step()",
     ),
     (r"CUDA out of memory", "The GPU's memory is full.", "use a smaller batch_size"),
+    (
+        r"torch\.return_types",
+        "With a dimension, max, min, sort and median give two things, values and indices.",
+        "add .values, or .indices",
+    ),
+    (
+        r"Boolean value of Tensor",
+        "`if` needs one answer, and this tensor has many.",
+        "reduce it first, with .any() or .all(); whether there is one at all you ask with "
+        "`is not None`",
+    ),
+    (
+        r"truth value of an array",
+        "`if`, `and` and `or` need one answer, and this array has many.",
+        "combine arrays with & and |, and put brackets around each comparison",
+    ),
+    (
+        r"ufunc 'bitwise_and'",
+        "& binds more strongly than == and >=.",
+        "put brackets around each comparison",
+    ),
+    (
+        r"must be Tensor, not float",
+        "Functions of torch take tensors.",
+        "for a plain number use `math`",
+    ),
+    (
+        r"must be Tensor, not Sequential",
+        "The model itself stands where its output belongs.",
+        "hand over what the model returns, model(xb)",
+    ),
+    (
+        r"only one element tensors can be converted",
+        "`math` and float() take single numbers.",
+        "for a whole tensor use torch's function of that name",
+    ),
+    (
+        r"can't multiply sequence",
+        "A list doesn't calculate.",
+        "go through it in a loop, or make it a tensor",
+    ),
+    (
+        r"unsupported operand type\(s\) for \S+ 'NoneType'",
+        "What you calculate with is None: a function that works in place returns nothing.",
+        "call it on a line of its own, and calculate with what it has changed",
+    ),
+    (
+        r"Index tensor must have the same number",
+        "gather wants an index with as many dimensions as the tensor.",
+        "yb[:, None]",
+    ),
+    (
+        r"has no attribute 'backward'",
+        "backward() belongs to the loss tensor, which loss_fn returned; a number has none.",
+        "call loss.backward() first, and take .item() afterwards",
+    ),
+    (r"context manager protocol", "Parentheses are missing.", "with torch.no_grad():"),
+    (
+        r"too many values to unpack",
+        "There are more parts than names on the left.",
+        "a list of pairs comes apart with zip(*rows)",
+    ),
+    (
+        r"Error\(s\) in loading state_dict",
+        "The names or shapes don't fit this object.",
+        "give each object what its own state_dict() returned",
+    ),
 )
 
 
-def explanation(error):
-    """Meaning and fix of an exception that left a loop, or None for one that isn't known."""
+def known(error):
+    """(meaning, fix) of an exception, or None for one that isn't known."""
     message = str(error)
     for pattern, meaning, fix in _EXPLANATIONS:
-        if re.search(pattern, message):
-            meaning = meaning.replace("{devices}", _devices(message))
-            return f"\nLoop doctor: {meaning}\n  fix: {fix}"
+        if re.search(pattern, message, re.DOTALL):
+            return meaning.replace("{devices}", _devices(message)), fix
+
+
+def explanation(error):
+    """Meaning and fix of an exception that left a loop, as a note; None for one that isn't known."""
+    if found := known(error):
+        meaning, fix = found
+        return f"\nLoop doctor: {meaning}\n  fix: {fix}"
 
 
 def _devices(message):
