@@ -1,7 +1,7 @@
 """How long a learner waits for a simulation, in JupyterLab in a headless Chromium
 
 1. From a key press on a slider to new pixels. One picture, drawn twice in the same notebook: by the
-   simulations' base, and by `interact` with `plt.show()`. Both are moved in turn, each time from
+   simulations' view, and by `interact` with `plt.show()`. Both are moved in turn, each time from
    rest. The clock starts with the browser's key event and stops after the frame in which the
    decoded new image is painted.
 2. Frames per second of the training dashboard while it trains.
@@ -23,6 +23,7 @@ from course_utils import mlp, moons
 from course_utils.plotting import BLUE, CONFIDENCE, VERMILLION
 from course_utils.widgets.base import Simulation
 from course_utils.widgets.controls import Slider
+from course_utils.widgets.scene import Axis, Heat, Line, Panel, Points, Scene
 
 ROUNDS, MOVES, WARM_UP = 5, 20, 5  # a ratio compares the medians of a round
 SECONDS, PAUSES = 10, 20
@@ -39,23 +40,34 @@ NOTEBOOK = [
     "with_interact()",
     "from course_utils import widgets; widgets.training_dashboard(data='spiral')",
 ]
-# Notes when keys and mouse buttons went down, and when each new picture in the cell was painted.
+# Notes when keys and mouse buttons went down, and when each new picture in the cell was painted: that
+# of `interact` is an image, that of a simulation lies in a shadow tree.
 WATCH = """cell => {
     const seen = {down: 0, frames: []};
     const note = event => { seen.down = event.timeStamp; };
     cell.addEventListener('keydown', note, true);
     cell.addEventListener('mousedown', note, true);
-    let source = cell.querySelector('.jp-OutputArea img').src;
+    const host = [...cell.querySelectorAll('*')].find(node => node.shadowRoot)?.shadowRoot;
+    let due = false;
+    const painted = () => {
+        if (due) return;
+        due = true;
+        requestAnimationFrame(() => {
+            const channel = new MessageChannel();  // its message comes after the frame is painted
+            channel.port1.onmessage = () => { due = false; seen.frames.push(performance.now()); };
+            channel.port2.postMessage(0);
+        });
+    };
+    let source = cell.querySelector('.jp-OutputArea img')?.src;
     new MutationObserver(() => {
+        if (host) return painted();
         const image = cell.querySelector('.jp-OutputArea img');
         if (!image || image.src === source) return;
         source = image.src;
-        image.decode().catch(() => {}).then(() => requestAnimationFrame(() => {
-            const channel = new MessageChannel();  // its message comes after the frame is painted
-            channel.port1.onmessage = () => seen.frames.push(performance.now());
-            channel.port2.postMessage(0);
-        }));
-    }).observe(cell, {subtree: true, childList: true, attributes: true, attributeFilter: ['src']});
+        image.decode().catch(() => {}).then(painted);
+    }).observe(host?.querySelector('.said') ?? cell, {
+        subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ['src'],
+    });
     cell.seen = seen;
 }"""
 IDLE = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status == 'idle'"
@@ -108,17 +120,20 @@ class ReferencePicture(Simulation):
     def reset(self):
         self.picture = Picture()
 
-    def draw(self, figure):
-        axes = figure.subplots(1, 2)
-        numbers = self.picture.numbers(self.values["sharpness"])
-        self.ground, points, self.curve = self.picture.draw(*axes, *numbers)
-        return [self.ground, *points, self.curve]
-
-    def paint(self):
-        ground, losses = self.picture.numbers(self.values["sharpness"])
-        self.ground.set_data(ground)
-        self.curve.set_data(self.picture.xs, losses)
-        return f"Sharpness {self.values['sharpness']:.2f}, last loss {losses[-1]:.3f}."
+    def scene(self):
+        picture = self.picture
+        ground, losses = picture.numbers(self.values["sharpness"])
+        marks = [Heat(ground, (-1.5, 2.5), (-1, 1.5))]
+        for c, marker, color in ((0, "o", "blue"), (1, "^", "vermillion")):
+            marks.append(Points(*picture.X[picture.y == c].T.numpy(), color, marker))
+        curve = Line(picture.xs, losses)
+        return Scene(
+            [
+                Panel(marks, Axis(-1.5, 2.5), Axis(-1, 1.5), "answers"),
+                Panel([curve], Axis(0, 3, "times sharper"), Axis(0, 0.8), "loss"),
+            ],
+            f"Sharpness {self.values['sharpness']:.2f}, last loss {losses[-1]:.3f}.",
+        )
 
 
 def with_interact():
@@ -139,7 +154,7 @@ def moved(page, cell):
     page.wait_for_function(IDLE)
     page.wait_for_timeout(150)
     before = cell.evaluate("cell => cell.seen.frames.length")
-    cell.locator(".noUi-handle").first.press("ArrowRight")
+    cell.locator("input[type=range], .noUi-handle").first.press("ArrowRight")
     page.wait_for_function(
         "([cell, n]) => cell.seen.frames.length > n", arg=[cell.element_handle(), before]
     )
@@ -184,7 +199,7 @@ def in_the_browser():
     ):
         ours, interact, dashboard = (page.locator(".jp-CodeCell").nth(i) for i in (1, 2, 3))
         for cell in (ours, interact, dashboard):
-            cell.locator(".jp-OutputArea img").first.wait_for()
+            cell.locator(".said, .jp-OutputArea img").first.wait_for()
             cell.evaluate(WATCH)
         moves = [
             (moved(page, ours), moved(page, interact)) for _ in range(WARM_UP + ROUNDS * MOVES)
