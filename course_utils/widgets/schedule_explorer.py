@@ -150,7 +150,7 @@ class ScheduleExplorer(Simulation):
                 Panel(loss_lines, x, losses_axis, "validation loss, newest seed", 1.4),
                 Panel(
                     ends, Axis(-0.6, len(names) - 0.4, ticks=names), losses_axis, "at the end",
-                    0.5 + 0.15 * len(names),
+                    0.5 + 0.15 * len(names), least=60 * max(3, len(names)),
                 ),
             ],
             f"{self._of_rates()}Validation loss after {epochs} epochs, median over {n} "
