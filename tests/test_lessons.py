@@ -79,12 +79,19 @@ def test_each_objective_is_practised_by_an_exercise_or_a_question(lesson):
     notebook = lessons.read(lesson)
     objectives = re.findall(r"^- (.*)$", notebook.cells[0].source, flags=re.MULTILINE)
     assert len(objectives) >= 3
-    there = {f"exercise {n}" for n in range(1, len(lessons.exercises(notebook)) + 1)}
-    there |= {f"question {n}" for n in range(1, len(quiz(lesson).questions) + 1)}
+    deeper = {  # by the name of what practises it
+        f"exercise {n}": "deeper" in lessons.tags(stub)
+        for n, (stub, _, _) in enumerate(lessons.exercises(notebook), 1)
+    }
+    for n, question in enumerate(quiz(lesson).questions, 1):
+        deeper[f"question {n}"] = question.get("deeper", False)
     for objective in objectives:
         named = re.search(r"\(([^()]*)\)$", objective)
         assert named, f"no exercise or question is named in: {objective}"
-        assert set(named.group(1).split(", ")) <= there, objective
+        practised = named.group(1).split(", ")
+        assert set(practised) <= set(deeper), objective
+        in_the_core = not all(deeper[name] for name in practised)
+        assert in_the_core or objective.startswith("*deeper:*"), objective
 
 
 @each_lesson
