@@ -13,6 +13,7 @@ from .run import held_by, tensors_in
 
 _LONG_STEP = 0.5  # of the weights' own length, is more than a good learning rate does
 _SHORT_STEP = 1e-4
+_IN_A_ROW = 3  # losses that are no numbers; a single one may be skipped
 _FLAT = 1e-3  # a gradient that short, beside the weights, has vanished: no rate repairs that
 
 
@@ -274,6 +275,52 @@ class LrTooLow(Detector):
                 f"changed weights by {moves.longest:.1e} of their length at most "
                 f"(learning rate {moves.last_rate:g})",
                 run.lines.get("step"),
+            )
+
+
+class NaNLoss(Detector):
+    bug, severity, symptom_only = "nan-loss", ERROR, True
+    symptom = "after one step with a NaN gradient every weight is NaN for good"
+    fix = (
+        "torch.autograd.set_detect_anomaly(True) before the loop names the operation; typical are "
+        "log(0), sqrt(0), 0 / 0 and exp of a large number: clamp what goes in, or add 1e-8"
+    )
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.model = self.output = None  # weak references, of the last forward
+        self.since = 0  # the number of the first of the losses in a row that are not finite
+        self.born = ""
+
+    def forward(self, call):
+        if call.has_graph:
+            self.model, self.output = weakref.ref(call.module), weakref.ref(call.out)
+
+    def backward(self, backward):
+        if backward.value is None or math.isfinite(backward.value):
+            self.since = 0 if backward.value is not None else self.since
+        elif not self.since:
+            self.since = self.run.backwards
+            self.born = self.birthplace()
+
+    def birthplace(self):
+        model = self.model and self.model()
+        output = self.output and self.output()
+        if model is not None and not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+            return "weights are NaN or infinite by then, so the gradient of a step before was"
+        if output is None:
+            return "the weights are finite, so it comes up in the forward or in the loss"
+        if bool(torch.isfinite(output.detach()).all()):
+            return "the model's output is finite, so it comes up in the loss"
+        return "the model's output is not finite, though its weights are"
+
+    def judge(self, run):
+        times = run.backwards + 1 - self.since
+        if self.since and (times >= _IN_A_ROW or (run.over and self.since == 1)):
+            return self.found(
+                f"the loss is {run.losses[self.since - 1]} at backward {self.since} of "
+                f"{run.backwards} and stays so: {self.born}",
+                run.lines.get("backward"),
             )
 
 

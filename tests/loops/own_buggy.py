@@ -484,3 +484,27 @@ def far_too_long_steps_that_end_at_chance():
     net = _net()
     opt = optim.Adam(net.parameters(), lr=3)
     _fit(net, opt, epochs=8)
+
+
+def _line_with(loss_fn, batches=30):
+    torch.manual_seed(0)
+    X = torch.rand(64, 3)
+    y = X.sum(1, keepdim=True)
+    net = nn.Linear(3, 1)
+    opt = torch.optim.SGD(net.parameters(), lr=0.01)
+    for _ in range(batches):
+        opt.zero_grad()
+        loss_fn(net(X), y).backward()
+        opt.step()
+
+
+@buggy("nan-loss")
+def logarithm_of_negative_outputs():
+    _line_with(lambda out, y: (torch.log(out - 5) - torch.log(y)).pow(2).mean())
+
+
+@buggy("nan-loss")
+def root_of_a_difference_that_is_zero():
+    _line_with(
+        lambda out, y: torch.sqrt((out - out.detach()).pow(2)).mean() + (out - y).pow(2).mean()
+    )

@@ -268,3 +268,17 @@ def rising_series_in_order_with_short_steps():
 @correct
 def rising_series_in_slices():
     _rising_series(0.001, by_hand=True)
+
+
+@correct
+def a_batch_without_a_number_is_skipped():
+    X, y = _points()
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=0.01)
+    for step in range(40):
+        i = torch.randint(200, (20,))
+        opt.zero_grad()
+        loss = F.cross_entropy(net(X[i]), y[i]) * (float("inf") if step == 5 else 1)
+        loss.backward()
+        if torch.isfinite(loss):
+            opt.step()
