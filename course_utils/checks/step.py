@@ -207,7 +207,7 @@ sgd.known(
 
 
 def _settings():
-    yield *_parameters(12), {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3}
+    yield *_parameters(7), {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3}
     yield *_parameters(3), {"lr": 0.3, "betas": (0.5, 0.9), "eps": 1e-2}
 
 
