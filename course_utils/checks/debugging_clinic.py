@@ -385,7 +385,8 @@ CASES = {
 
 @check
 def exam(attempt):
-    """`diagnoses` maps the number of each loop to the id of its bug, or to "healthy"."""
+    """`diagnoses` maps the numbers of some loops, or of all, to the id of each one's bug, or to
+    "healthy"."""
     if isinstance(attempt, list | tuple) and len(attempt) == len(CASES):
         attempt = dict(enumerate(attempt, 1))
     if not isinstance(attempt, dict):
@@ -400,12 +401,11 @@ def exam(attempt):
     if not given:
         raise NotAttempted
     wrong = [n for n in sorted(given) if given[n] != CASES[n].diagnosis]
-    open_ = [str(n) for n in CASES if n not in given]
+    open_ = [str(n) for n in sorted(attempt) if n not in given]
+    marks = f"{len(given) - len(wrong)} of {len(attempt)}"
     if not wrong and not open_:
-        return (
-            "10 of 10, the healthy ones among them: you see bugs, and you see when there is none."
-        )
-    marks = f"{len(given) - len(wrong)} of {len(CASES)}."
+        return f"{marks}: you see bugs, and you see when there is none."
+    marks += "."
     if open_:
         marks += f" Not answered yet: {', '.join(open_)}."
     hints = [f"\nLoop {n}: {_hint(CASES[n], given[n])}" for n in wrong[:3]]

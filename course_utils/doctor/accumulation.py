@@ -9,6 +9,8 @@ from .findings import ERROR, WARNING, Finding
 from .run import held_by, sample
 from .where import learner_frame
 
+_STEPS_KEPT = 128  # whose backwards are remembered
+
 
 def _here():
     frame = learner_frame()
@@ -24,18 +26,21 @@ class Groups(Detector):
         super().__init__(run)
         run.groups = self
         self.weights = None  # some of them, at the last backward
-        self.now = []  # [line, number of passes, cleared afterwards] of backwards since the step
-        self.steps = []  # of each step: (backwards, how many were cleared, passes, lines)
+        # [line, number of passes, cleared afterwards, batch] of backwards since the last step
+        self.now = []
+        # Of each step: (backwards, how many were cleared, passes, lines, batches)
+        self.steps = []
         self.closures = False  # whether optimizers call backward themselves
 
     def backward(self, backward):
-        if len(self.now) < 500 and len(self.steps) < 400:
-            self.now.append([_here(), len(self.run.passes), False])
+        if len(self.now) < 500 and len(self.steps) < _STEPS_KEPT:
+            batch = self.run.batch_number if backward.one_pass is not None else None
+            self.now.append([_here(), len(self.run.passes), False, batch])
             self.weights = self.some_weights()
 
     def cleared(self, owner):
         # Where the weights were moved meanwhile, as SAM does, the gradient has served its purpose.
-        if self.weights is not None and torch.equal(self.weights, self.some_weights()):
+        if self.now and self.weights is not None and torch.equal(self.weights, self.some_weights()):
             for one in self.now:
                 one[2] = True
 
@@ -47,11 +52,12 @@ class Groups(Detector):
         self.closures |= step.closure
 
     def stepped(self, optimizer):
-        if len(self.steps) < 400:
+        if len(self.steps) < _STEPS_KEPT:
             now, self.now = self.now, []
             cleared = sum(one[2] for one in now)
             passes, lines = {one[1] for one in now}, {one[0] for one in now}
-            self.steps.append((len(now), cleared, passes, lines))
+            batches = {one[3] for one in now} - {None}
+            self.steps.append((len(now), cleared, passes, lines, batches))
 
     def plain(self):
         run = self.run
@@ -72,7 +78,7 @@ class AccumulationLeftover(Detector):
 
     def judge(self, run):
         steps = run.groups.steps
-        inside = [count for count, _, passes, _ in steps if len(passes) == 1]
+        inside = [count for count, _, passes, *_ in steps if len(passes) == 1]
         across = [step for step in steps if len(step[2]) == 2 and not step[1]]
         if not inside or len(across) < 2 or not run.groups.plain():
             return None
@@ -95,8 +101,8 @@ class AccumulationCleared(Detector):
     def judge(self, run):
         steps = run.groups.steps
         lost = [
-            count for count, cleared, _, lines in steps
-            if count >= 2 and len(lines) == 1 and cleared == count - 1
+            count for count, cleared, _, lines, batches in steps
+            if count >= 2 and len(lines) == 1 and cleared == count - 1 and len(batches) == count
         ]  # fmt: skip
         if len(lost) >= 3 and len(lost) >= 0.8 * len(steps) and run.groups.plain():
             return self.found(
@@ -162,6 +168,8 @@ class GradientsOfAnotherLoss(Detector):
         self.times = weakref.WeakKeyDictionary()
 
     def backward(self, backward):
+        if len(self.run.optimizers) < 2:
+            return
         self.line_now = _here()
         for one in self.left:
             grad = one[1].grad

@@ -362,6 +362,75 @@ class TargetCarriesGradient(UnderTheLoss):
                     )
 
 
+_LOG_PROBABILITY = {"Gather", "Index", "LogSoftmax", "Logsumexp", "Exp", "Pow"}
+
+
+class ValueNotDetached(Detector):
+    bug, severity = "value-not-detached", WARNING
+    symptom = (
+        "the policy's loss trains the critic too, away from the true values: both are unstable"
+    )
+    fix = "advantage = (reward - value).detach() in the policy's loss"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.values = []  # nodes that a squared error of this step trains
+        self.factors = []  # nodes under one factor of a product with a log-probability
+        self.count = 0
+
+    def graph(self, backward):
+        graph = backward.graph
+        for node in graph.losses:
+            if kind(node) in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
+                self.values += [_without_views(source) for source in inputs(node)]
+        for node in graph.nodes.get("Pow", ())[:20]:
+            source = next(iter(inputs(node)), None)
+            if source is not None and kind(source) in ("Sub", "Rsub") and node in graph.arithmetic:
+                self.values += [_without_views(part) for part in inputs(source)]
+        for node in graph.nodes.get("Mul", ())[:50]:
+            sides = inputs(node)
+            if node in graph.arithmetic and len(sides) == 2:
+                for one, other in (sides, sides[::-1]):
+                    if _kinds_below(one) & _LOG_PROBABILITY:
+                        self.factors += _chain(other)
+        if any(value in self.factors for value in self.values):
+            self.count += 1
+            self.values, self.factors = [], []
+
+    def stepped(self, optimizer):
+        self.values, self.factors = [], []
+
+    def judge(self, run):
+        if self.count >= 2:
+            return self.found(
+                f"in {self.count} losses that were looked at, the value that a squared error trains "
+                "is also a factor beside a log-probability, with its graph: the advantage",
+                run.lines.get("backward"),
+            )
+
+
+def _without_views(node):
+    while kind(node) in VIEWS and len(inputs(node)) == 1:
+        node = inputs(node)[0]
+    return node
+
+
+def _kinds_below(node):
+    return {kind(part) for part in _chain(node, branches=True)}
+
+
+def _chain(node, branches=False):
+    """The nodes below one, through sums, factors and views, eight at most."""
+    found, waiting = [], [node]
+    while waiting and len(found) < 8:
+        node = waiting.pop(0)
+        found.append(node)
+        sources = inputs(node)
+        if branches or len(sources) == 1 or kind(node) in ("Sub", "Add", "Rsub", "Div"):
+            waiting += sources
+    return found
+
+
 def _bootstrap(node):
     """The factor gamma if a node computes `reward + gamma * answer`, else 0."""
     while node is not None and kind(node) in VIEWS:

@@ -71,13 +71,14 @@ _EXPLANATIONS = (
     ),
     (
         r"all elements of target should be between 0 and 1",
-        "BCELoss wants labels from 0 to 1; some of these lie outside, such as -1 for no.",
-        "number the two classes 0 and 1: yb = (yb > 0).float()",
+        "BCELoss takes probabilities, then labels from 0 to 1; some labels lie outside, such as -1 "
+        "for no, or the two arguments are in the wrong order.",
+        "number the two classes 0 and 1: yb = (yb > 0).float(); and always loss_fn(pred, yb)",
     ),
     (
         r"all elements of input should be between 0 and 1",
-        "BCELoss works on probabilities; these are raw logits.",
-        "use nn.BCEWithLogitsLoss(), which applies the sigmoid itself",
+        "BCELoss takes probabilities; these are raw logits, or NaN from an earlier step.",
+        "nn.BCEWithLogitsLoss() for raw logits, which applies the sigmoid itself",
     ),
     (
         r"element 0 of tensors does not require grad",
@@ -105,8 +106,10 @@ _EXPLANATIONS = (
     (
         r"modified by an inplace operation",
         "A tensor that backward needs was changed after the forward, by an operation such as "
-        "x += 1 or by optimizer.step() before backward().",
-        "write x = x + 1, and keep the order forward, backward, step",
+        "x += 1 or by optimizer.step() before backward(). With retain_graph=True it is often what "
+        "is carried over from the batch before, such as the hidden state of a recurrent network.",
+        "write x = x + 1, and keep the order forward, backward, step; cut what is carried over: "
+        "hidden = hidden.detach(), then retain_graph isn't needed",
     ),
     (
         r"optimizer got an empty parameter list",

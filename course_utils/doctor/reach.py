@@ -50,9 +50,11 @@ class NeverReached(Detector):
             self.ran[call.module] = self.ran.get(call.module, 0) + 1
 
     def forward(self, call):
-        outs = [out for out in tensors_in(call.output) if out.grad_fn is not None]
-        if len(outs) < 2 or not (call.training and self.run.looking and self.suspects()):
+        if not (self.run.looking and call.training and self.suspects()):
             return
+        outs = [out for out in tensors_in(call.output) if out.grad_fn is not None]
+        if len(outs) < 2:
+            return  # all that was returned is used
         for out in outs:
             for leaf in Graph(out).leaves:
                 self.returned.setdefault(id(leaf), set()).add(memory_of(out))
@@ -172,7 +174,7 @@ class TermCutOff(Detector):
         self.flat = {}  # name of a function in steps -> losses that went through it
 
     def forward(self, call):
-        for out in tensors_in(call.output):
+        for out in tensors_in(call.output) if self.run.looking else ():
             if not out.requires_grad and len(self.without) < 200:
                 self.without[id(out)] = out
 

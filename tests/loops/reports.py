@@ -758,6 +758,35 @@ def state_carried_over_with_its_graph():
             p.grad = None
 
 
+def _actor_critic(detach):
+    torch.manual_seed(0)
+    actor, critic = _net(4, 3), _net(4, 1)
+    opts = [optim.Adam(net.parameters(), 1e-3) for net in (actor, critic)]
+    for _ in range(30):
+        state = torch.randn(32, 4)
+        logp = actor(state).log_softmax(1)
+        action = torch.distributions.Categorical(logits=logp.detach()).sample()
+        value = critic(state).squeeze(1)
+        advantage = state[:, 0] * (action - 1) - value
+        chosen = logp.gather(1, action[:, None]).squeeze(1)
+        policy = -(chosen * (advantage.detach() if detach else advantage)).mean()
+        for opt in opts:
+            opt.zero_grad()
+        (policy + advantage.pow(2).mean()).backward()
+        for opt in opts:
+            opt.step()
+
+
+@buggy("value-not-detached")
+def advantage_that_trains_the_critic():
+    _actor_critic(False)
+
+
+@correct
+def advantage_without_its_graph():
+    _actor_critic(True)
+
+
 # Modes and data ------------------------------------------------------------------------------
 
 
@@ -842,6 +871,25 @@ def one_model_for_all_folds():
 @correct
 def one_model_for_each_fold():
     _folds(True)
+
+
+def _first_batch(stale):
+    net, loader = _net(), _batches()
+    opt = optim.Adam(net.parameters(), 1e-2)
+    x, y = next(iter(loader))
+    for _ in range(2):
+        for xb, yb in loader:
+            _step(opt, F.cross_entropy(net(x if stale else xb), y if stale else yb))
+
+
+@buggy("batch-not-used")
+def one_batch_from_before_the_loop():
+    _first_batch(True)
+
+
+@correct
+def the_batch_of_the_loop():
+    _first_batch(False)
 
 
 # What is reported and kept -------------------------------------------------------------------
