@@ -55,10 +55,11 @@ def test_an_exercise_says_what_it_is_on_a_page_and_its_check_is_left_to_jupyter(
     assert "Not attempted yet" not in text.get_text() and "check.sample" not in text.get_text()
 
 
-def test_a_simulation_shows_its_first_picture_and_says_that_it_runs_in_jupyter(soups):
+def test_a_simulation_shows_its_first_picture_and_has_its_recording_beside_the_page(soups, folder):
     figure = soups["98_sample.html"].select_one("main figure")
     assert figure.img["alt"].startswith("Prediction 7, target 5")
     assert "Jupyter" in figure.figcaption.get_text()
+    assert (folder / "recordings" / f"{figure['data-recording']}.js").stat().st_size < 600_000
 
 
 def test_no_formula_is_left_as_tex(folder):
@@ -130,6 +131,24 @@ def test_pages_ask_nothing_of_the_network_and_never_scroll_sideways(folder):
                 assert too_wide <= 0, f"{name} at {width}"
     assert len(asked) > 8 and all(url.startswith(("file:", "data:")) for url in asked)
     assert not errors
+
+
+@browser.needs_chromium
+def test_a_simulation_plays_its_experiments_on_a_page(folder):
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 900})
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((folder / "98_sample.html").as_uri())
+        figure = page.locator("figure.simulation")
+        figure.scroll_into_view_if_needed()
+        said = figure.locator(".said")
+        expect(said).to_contain_text("loss")
+        before = said.inner_text()
+        figure.get_by_role("button", name="2").click()
+        expect(said).not_to_have_text(before)
+        expect(figure.locator("img")).to_have_count(0)
+        assert not errors
 
 
 @browser.needs_chromium

@@ -3,6 +3,7 @@
 import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
+from playwright.sync_api import expect
 
 from tests import browser, pages
 from tools import slides
@@ -144,6 +145,27 @@ def test_a_deck_is_one_quiet_file_whose_slides_fit_the_screen(tmp_path):
         assert page.evaluate("Reveal.isLastSlide()")
     assert not errors
     assert all(url.startswith(("file:", "data:")) for url in asked)
+
+
+@browser.needs_chromium
+def test_a_simulation_plays_on_its_slide_and_keeps_the_keys_that_are_its_own(tmp_path):
+    slides.write(pages.sample(), tmp_path / "98_sample.html")
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 720})
+        page.goto((tmp_path / "98_sample.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        simulation = page.locator(".simulation")
+        for _ in range(40):
+            if page.evaluate("!!Reveal.getCurrentSlide().querySelector('.simulation')"):
+                break
+            page.keyboard.press("Space")
+        said = simulation.locator(".said")
+        before = said.inner_text()
+        here = page.evaluate("JSON.stringify(Reveal.getIndices())")
+        simulation.get_by_role("button", name="2").click()
+        expect(said).not_to_have_text(before)
+        simulation.get_by_role("slider").press("ArrowRight")
+        assert page.evaluate("JSON.stringify(Reveal.getIndices())") == here
 
 
 @browser.needs_chromium

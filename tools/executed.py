@@ -62,9 +62,14 @@ def execute(notebook, name):
 
 def _fingerprint(path):
     """Of all that decides what a lesson shows."""
+    return hashlib.sha256(path.read_bytes() + package_fingerprint().encode()).hexdigest()[:12]
+
+
+def package_fingerprint():
+    """Of the package, the data and the versions of all others."""
     files = [*(ROOT / "course_utils").rglob("*"), *(ROOT / "data").glob("*")]
     files = [file for file in sorted(files) if file.is_file() and file.suffix != ".pyc"]
     digest = hashlib.sha256()
-    for file in [path, *files, ROOT / "constraints.txt"]:
+    for file in [*files, ROOT / "constraints.txt"]:
         digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()

@@ -44,10 +44,7 @@ def output(shown):
     if "text/html" in shown.data:
         html = _tidy(shown.data["text/html"])
         if SIMULATION in shown.data and "image/png" in shown.data:
-            html = (
-                f"<figure>{html}<figcaption>The first picture of a simulation. "
-                "Open the lesson in Jupyter to operate it.</figcaption></figure>"
-            )
+            html = f'<figure class="simulation">{html}</figure>'
         return html
     if "text/markdown" in shown.data:
         return markdown(shown.data["text/markdown"])

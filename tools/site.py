@@ -5,11 +5,12 @@ import re
 import shutil
 import tomllib
 from base64 import b64decode
+from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from tools import executed, rendering
+from tools import executed, recordings, rendering
 from tools.stamp import local_links
 
 ROOT = Path(__file__).parents[1]
@@ -28,11 +29,13 @@ def build(notebooks, folder):
     for file in ("colors.css", "style.css", "site.js"):
         shutil.copy(rendering.TEMPLATES / file, folder)
     texts = []  # what the search looks through
+    (folder / "simulations.js").write_text(recordings.player(), encoding="utf-8")
     lessons = [summary(name, notebook) for name, notebook in notebooks.items()]
     for number, (name, notebook) in enumerate(notebooks.items()):
         soup = BeautifulSoup(body(notebook.cells[1:]), "html.parser")
         sections = name_sections(soup)
         move_pictures(soup, folder, name)
+        add_recordings(soup, folder, name)
         texts += section_texts(soup, lessons[number])
         page = rendering.fill(
             "lesson.html",
@@ -81,6 +84,9 @@ def body(cells):
             tags = cell.metadata.get("tags", [])
             outputs = "".join(map(rendering.output, cell.outputs))
             html = rendering.code(cell.source)
+            if cell.source.startswith("widgets."):
+                shows = f'<figure data-shows="{escape(cell.source)}" class="simulation">'
+                outputs = outputs.replace('<figure class="simulation">', shows)
             html += f'<div class="output">{outputs}</div>' if outputs else ""
             if "setup" in tags:
                 html = f"<details><summary>Setup</summary>{html}</details>"
@@ -127,6 +133,23 @@ def move_pictures(soup, folder, name):
         # At seven tenths of its size the labels of a figure can still be read.
         readable = f"--readable: {round(0.7 * int(image['width']))}px"
         image.wrap(soup.new_tag("div", attrs={"class": "picture", "style": readable}))
+
+
+def add_recordings(soup, folder, name):
+    """The experiments of each simulation as a file, which is fetched when it comes into sight."""
+    for number, figure in enumerate(soup.select("figure[data-shows]"), 1):
+        file = folder / "recordings" / f"{name}-{number}.js"
+        file.parent.mkdir(exist_ok=True)
+        text = recordings.recording(figure["data-shows"])
+        # A script, and no JSON, since a page in a folder may not fetch files.
+        file.write_text(
+            f"(window.recordings ??= {{}})['{file.stem}'] = {text};\n", encoding="utf-8"
+        )
+        figure["data-recording"] = file.stem
+        del figure["data-shows"]
+        caption = soup.new_tag("figcaption")
+        caption.string = "Recorded: choose what to try. In Jupyter you operate it yourself."
+        figure.append(caption)
 
 
 def main():

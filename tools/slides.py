@@ -3,7 +3,8 @@
 The slides follow from the shape of a lesson. A `##` heading begins a section, which goes downwards:
 headings, predictions, code, and what is read aloud, each on a slide of at most about 60 words; what
 the code prints comes with the next press of a key. A figure stands alone, and before the words
-about it; the code that draws it is shown if it is short. Setup, checks, hints, solutions and what
+about it; the code that draws it is shown if it is short. Simulations play their recorded
+experiments. Setup, checks, hints, solutions and what
 is too long for a slide are left to the notebook. A cell that has `slideshow` metadata of its own is
 shown as that says.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from tools import executed, rendering
+from tools import executed, recordings, rendering
 
 ROOT = Path(__file__).parents[1]
 WORDS = 60  # on a slide
@@ -56,6 +57,7 @@ def write(notebook, path):
         sections=deck(notebook),
         style="".join(map(_file, ("reveal/reveal.css", "colors.css", "slides.css"))),
         reveal=_file("reveal/reveal.js"),
+        player=recordings.player(),
     )
     path.write_text(html, encoding="utf-8")
 
@@ -137,8 +139,10 @@ def _code(cell):
         too_long = length > LINES
         outputs += _TOO_LONG if too_long else rendering.output(output)
         shown += 1 if too_long else length + 1
-    if "<figure>" in outputs:  # a simulation, whose picture says more than its line of code
-        yield "subslide", outputs
+    if cell.source.startswith("widgets."):  # what it shows says more than its line of code
+        text = recordings.recording(cell.source, present=True).replace("</", "<\\/")
+        data = f'<script type="application/json">{text}</script></figure>'
+        yield "subslide", outputs.replace("</figure>", data)
     elif "<img" in outputs:
         if lines <= FEW_LINES:
             yield "subslide", code

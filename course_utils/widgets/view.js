@@ -15,7 +15,7 @@ const STYLE = `
 * { box-sizing: border-box; }
 .root { --text: 13px; color: var(--ink); font: var(--text)/1.45 system-ui, -apple-system, "Segoe UI",
   Roboto, "Helvetica Neue", sans-serif; display: grid; grid-template-columns: minmax(0, 1fr); gap: .9em 1.6em; padding: .3em 0 .5em; max-width: 1400px; }
-.root.present { --text: clamp(17px, 1.25vw, 22px); max-width: none; }
+.root.present { --text: var(--type, clamp(17px, 1.25vw, 22px)); max-width: none; }
 @container (min-width: 860px) {
   .root.steered { grid-template-columns: minmax(0, 1fr) minmax(14em, 17em); grid-template-rows: auto 1fr; }
   .root.steered .controls { grid-column: 2; grid-row: 1 / span 2; } }
@@ -411,7 +411,8 @@ class Stage {
     const rows = [0]
     for (const panel of this.scene.panels) panel.row ? rows.push(panel.height) : rows.push(Math.max(rows.pop(), panel.height))
     const all = rows.reduce((a, b) => a + b)
-    if (this.root.classList.contains("present")) return Math.min(Math.max(innerHeight * 0.5, 300), 580) / Math.max(all, 1)
+    const screen = Number(getComputedStyle(this.host).getPropertyValue("--screen")) || innerHeight // a slide is scaled
+    if (this.root.classList.contains("present")) return Math.min(Math.max(screen * 0.5, 300), 580) / Math.max(all, 1)
     return (this.host.clientWidth < 520 ? 230 : all > 1 ? 225 : 270) * (em > 15 ? 1.15 : 1)
   }
 
@@ -653,6 +654,7 @@ const MILLISECONDS = { frame: 60, look: 1800 } // how long a picture stays, and 
 export function playback(el, { first, frames, chapters }) {
   const stage = new Stage(el), scene = {}
   apply(scene, first[0], first[1].map(bytes))
+  stage.root.classList.toggle("present", scene.what.present)
   const begin = structuredClone(scene), kept = new Map() // number of a chapter's first frame -> scene
   const looks = new Set(chapters.flatMap(c => c.looks))
   let at = -1, playing = 0, due = 0, chapter = chapters[0]

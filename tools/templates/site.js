@@ -54,15 +54,26 @@ for (const block of document.querySelectorAll(".lesson .highlight")) {
   block.append(button);
 }
 
+// A simulation plays its recorded experiments, fetched when it comes into sight.
+const script = file => new Promise((done, failed) =>
+  document.head.append(Object.assign(document.createElement("script"), { src: file, onload: done, onerror: failed })));
+let player = null;
+const sight = new IntersectionObserver(entries => entries.filter(e => e.isIntersecting).forEach(async ({ target }) => {
+  sight.unobserve(target);
+  const name = target.dataset.recording;
+  await Promise.all([player ??= script("simulations.js"), script(`recordings/${name}.js`)]);
+  const stage = document.createElement("div");
+  target.prepend(stage);
+  window.playback(stage, window.recordings[name]);
+  target.querySelectorAll(":scope > :not(div:first-child, figcaption)").forEach(still => still.remove());
+}), { rootMargin: "400px" });
+document.querySelectorAll("[data-recording]").forEach(figure => sight.observe(figure));
+
 // Search over all lessons. The texts come as a script, since a page in a folder may not fetch files.
 const form = document.querySelector(".search");
 const [field, results] = form.children;
 let texts = null;
-const load = () => texts ??= new Promise(done => {
-  const script = Object.assign(document.createElement("script"), { src: "search.js" });
-  script.onload = () => done(window.searchTexts);
-  document.head.append(script);
-});
+const load = () => texts ??= script("search.js").then(() => window.searchTexts);
 const escaped = text => text.replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
 const words = text => text.toLowerCase().match(/[\p{L}\p{N}_.]+/gu) ?? [];
 

@@ -1,0 +1,44 @@
+"""Simulations on pages and slides, where there is no Python: their experiments, recorded.
+
+A recording is made by the simulation itself, operated as its experiments say, and kept in
+.executed/ until the package or the data change.
+"""
+
+import hashlib
+import re
+
+from course_utils import widgets
+from course_utils.widgets.recording import recorded
+from tools import executed
+
+_VIEW = executed.ROOT / "course_utils" / "widgets" / "view.js"
+
+
+def recording(source, present=False):
+    """The recording, as JSON text, of the simulation that the cell `source` shows.
+
+    `present` makes its type that of a projector.
+    """
+    key = hashlib.sha256(f"{source}{present}{executed.package_fingerprint()}".encode()).hexdigest()[
+        :12
+    ]
+    kept = executed.ROOT / ".executed" / f"recording-{key}.json"
+    if not kept.exists():
+        simulation = eval(source, {"widgets": widgets})
+        simulation.present = present
+        text = recorded(simulation)
+        kept.parent.mkdir(exist_ok=True)
+        unfinished = kept.with_suffix(".part")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.rename(kept)
+    return kept.read_text(encoding="utf-8")
+
+
+def player():
+    """A script that defines `playback`, from the module that notebooks use.
+
+    A page in a folder may not load modules, so it is none.
+    """
+    module = _VIEW.read_text(encoding="utf-8")
+    script = re.sub(r"^export (default .*$)?", "", module, flags=re.MULTILINE)
+    return f"window.playback = (() => {{\n{script}\nreturn playback\n}})()\n"
