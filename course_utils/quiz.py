@@ -11,8 +11,6 @@ from html import escape
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "quizzes"
-# As large as the text of the notebook, in JupyterLab's Presentation Mode, too
-_SIZE = "font-size: var(--jp-content-font-size1)"
 
 
 def quiz(lesson):
@@ -28,66 +26,26 @@ def quiz(lesson):
 
 
 class Quiz:
-    """Questions that mark themselves. Without a live front end they show as a list."""
+    """Questions that mark themselves in the browser. Without one they show as a list, with the
+    explanations folded away."""
 
     def __init__(self, questions):
         self.questions = questions
-        self._box = None
-
-    def mark(self, number, choice):
-        """Whether answer `choice` (from 0) to question `number` (from 1) is right, and why."""
-        answer = self.questions[number - 1]["answers"][choice]
-        return answer.get("right", False), answer["why"]
-
-    def _widget(self):
-        import ipywidgets as widgets
-
-        rows = []
-        for number, question in enumerate(self.questions, 1):
-            heading = widgets.HTML(
-                f"<p style='{_SIZE}'><b>{number}.</b> {_html(question['text'])}</p>"
-            )
-            # Long answers wrap in HTML labels but not in radio buttons, so the buttons are letters.
-            listed = "".join(
-                f"<li style='margin: 2px 0'>{_html(answer['text'])}</li>"
-                for answer in question["answers"]
-            )
-            answers = widgets.HTML(f"<ol type='A' style='margin: 0; {_SIZE}'>{listed}</ol>")
-            choice = widgets.ToggleButtons(
-                options=[(_letter(i), i) for i in range(len(question["answers"]))],
-                value=None,
-                style={"button_width": "48px"},
-            )
-            verdict = widgets.HTML("<div role='status'></div>")
-            choice.observe(self._marker(number, verdict), names="value")
-            rows += [heading, answers, choice, verdict]
-        return widgets.VBox(rows)
-
-    def _marker(self, number, verdict):
-        def on_choice(change):
-            right, why = self.mark(number, change["new"])
-            sign = "✓ Right." if right else "✗ Not this one."
-            verdict.value = (
-                f"<div role='status' style='border-left: 4px solid "
-                f"{'#009E73' if right else '#D55E00'}; padding: 2px 10px; margin: 4px 0; "
-                f"{_SIZE}'>"
-                f"<b>{_letter(change['new'])}: {sign}</b> {_html(why)}</div>"
-            )
-
-        return on_choice
+        self._view = None
 
     def _repr_mimebundle_(self, **kwargs):
-        if self._box is None:
-            self._box = self._widget()
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-        return {
-            "application/vnd.jupyter.widget-view+json": view,
-            "text/html": self._page(),
-            "text/plain": repr(self),
-        }
+        bundle = {"text/html": self._page(), "text/plain": repr(self)}
+        try:
+            from .quiz_view import QuizView
+        except ImportError:  # without anywidget the list alone
+            return bundle
+        if self._view is None:
+            self._view = QuizView(page=self._page())
+        data, metadata = self._view._repr_mimebundle_()  # Colab finds anywidget by its metadata
+        return {**data, **bundle}, metadata
 
     def _page(self):
-        """The questions for readers without a live notebook, the explanations folded away."""
+        """The questions as a list, which is also what quiz.js reads."""
         questions = ""
         for question in self.questions:
             texts = "".join(f"<li>{_html(answer['text'])}</li>" for answer in question["answers"])

@@ -1,7 +1,10 @@
 import pytest
+from playwright.sync_api import expect
 
 from course_utils import quiz, show_source, train_step
 from course_utils.quiz import Quiz
+from tests import browser
+from tests.lessons import ROOT
 
 QUESTIONS = [
     {
@@ -14,28 +17,44 @@ QUESTIONS = [
 ]
 
 
-def test_an_answer_is_marked_and_explained():
-    questions = Quiz(QUESTIONS)
-    assert questions.mark(1, 0) == (False, "Look again.")
-    assert questions.mark(1, 1) == (True, "It is.")
-
-
-def test_choosing_an_answer_shows_the_verdict_beside_it():
-    questions = Quiz(QUESTIONS)
-    bundle = questions._repr_mimebundle_()
+def test_a_quiz_is_shown_live_with_the_list_beside_it_for_those_who_have_no_front_end():
+    bundle, metadata = Quiz(QUESTIONS)._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
-    heading, _, choice, verdict = questions._box.children
-    assert "<code>a &lt; b</code>" in heading.value
-    assert "Right" not in verdict.value and "Not this one" not in verdict.value
-    choice.value = 0
-    assert "A: ✗ Not this one." in verdict.value and "Look again." in verdict.value
-    choice.value = 1
-    assert "B: ✓ Right." in verdict.value and "Look again." not in verdict.value
+    assert "<details>" in bundle["text/html"] and isinstance(metadata, dict)
+
+
+@browser.needs_chromium
+def test_answers_are_buttons_that_mark_themselves_by_keyboard_too_and_are_remembered():
+    module = (ROOT / "course_utils" / "quiz.js").read_text(encoding="utf-8")
+    with browser.chromium() as chromium:
+        page = chromium.new_page()
+        page.set_content(f"<body>{Quiz(QUESTIONS * 2)._page()}</body>")
+        page.add_script_tag(
+            content=f"{module}; window.kept = []; window.enhance = enhance;"
+            "enhance(document.querySelector('.quiz'), [], tries => window.kept = tries)",
+            type="module",
+        )
+        first = page.get_by_role("group", name="1. Is a < b?")
+        first.get_by_role("radio", name="no").check()
+        expect(first.get_by_role("status")).to_have_text("✗ Not this one. Look again.")
+        page.keyboard.press("ArrowDown")
+        expect(first.get_by_role("radio", name="yes")).to_be_checked()
+        expect(first.get_by_role("status")).to_have_text("✓ Right. It is.")
+        page.get_by_role("group", name="2. Is").get_by_text("yes").click()
+        expect(page.locator(".score")).to_have_text("1 of 2 right at the first try.")
+        assert page.evaluate("window.kept") == [[0, 1], [1]]
+
+        page.evaluate(
+            "html => { document.body.innerHTML = html; enhance(document.querySelector('.quiz'), [[0], []]) }",
+            Quiz(QUESTIONS * 2)._page(),
+        )
+        expect(page.get_by_text("✗ Not this one.")).to_be_visible()
+        expect(page.locator(".score")).to_have_text("0 of 1 right at the first try, 1 to go.")
 
 
 def test_without_a_front_end_the_questions_are_readable_text():
     assert repr(Quiz(QUESTIONS)) == "1. Is `a < b`?\n   A) no\n   B) yes"
-    bundle = Quiz(QUESTIONS)._repr_mimebundle_()
+    bundle, _ = Quiz(QUESTIONS)._repr_mimebundle_()
     assert bundle["text/plain"] == repr(Quiz(QUESTIONS))
     asked, folded_away = bundle["text/html"].split("<details>")
     assert "<code>a &lt; b</code>" in asked and "<li>yes</li>" in asked and "Right" not in asked

@@ -11,8 +11,6 @@ from course_utils import widgets
 from course_utils.widgets.recording import recorded
 from tools import executed
 
-_VIEW = executed.ROOT / "course_utils" / "widgets" / "view.js"
-
 
 def recording(source, present=False):
     """The recording, as JSON text, of the simulation that the cell `source` shows.
@@ -34,11 +32,16 @@ def recording(source, present=False):
     return kept.read_text(encoding="utf-8")
 
 
-def player():
-    """A script that defines `playback`, from the module that notebooks use.
+def as_script(module, name):
+    """A module of the package as a script that puts its function `name` into the window.
 
-    A page in a folder may not load modules, so it is none.
+    A page in a folder may not load modules.
     """
-    module = _VIEW.read_text(encoding="utf-8")
-    script = re.sub(r"^export (default .*$)?", "", module, flags=re.MULTILINE)
-    return f"window.playback = (() => {{\n{script}\nreturn playback\n}})()\n"
+    source = (executed.ROOT / "course_utils" / module).read_text(encoding="utf-8")
+    source = re.sub(r"^export (default .*$)?", "", source, flags=re.MULTILINE)
+    return f"window.{name} = (() => {{\n{source}\nreturn {name}\n}})()\n"
+
+
+def player():
+    """The script that defines `playback(element, recording)`."""
+    return as_script("widgets/view.js", "playback")

@@ -30,6 +30,8 @@ def build(notebooks, folder):
         shutil.copy(rendering.TEMPLATES / file, folder)
     texts = []  # what the search looks through
     (folder / "simulations.js").write_text(recordings.player(), encoding="utf-8")
+    quiz = recordings.as_script("quiz.js", "enhance")
+    (folder / "quiz.js").write_text(quiz, encoding="utf-8")
     lessons = [summary(name, notebook) for name, notebook in notebooks.items()]
     for number, (name, notebook) in enumerate(notebooks.items()):
         soup = BeautifulSoup(body(notebook.cells[1:]), "html.parser")

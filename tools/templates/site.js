@@ -54,9 +54,11 @@ for (const block of document.querySelectorAll(".lesson .highlight")) {
   block.append(button);
 }
 
-// A simulation plays its recorded experiments, fetched when it comes into sight.
+// A quiz marks itself, and a simulation plays its recorded experiments, fetched when it comes into sight.
 const script = file => new Promise((done, failed) =>
   document.head.append(Object.assign(document.createElement("script"), { src: file, onload: done, onerror: failed })));
+const quizzes = document.querySelectorAll(".quiz");
+if (quizzes.length) script("quiz.js").then(() => quizzes.forEach(quiz => window.enhance(quiz)));
 let player = null;
 const sight = new IntersectionObserver(entries => entries.filter(e => e.isIntersecting).forEach(async ({ target }) => {
   sight.unobserve(target);
