@@ -19,7 +19,7 @@ LESSON ?=
 PY := .venv/bin/python
 PIP = $(PY) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 BENCH_PY := .venv-bench/bin/python
-.PHONY: lab test site slides setup browser stamp text notebook publish verified bench bench-check bench-setup
+.PHONY: lab test site slides setup browser stamp picture text notebook publish verified bench bench-check bench-setup
 
 lab: setup
 	@$(PY) -m tools.lab $(LAB_ARGS)
@@ -37,6 +37,9 @@ slides: setup
 
 stamp: setup
 	@$(PY) -m tools.stamp
+
+picture: setup
+	@$(PY) -m tools.moving_picture
 
 text: setup
 	@$(PY) -m tools.text "$(LESSON)"
