@@ -37,6 +37,7 @@ class Simulation:
     buttons = {}  # more buttons: label -> the name of the method that it calls
     size = (9.0, 4.0)  # inches, of the still picture
     seconds_a_frame = _SECONDS  # at least one step
+    frames = 60  # of a recorded experiment, at most about so many
     preview_steps = 0  # the first picture shows the run after so many steps
     step = None
 

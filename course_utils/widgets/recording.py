@@ -6,8 +6,6 @@ from base64 import b64encode
 from .scene import changes
 from .view import packed
 
-FRAMES = 60  # of an experiment, at most about so many
-
 
 def recorded(simulation):
     """The JSON text of all its experiments, each operated as the lesson says.
@@ -21,7 +19,7 @@ def recorded(simulation):
     for number, experiment in enumerate(simulation.experiments, 1):
         steps = sum(move for move in experiment.moves if isinstance(move, int))
         start, looks = len(frames), []
-        for _ in simulation.tried(number, stride=max(1, -(-steps // FRAMES))):
+        for _ in simulation.tried(number, stride=max(1, -(-steps // simulation.frames))):
             if not simulation.left:
                 looks.append(len(frames))
             frames.append(_as_text(simulation.news()))

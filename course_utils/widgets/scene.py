@@ -200,7 +200,7 @@ def encoded(thing):
             return thing.astype("<f4").tobytes()
     if isinstance(thing, dict):
         return {str(key): encoded(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple):
+    if isinstance(thing, list | tuple | range):
         return [encoded(value) for value in thing]
     return thing.item() if isinstance(thing, np.generic) else thing
 

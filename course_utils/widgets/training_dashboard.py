@@ -38,6 +38,7 @@ class TrainingDashboard(Simulation):
         "weights": Slider("seed of the weights", 0, 99, 0),
     }
     buttons = {"Explode": "explode"}
+    frames = 24  # each has many maps
     size = (10.0, 6.4)
     preview_steps = 100
 
