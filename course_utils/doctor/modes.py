@@ -14,6 +14,7 @@ from .run import sample, tensors_in
 from .where import learner_line
 
 _KEPT = 3  # graphs of old batches may be in use still
+_MARKS = 4  # of a visit whose backward was seen
 _STEPS_IN_A_ROUND = 4  # of several optimizers, between a forward and its backward
 
 
@@ -69,7 +70,7 @@ class Visits(Detector):
             and visit.graphs < 4
         ):
             run.looking = run.must_look = True  # to see whether a backward follows
-        if call.has_graph and run.looking:
+        if call.has_graph and run.looking and (visit.graphs < _MARKS or not visit.trained):
             visit.graphs += 1
             run.must_look = True
             self.marked[id(visit)] = visit, run.steps

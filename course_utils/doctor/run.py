@@ -19,6 +19,10 @@ _CHANGE_WITH_MODE = (
 )  # fmt: skip
 
 
+_BACKWARDS_OF_A_STEP = 16  # that are looked at, one after the other, until it comes
+_BACKWARDS_BY_HAND = 8  # where there is no optimizer
+
+
 def _has_modes(layer):
     if isinstance(layer, nn.RNNBase):
         return layer.dropout > 0
@@ -232,9 +236,10 @@ class Run:
     def look(self):
         """Decide whether what comes until the next step is looked at closely."""
         waiting = self.backwards - self.recent_start
+        closely = _BACKWARDS_OF_A_STEP if self.made or self.optimizers else _BACKWARDS_BY_HAND
         self.looking = self.must_look or (
             looked_at(self.steps + 1 - self.steps_at_new)
-            and (waiting < 16 or looked_at(waiting + 1))
+            and (waiting < closely or looked_at(waiting + 1))
         )
 
     def optimizer(self, optimizer):

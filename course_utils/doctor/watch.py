@@ -197,7 +197,8 @@ class Watch:
             return
         run.line("backward")
         run.look()
-        if run.looking and not (run.steps or run.made or run.optimizers):
+        first = run.looking and run.backwards in (0, 2)
+        if first and not (run.steps or run.made or run.optimizers):
             run.made.extend(in_sight(torch.optim.Optimizer))  # made before the doctor came
         backward = run.went_back(loss)
         self.tell("backward", backward)
