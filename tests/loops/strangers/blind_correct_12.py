@@ -32,7 +32,7 @@ from torch.utils.data import (
     random_split,
 )
 
-from . import correct
+from .. import correct
 
 
 @correct

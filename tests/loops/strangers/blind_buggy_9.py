@@ -31,7 +31,7 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, random_split
 from torch.utils.data.distributed import DistributedSampler
 
-from . import buggy
+from .. import buggy
 
 
 @buggy("no-zero-grad")

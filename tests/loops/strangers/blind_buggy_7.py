@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.preprocessing import StandardScaler
 from torch.utils.data import DataLoader, Subset, TensorDataset, random_split
 
-from . import buggy
+from .. import buggy
 
 
 @buggy("no-zero-grad")

@@ -37,7 +37,7 @@ from torch.utils.data import (
 )
 from tqdm import tqdm
 
-from . import correct
+from .. import correct
 
 # --------------------------------------------------------------------------- ordinary
 

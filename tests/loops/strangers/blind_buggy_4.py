@@ -10,7 +10,7 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from . import buggy
+from .. import buggy
 
 
 @buggy("dropout-always-on")

@@ -27,7 +27,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, random_split
 from tqdm import tqdm
 
-from . import buggy
+from .. import buggy
 
 
 @buggy("no-zero-grad")

@@ -33,7 +33,7 @@ from torch.utils.data import (
     random_split,
 )
 
-from . import buggy
+from .. import buggy
 
 
 @buggy("no-zero-grad")

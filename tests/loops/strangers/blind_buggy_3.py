@@ -15,7 +15,7 @@ from torch.utils.data import (
     random_split,
 )
 
-from . import buggy
+from .. import buggy
 
 
 @buggy("grads-cleared-before-step")

@@ -25,7 +25,7 @@ from sklearn.model_selection import KFold, train_test_split
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, random_split
 
-from . import correct
+from .. import correct
 
 
 @correct

@@ -20,7 +20,7 @@ from torch.utils.data import (
 )
 from tqdm import tqdm
 
-from . import buggy
+from .. import buggy
 
 
 @buggy("no-zero-grad")

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 from torch.utils.data.distributed import DistributedSampler
 
-from . import buggy
+from .. import buggy
 
 
 @buggy("no-zero-grad")

@@ -1,0 +1,1 @@
+"""Loops of strangers: data, see README.md."""
