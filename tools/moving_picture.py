@@ -15,10 +15,10 @@ from tools import recordings
 ROOT = Path(__file__).parents[1]
 SHOWS = "widgets.training_dashboard()"
 EXPERIMENT = 1
-PICTURES = 36  # of the experiment
-WIDTH, HEIGHT = 860, 400
-COLORS = 96  # few enough for a small file
-MILLISECONDS = 120  # a picture stays; the last one longer
+PICTURES = 30  # of the experiment
+WIDTH, HEIGHT = 860, 600
+COLORS = 64  # few enough for a small file
+MILLISECONDS = 140  # a picture stays; the last one longer
 
 _PAGE = "<!doctype html><body style='margin: 8px; background: #fff'><div></div></body>"
 _CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
