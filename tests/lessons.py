@@ -8,6 +8,7 @@ from html import unescape
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbmake.nb_run import NotebookRun
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,14 @@ def hand_written_loop(evaluate):
     names = {"evaluate": evaluate}
     exec(cell.source, names)
     return names["train_by_hand"]
+
+
+def recorded():
+    """The class `Recorded` of lesson 03, from the notebook: it stands nowhere else."""
+    (cell,) = [cell for cell in code_cells(read("03_backward")) if "class Recorded:" in cell.source]
+    names = {"np": np}
+    exec(cell.source, names)
+    return names["Recorded"]
 
 
 # Core and deeper

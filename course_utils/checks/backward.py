@@ -8,6 +8,7 @@ from ..data import moons
 from ..models import mlp
 from .exercise import exercise
 from .feedback import Mistake, NotAttempted, as_number, as_pair, call, check, compare, without
+from .values import close
 
 
 def _entries(attempt, names):
@@ -634,3 +635,103 @@ accumulate.known(
         ),
     }
 )
+
+
+def _networks():
+    """Data and parameters of 2-layer networks, float64, and which rows and units are on."""
+    for rows, inputs, hidden, outputs in ((6, 3, 5, 2), (1, 2, 4, 3), (7, 4, 4, 4)):
+        shapes = (rows, inputs), (inputs, hidden), (hidden,), (hidden, outputs), (outputs,)
+        yield [np.random.normal(size=shape) for shape in shapes]
+
+
+_PARTS = "x", "W1", "b1", "W2", "b2"
+
+
+def _with_pytorch(arrays):
+    """(logits, gradients) of mean(logits * logits) for all of _PARTS, by autograd."""
+    x, W1, b1, W2, b2 = tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    logits = (x @ W1 + b1).relu() @ W2 + b2
+    (logits**2).mean().backward()
+    return logits.detach().numpy(), [tensor.grad.numpy() for tensor in tensors]
+
+
+def _run_back(result, leaves):
+    """The gradients of `leaves`, along `parents` and `rule`, each once and after its children."""
+    order, seen = [], set()
+
+    def visit(node):
+        if id(node) not in seen:
+            seen.add(id(node))
+            for parent in node.parents:
+                visit(parent)
+            order.append(node)
+
+    visit(result)
+    grads = {id(result): np.ones(())}
+    for node in reversed(order):
+        if node.rule:
+            given = node.rule(grads[id(node)])
+            if not isinstance(given, tuple | list) or len(given) != len(node.parents):
+                raise Mistake(
+                    "A rule returns a tuple with one gradient for each parent; with one parent: "
+                    "(gradient,)."
+                )
+            for parent, g in zip(node.parents, given, strict=True):
+                if np.shape(g) != np.shape(parent.data):
+                    raise Mistake(
+                        f"A rule gave a gradient {list(np.shape(g))} to a parent "
+                        f"{list(np.shape(parent.data))}. Each gradient has its parent's shape: ask "
+                        "which product of g and the other side gives it."
+                    )
+                grads[id(parent)] = grads.get(id(parent), 0) + g
+    return [grads.get(id(leaf)) for leaf in leaves]
+
+
+_ADVICE = {
+    "x": "the gradient that @ gives to its left side: g @ other.data.T",
+    "W1": "ReLU's rule, g * (self.data > 0), and the one that @ gives to its right side",
+    "b1": "ReLU's rule: g where its input was positive, 0 elsewhere",
+    "W2": "the gradient that @ gives to its right side: self.data.T @ g",
+    "b2": "the operations change a gradient that passes them by",
+}
+
+
+@check
+def small_autograd(attempt):
+    """A class with `@` and `relu`, like `Recorded`; a network of both has PyTorch's gradients."""
+    if not isinstance(attempt, type):
+        raise Mistake("Pass the class itself, without parentheses after its name.")
+    for arrays in _networks():
+        x, W1, b1, W2, b2 = leaves = [attempt(array) for array in arrays]
+        product = call(lambda x=x, W1=W1: x @ W1)
+        for name, result, expected in (
+            ("x @ W1", product, arrays[0] @ arrays[1]),
+            ("relu", call(product.relu) if hasattr(product, "relu") else None, None),
+        ):
+            if not isinstance(result, attempt):
+                raise Mistake(
+                    f"{name} should return another {attempt.__name__}, made by type(self)(data, "
+                    f"parents, rule); yours is a {type(result).__name__}."
+                )
+            expected = np.maximum(product.data, 0) if expected is None else expected
+            compare(result.data, expected, {}, f"The values of {name}")
+        logits = (product + b1).relu() @ W2 + b2
+        expected, gradients = _with_pytorch(arrays)
+        compare(logits.data, expected, {}, "The logits of a network of two layers")
+        yours = _run_back((logits * logits).mean(), leaves)
+        # from the result backwards: the first that is wrong is where the mistake sits
+        for place in (4, 3, 2, 1, 0):
+            name = _PARTS[place]
+            if yours[place] is None:
+                raise Mistake(
+                    f"No gradient comes to {name}. Are both sides among the parents, (self, other)?"
+                )
+            advice = f"The values are right, the gradient is not. Look at {_ADVICE[name]}."
+            if not close(yours[place], gradients[place]):
+                compare(
+                    yours[place],
+                    gradients[place],
+                    {advice: yours[place]},
+                    f"The gradient of {name}",
+                )
+    return "A network of two layers, made of your operations, has PyTorch's gradients."

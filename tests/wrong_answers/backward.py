@@ -10,6 +10,7 @@ from course_utils.checks.backward import (
     by_unit_vectors,
     in_place_and_back,
 )
+from tests import lessons
 
 from . import gallery
 
@@ -216,3 +217,78 @@ def with_a_step(model, pieces, loss_fn):
 @wrong("accumulate", "plain Python number")
 def tensor_loss(model, pieces, loss_fn):
     return torch.tensor(by_hand_weighted(model, pieces, loss_fn))
+
+
+# Exercise 6
+
+Recorded = lessons.recorded()
+
+
+class _Right(Recorded):
+    def __matmul__(self, other):
+        return type(self)(
+            self.data @ other.data,
+            (self, other),
+            lambda g: (g @ other.data.T, self.data.T @ g),
+        )
+
+    def relu(self):
+        return type(self)(np.maximum(self.data, 0), (self,), lambda g: (g * (self.data > 0),))
+
+
+@right("small_autograd")
+class WithEinsum(_Right):
+    def __matmul__(self, other):
+        def rule(g):
+            left = np.einsum("bo,io->bi", g, other.data)
+            return [left, np.einsum("bi,bo->io", self.data, g)]
+
+        return WithEinsum(self.data.dot(other.data), [self, other], rule)
+
+
+@right("small_autograd")
+class WithWhere(_Right):
+    def relu(self):
+        on = np.where(self.data > 0, 1.0, 0.0)
+        return WithWhere(self.data * on, (self,), lambda g: (g * on,))
+
+
+@wrong("small_autograd", "ReLU's rule, g * (self.data > 0)")
+class ReluLetsAllThrough(_Right):
+    def relu(self):
+        return type(self)(np.maximum(self.data, 0), (self,), lambda g: (g,))
+
+
+@wrong("small_autograd", "Each gradient has its parent's shape")
+class MatmulTheWrongWayRound(_Right):
+    def __matmul__(self, other):
+        return type(self)(
+            self.data @ other.data, (self, other), lambda g: (self.data.T @ g, g @ other.data.T)
+        )
+
+
+@wrong("small_autograd", "one gradient for each parent")
+class NoTuple(_Right):
+    def relu(self):
+        return type(self)(np.maximum(self.data, 0), (self,), lambda g: g * (self.data > 0))
+
+
+@wrong("small_autograd", "made by type(self)(data, parents, rule)")
+class PlainArrays(_Right):
+    def __matmul__(self, other):
+        return self.data @ other.data
+
+
+@wrong("small_autograd", "The values of relu")
+class ReluThatNegates(_Right):
+    def relu(self):
+        return type(self)(np.minimum(self.data, 0), (self,), lambda g: (g * (self.data < 0),))
+
+
+@wrong("small_autograd", "No gradient comes to W2")
+class ForgetsTheRightSide(_Right):
+    def __matmul__(self, other):
+        return type(self)(self.data @ other.data, (self,), lambda g: (g @ other.data.T,))
+
+
+wrong("small_autograd", "Pass the class itself")(_Right(1.0))
