@@ -253,7 +253,7 @@ class WithWhere(_Right):
         return WithWhere(self.data * on, (self,), lambda g: (g * on,))
 
 
-@wrong("small_autograd", "ReLU's rule, g * (self.data > 0)")
+@wrong("small_autograd", "ReLU's rule: g where its input was positive")
 class ReluLetsAllThrough(_Right):
     def relu(self):
         return type(self)(np.maximum(self.data, 0), (self,), lambda g: (g,))
