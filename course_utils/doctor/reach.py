@@ -42,26 +42,31 @@ class NeverReached(Detector):
         super().__init__(run)
         self.empty = weakref.WeakKeyDictionary()
         self.ran = weakref.WeakKeyDictionary()  # layer -> times, in training mode
-        self.returned = {}  # id of a tensor -> where outputs lie that depend on it
-        self.used = set()  # where outputs lie that the learner computed with
+        self.latest = {}  # where an output of the last forward lies -> it (weak), ids of its leaves
+        self.returned = set()  # ids of tensors on which one of several outputs depends
+        self.used = set()  # those of outputs that the learner computed with
 
     def called(self, call):
         if call.training and call.module._parameters:
             self.ran[call.module] = self.ran.get(call.module, 0) + 1
 
     def forward(self, call):
+        self.latest = {}
         if not (self.run.looking and call.training and self.suspects()):
             return
         outs = [out for out in tensors_in(call.output) if out.grad_fn is not None]
         if len(outs) < 2:
             return  # all that was returned is used
         for out in outs:
-            for leaf in Graph(out).leaves:
-                self.returned.setdefault(id(leaf), set()).add(memory_of(out))
+            leaves = {id(leaf) for leaf in Graph(out).leaves}
+            self.latest[memory_of(out)] = weakref.ref(out), leaves
+            self.returned |= leaves
 
     def function(self, call, function, args, kwargs, result):
-        if self.returned:
-            self.used.update(memory_of(arg) for arg in tensors_in(args) if not arg.is_sparse)
+        for arg in tensors_in(args) if self.latest else ():
+            out, leaves = self.latest.get(memory_of(arg), (None, ()))
+            if out is not None and out() is not None:  # else another tensor lies there by now
+                self.used.update(leaves)
 
     def stepped(self, optimizer):
         own = self.run.optimizer(optimizer).steps
@@ -120,8 +125,7 @@ class NeverReached(Detector):
                 own = list(layer.parameters(False))
                 if not own or not all(id(p) in ids for p in own) or self.ran.get(layer, 0) < 2:
                     continue
-                outputs = self.returned.get(id(own[0]))
-                if outputs and not outputs & self.used:
+                if id(own[0]) in self.returned - self.used:
                     continue  # handed to the learner, who has no use for it
                 if not _is_learners_class(owners, name):
                     continue  # such as the pooler of a pretrained model
