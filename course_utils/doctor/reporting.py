@@ -314,7 +314,10 @@ class BestIsWorst(_Values):
 
     def look(self):
         for frame in frames(4):
+            own = {line for *_, line in frame.f_code.co_lines()}
             for test, new in _best_so_far(frame.f_code.co_filename):
+                if test.lineno not in own:
+                    continue  # of another function, whose variables may have the same names
                 value = value_of(new, frame)
                 if isinstance(value, torch.Tensor) and value.numel() == 1:
                     value = value.item()
