@@ -3,6 +3,7 @@
 import pytest
 from nbformat import v4
 
+from tests.lessons import LESSONS
 from tools import minutes
 
 
@@ -60,3 +61,11 @@ def test_parts_begin_at_headings_and_are_deeper_by_their_tag():
         ("questions on deeper parts", True),
     ]
     assert found[2].lines == found[3].questions == found[4].questions == 1
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_core_fits_into_an_hour(lesson):
+    core, _ = minutes.minutes(lesson)
+    assert core <= 60, (
+        f"move something to a deeper part; python -m tools.minutes {lesson} shows what"
+    )
