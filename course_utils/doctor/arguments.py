@@ -372,33 +372,24 @@ class ValueNotDetached(Detector):
     )
     fix = "advantage = (reward - value).detach() in the policy's loss"
 
-    def __init__(self, run):
-        super().__init__(run)
-        self.values = []  # nodes that a squared error of this step trains
-        self.factors = []  # nodes under one factor of a product with a log-probability
-        self.count = 0
+    count = 0
 
     def graph(self, backward):
-        graph = backward.graph
+        graph, values, factors = backward.graph, [], []  # nodes, which must not outlive this
         for node in graph.losses:
             if kind(node) in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
-                self.values += [_without_views(source) for source in inputs(node)]
+                values += [_without_views(source) for source in inputs(node)]
         for node in graph.nodes.get("Pow", ())[:20]:
             source = next(iter(inputs(node)), None)
             if source is not None and kind(source) in ("Sub", "Rsub") and node in graph.arithmetic:
-                self.values += [_without_views(part) for part in inputs(source)]
+                values += [_without_views(part) for part in inputs(source)]
         for node in graph.nodes.get("Mul", ())[:50]:
             sides = inputs(node)
             if node in graph.arithmetic and len(sides) == 2:
                 for one, other in (sides, sides[::-1]):
                     if _kinds_below(one) & _LOG_PROBABILITY:
-                        self.factors += _chain(other)
-        if any(value in self.factors for value in self.values):
-            self.count += 1
-            self.values, self.factors = [], []
-
-    def stepped(self, optimizer):
-        self.values, self.factors = [], []
+                        factors += _chain(other)
+        self.count += any(value in factors for value in values)
 
     def judge(self, run):
         if self.count >= 2:
