@@ -28,7 +28,9 @@ LOOPS = all_loops()
 # Loops whose bug the doctor does not see yet. Who teaches it one takes the loop off this list.
 MISSED = {
     "credit_frame", "wine_report", "churn_recall", "wine_batch_means", "ten_by_ten_batches",
-    "attention_pool_through_numpy_like_detach", "dataframe_shuffled_labels_not",
+    "dataframe_shuffled_labels_not",
+    "reported_08", "reported_16", "reported_17", "reported_18", "reported_22", "reported_24",
+    "reported_30",
 }  # fmt: skip
 
 
