@@ -859,6 +859,7 @@ def _networks():
     pictures = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
     pictures[0].requires_grad_(False)
     yield pictures, 0.5
+    yield nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)), 0.3
 
 
 def _two_groups(attempt, model, weight_decay):
@@ -949,6 +950,16 @@ decay_groups.known(
                 for group, weight_decay in zip(
                     _by_dimensions(model, decay), (0.0, decay), strict=True
                 )
+            ]
+        ),
+        "The weight of a convolution has four dimensions, and it multiplies inputs, too: ask for two "
+        "or more, not for exactly two.": (
+            lambda model, decay: [
+                {
+                    "params": [p for _, p in _trainable(model) if (p.ndim == 2) is flat],
+                    "weight_decay": d,
+                }
+                for flat, d in ((True, decay), (False, 0.0))
             ]
         ),
         "The weights of Linear layers have two dimensions, and they are to be decayed.": (
