@@ -129,7 +129,11 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
 
 
 def plot_points(X, y, ax=None):
-    """The points `X` [N, 2] of two classes `y` [N], by shape and colour. Returns the Axes."""
+    """The points `X` [N, 2] of the classes 0 and 1, `y` [N], by shape and colour. Returns the Axes.
+
+    Raises ValueError for other shapes and for other classes.
+    """
+    X, y = _two_classes("plot_points", X, y)
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 3.6))
         ax.set_aspect("equal")
@@ -144,17 +148,27 @@ def plot_points(X, y, ax=None):
     return ax
 
 
+def _two_classes(name, X, y):
+    """Tensors on the CPU; ValueError if they are no points [N, 2] with classes 0 and 1."""
+    X, y = (torch.as_tensor(part).detach().cpu() for part in (X, y))
+    y = y.reshape(-1)
+    if X.ndim != 2 or X.shape[1] != 2 or len(X) != len(y) or len(X) == 0:
+        raise ValueError(
+            f"{name} draws points X [N, 2] with their classes y [N]; got X {list(X.shape)} and "
+            f"{len(y)} classes."
+        )
+    if not bool(((y == 0) | (y == 1)).all()):
+        raise ValueError(f"{name} draws the classes 0 and 1; got {y.unique()[:6].tolist()}.")
+    return X, y
+
+
 def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     """What a two-class model of 2-D points answers everywhere, with the points `X`, `y` on top.
 
     The ground shows the probability of class 1, from [N, 2] logits by softmax or from [N, 1] by
     sigmoid; the black line is where it is one half. Returns the Axes.
     """
-    if not isinstance(X, torch.Tensor) or X.ndim != 2 or X.shape[1] != 2 or len(X) != len(y):
-        raise ValueError(
-            "plot_decision_boundary takes a model and tensors: points X [N, 2] and their classes y [N]."
-        )
-    X, y = X.detach().cpu(), torch.as_tensor(y).reshape(-1).cpu()
+    X, y = _two_classes("plot_decision_boundary", X, y)
     if ax is None:
         _, ax = plt.subplots(figsize=(5.4, 4.4))
     low, high = X.min(dim=0).values - 0.3, X.max(dim=0).values + 0.3
@@ -183,12 +197,14 @@ _DASHES = ("-", "--", ":", "-.", (0, (12, 4)))
 def plot_curves(curves, x, xlabel, ylabel, ax=None):
     """A line for each entry of `curves` (name -> numbers, one for each of `x`); returns the Axes.
 
-    Up to five lines, told apart by dash and marker as well as by colour.
+    The lines are told apart by dash and marker as well as by colour.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(9, 4))
-    looks = zip(_DASHES, MARKERS, COLORS, strict=False)
-    for (name, values), (dash, marker, color) in zip(curves.items(), looks, strict=False):
+    for i, (name, values) in enumerate(curves.items()):
+        # From the first repeated colour on, another dash goes with it.
+        color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
+        dash = _DASHES[(i + i // len(COLORS)) % len(_DASHES)]
         every = max(1, len(values) // 10)
         ax.plot(x, values, ls=dash, marker=marker, markevery=every, color=color, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel)

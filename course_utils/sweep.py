@@ -8,6 +8,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from . import inputs
 from .devices import seeded
+from .losses import rows_counted
 
 
 def sweep_learning_rates(
@@ -61,7 +62,9 @@ def sweep_learning_rates(
         raise ValueError(f"epochs must be a whole number of at least 0; got {epochs!r}.")
     starts = []
     for seed in seeds:
-        with seeded(seed):
+        if not isinstance(seed, Integral):
+            raise TypeError(f"seeds are whole numbers, as in seeds=range(20); got {seed!r}.")
+        with seeded(int(seed)):
             starts.append(make_model())
     if not starts:
         raise ValueError("seeds must name at least one seed, as in seeds=range(20).")
@@ -76,6 +79,10 @@ def sweep_learning_rates(
 
     device = next(model.parameters()).device
     inputs.check_data("train_loader", train_loader, model, loss_fn, device)
+    if val_loader is None:
+        val_loader = train_loader
+    else:
+        inputs.check_data("val_loader", val_loader, model, loss_fn, device)
 
     stacked, _ = stack_module_state(starts)
     parameters = {
@@ -109,8 +116,9 @@ def sweep_learning_rates(
                 value.copy_(torch.lerp(before[name], value, share))
 
     model.eval()
-    total, rows = torch.zeros(len(rates), device=device), 0
-    for xb, yb in val_loader or train_loader:
-        total += len(xb) * losses_of(parameters, xb.to(device), yb.to(device))
-        rows += len(xb)
+    counted, total, rows = rows_counted(loss_fn), torch.zeros(len(rates), device=device), 0
+    for xb, yb in val_loader:
+        if n := counted(yb):  # none, if the loss ignores all labels of the batch
+            total += n * losses_of(parameters, xb.to(device), yb.to(device))
+            rows += n
     return (total / rows).view(len(starts), len(lrs)).cpu()

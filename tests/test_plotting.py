@@ -146,3 +146,20 @@ def test_the_two_passes_show_values_gradients_and_rates():
         plotting.plot_passes({"w": w, "error": error, "loss": loss}, ["squared"])
     with pytest.raises(ValueError, match=r"call x.retain_grad\(\) before backward"):
         plotting.plot_passes({"x": w * 2, "loss": loss}, ["squared"])
+
+
+def test_points_of_other_classes_are_refused_and_never_left_out():
+    X, y = torch.randn(20, 2), torch.arange(20) % 2
+    for wrong in (2 * y - 1, y + 1, torch.arange(20) % 3):
+        with pytest.raises(ValueError, match="draws the classes 0 and 1"):
+            plotting.plot_points(X, wrong)
+    with pytest.raises(ValueError, match=r"points X \[N, 2\]"):
+        plotting.plot_points(X, y[:3])
+    drawn = plotting.plot_points(X.numpy(), y.numpy()).collections
+    assert sum(len(points.get_offsets()) for points in drawn) == 20
+
+
+def test_every_curve_is_drawn_and_no_two_look_the_same():
+    lines = plotting.plot_curves({str(i): [1, 2] for i in range(10)}, [1, 2], "x", "y").lines
+    looks = {(line.get_linestyle(), line.get_marker(), line.get_color()) for line in lines}
+    assert len(lines) == len(looks) == 10

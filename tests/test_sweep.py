@@ -117,3 +117,24 @@ def test_what_cannot_work_is_said_at_once(change, says):
     }
     with pytest.raises((ValueError, TypeError), match=says):
         sweep_learning_rates(**arguments | change)
+
+
+def test_the_final_loss_counts_rows_as_the_loss_does_and_val_loader_is_examined():
+    torch.manual_seed(0)
+    X, y = torch.randn(9, 3), torch.arange(9) % 2
+    loss_fn = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 9.0]))
+
+    def swept(**loaders):
+        return sweep_learning_rates(
+            lambda: nn.Linear(3, 2), [0.1, 0.2], loss_fn=loss_fn, optimizer=torch.optim.SGD,
+            epochs=1, **{"train_loader": [(X, y)], **loaders},
+        )  # fmt: skip
+
+    by_four = [(X[i : i + 4], y[i : i + 4]) for i in range(0, 9, 4)]
+    torch.testing.assert_close(swept(val_loader=by_four), swept(val_loader=[(X, y)]))
+    with pytest.raises((TypeError, ValueError), match="val_loader"):
+        swept(val_loader=[])
+    with pytest.raises(TypeError, match="whole numbers"):
+        sweep_learning_rates(
+            lambda: nn.Linear(3, 2), [0.1], [(X, y)], loss_fn, torch.optim.SGD, 1, seeds=["a"]
+        )

@@ -484,3 +484,9 @@ def test_a_real_ctrl_c_returns_the_history():
 
 def test_history_is_a_dict_of_lists_that_starts_empty():
     assert History() == {"train_loss": [], "val_loss": [], "val_acc": [], "lr": [], "seconds": []}
+
+
+@pytest.mark.parametrize("label", [2, 7, -1])
+def test_accuracy_refuses_labels_that_are_no_classes(label):
+    with pytest.raises(ValueError, match="class numbers from 0 to 1"):
+        accuracy(torch.randn(3, 2), torch.tensor([0, 1, label]))
