@@ -1,0 +1,1 @@
+"""Answers of strangers: data, see README.md."""
