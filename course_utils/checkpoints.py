@@ -29,8 +29,9 @@ def clone(state):
     if isinstance(state, torch.Tensor):
         return state.detach().clone()
     if isinstance(state, dict):
-        same_kind = copy.copy(state)  # a Counter stays one
-        same_kind.update({key: clone(value) for key, value in state.items()})
+        same_kind = copy.copy(state)  # a Counter stays one; its update() would add
+        for key, value in state.items():
+            same_kind[key] = clone(value)
         return same_kind
     if type(state) in (list, tuple):
         return type(state)(clone(value) for value in state)

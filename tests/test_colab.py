@@ -33,7 +33,7 @@ def published(folder):
     folder.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    for name in ("course_utils", "data"):
+    for name in ("course_utils", "data", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(folder)]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "The course"]):
