@@ -39,6 +39,9 @@ RELATED = {
     "along dim=0, sorted": lambda r, n: np.sort(r, 0),
     "one after the other along dim=0": lambda r, n: np.cumsum(r, 0),
     "one place late": lambda r, n: np.roll(r, 1, 0),
+    "in other places": lambda r, n: (
+        np.random.default_rng(n).permutation(r.ravel()).reshape(r.shape)
+    ),
     "transpose": lambda r, n: r.T,
     "their shape is not": lambda r, n: r.ravel(),
     "other rows": lambda r, n: r.T.reshape(r.shape),

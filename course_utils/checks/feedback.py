@@ -3,6 +3,7 @@
 import copy
 import functools
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 
@@ -121,6 +122,61 @@ def as_pair(result, what):
     if any(part is ... for part in result):
         raise NotAttempted
     return tuple(result)
+
+
+def as_class(attempt, name):
+    """`attempt`, which should be a class, or a function that makes its objects."""
+    if not callable(attempt):
+        raise Mistake(f"Pass the class itself, {name}, not an object made from it.")
+    return attempt
+
+
+def as_tensor(value, what, shape=None):
+    """`value` as a tensor, also where it is an array; Mistake if it is none, or of another shape."""
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
+    if not isinstance(value, torch.Tensor):
+        raise Mistake(f"{what} should be a tensor; yours is a {type(value).__name__}.")
+    if shape is not None and tuple(value.shape) != tuple(shape):
+        raise Mistake(
+            f"{what} should have shape {list(shape)}; yours has shape {list(value.shape)}."
+        )
+    return value
+
+
+def filled(attempt, names):
+    """The entries of a dict to fill in that hold an answer; it must have exactly these names."""
+    if not isinstance(attempt, dict):
+        raise Mistake(f"Pass the dict with your answers; this is a {type(attempt).__name__}.")
+    if attempt.keys() != set(names):
+        missing = ", ".join(str(name) for name in names if name not in attempt)
+        unknown = ", ".join(str(name) for name in attempt if name not in names)
+        raise Mistake(
+            f"Keep the names in the dict. Missing: {missing or '-'}; new: {unknown or '-'}."
+        )
+    answers = {name: attempt[name] for name in names if attempt[name] is not ...}
+    if not answers:
+        raise NotAttempted
+    return answers
+
+
+@contextmanager
+def explained(errors):
+    """Make a Mistake of an error with certain words in its message; `errors` maps them to its text."""
+    try:
+        yield
+    except (
+        AssertionError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        for words, explanation in errors.items():
+            if words in str(error):
+                raise Mistake(f"{explanation} (Python says: {error})") from None
+        raise
 
 
 class without(TorchFunctionMode):

@@ -26,7 +26,7 @@ def relation(results):
     wrong = [(y, r) for y, r, _ in results if not _equal(y, r)]
     if not wrong:
         return None
-    if words := _not_finite(wrong):
+    if words := _not_finite(*wrong[0]):
         return words
     if is_telling(*(right for _, right in wrong)):
         fits = [list(_fits(*result)) for result in results]
@@ -35,7 +35,7 @@ def relation(results):
                 return words
         if words := _common_factor(results):
             return words
-    return _always_the_same(results) or _partly_right(*wrong[0])
+    return _always_the_same(results) or _another_order(wrong) or _partly_right(*wrong[0])
 
 
 def quantities(function, case):
@@ -320,19 +320,19 @@ def _common_factor(results):
     return "Your numbers have the right proportions, but a common factor is wrong."
 
 
-def _not_finite(wrong):
-    for yours, right in wrong:
-        if np.isnan(yours).any() and not np.isnan(right).any():
-            places = f" at {np.isnan(yours).sum()} of {yours.size} places" if yours.size > 1 else ""
-            return (
-                f"Yours is NaN{places}: somewhere 0 is divided by 0, a logarithm or root is taken "
-                "of a negative number, or infinite meets infinite."
-            )
-        if np.isinf(yours).any() and not np.isinf(right).any():
-            return (
-                "Yours is infinite: somewhere exp is too large for its type, a logarithm is taken "
-                "of 0, or something is divided by 0."
-            )
+def _not_finite(yours, right):
+    if np.isnan(yours).any() and not np.isnan(right).any():
+        places = f" at {np.isnan(yours).sum()} of {yours.size} places" if yours.size > 1 else ""
+        return (
+            f"Yours is NaN{places}: somewhere 0 is divided by 0, a logarithm or root is taken of a "
+            "negative number, or infinite meets infinite."
+        )
+    if np.isinf(yours).any() and not np.isinf(right).any():
+        return (
+            "Yours is infinite: somewhere exp is too large for its type, a logarithm is taken of 0, "
+            "or something is divided by 0."
+        )
+    return None
 
 
 def _always_the_same(results):
@@ -346,6 +346,15 @@ def _always_the_same(results):
             "Your result is the same whatever the input. Compute it from the arguments, with no "
             "number that fits only one example."
         )
+    return None
+
+
+def _another_order(wrong):
+    if is_telling(*(right for _, right in wrong)) and all(
+        y.shape == r.shape and _equal(np.sort(y, axis=None), np.sort(r, axis=None))
+        for y, r in wrong
+    ):
+        return "The right numbers are all there, but in other places."
     return None
 
 

@@ -28,9 +28,17 @@ GALLERY = []
 
 
 def gallery(lesson):
-    """The two decorators of a lesson's module: `wrong(exercise, says)` and `right(exercise)`."""
+    """The two decorators of a lesson's module: `wrong(exercise, says)` and `right(exercise)`.
+
+    `wrong(exercise, {says: attempt, …})` adds several at once.
+    """
 
     def wrong(exercise, says):
+        if isinstance(says, dict):
+            for words, attempt in says.items():
+                wrong(exercise, words)(attempt)
+            return None
+
         def add(attempt):
             GALLERY.append(Answer(lesson, exercise, attempt, says))
             return attempt
