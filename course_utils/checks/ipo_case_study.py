@@ -1,13 +1,16 @@
 """Checks for lesson 08, the IPO case study."""
 
-import math
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
+import torch
+from sklearn import metrics
 from sklearn.metrics import roc_auc_score
 
 from ..data import load_ipo
-from .feedback import Mistake, as_number, as_pair, call, check, close, compare
+from .exercise import exercise
+from .feedback import Mistake, as_number, as_pair, call, check
 
 FEATURES = [
     "issue_size_cr",
@@ -19,20 +22,13 @@ FEATURES = [
 ]
 
 
-def _tells(column, answer):
-    """Whether a feature is the answer itself, scaled or after a logarithm."""
-    known = np.isfinite(column)
-    if known.sum() < 10 or np.ptp(column[known]) == 0:
-        return False
-    forms = (answer[known], np.log1p(np.abs(answer[known])))
-    return any(abs(np.corrcoef(column[known], form)[0, 1]) > 0.97 for form in forms)
-
-
-@check
-def make_features(attempt):
-    """`make_features(table)` returns log(1 + x) of the six columns known before listing."""
+def _tables():
     table = load_ipo()
-    table = pd.concat([table, table[:10]], ignore_index=True)  # not the table of the lesson
+    yield (pd.concat([table, table[:10]], ignore_index=True),)  # not the table of the lesson
+    yield (table[::3].reset_index(drop=True),)
+
+
+def _features(attempt, table):
     try:
         X = np.asarray(call(attempt, table), dtype=float)
     except (TypeError, ValueError):
@@ -48,86 +44,181 @@ def make_features(attempt):
                 f"{name} is among your features, and it is the answer: nobody knows it before the "
                 "first day of trading is over. Leave it out."
             )
-    raw = table[FEATURES].to_numpy()
     if X.shape[1] != 6:
         raise Mistake(f"There are six usable columns; you return {X.shape[1]}.")
-    if np.isneginf(X).any():
-        raise Mistake(
-            "Some columns contain zeros, and log(0) is minus infinity. Use np.log1p, which takes "
-            "log(1 + x)."
-        )
-    if not np.isfinite(X).all():
-        raise Mistake("There are undefined or infinite values. Keep every entry; use np.log1p.")
-    if close(X, raw):
-        raise Mistake("The columns are still as skewed as in the file. Take np.log1p of them.")
     if np.allclose(X.mean(axis=0), 0, atol=1e-3):
         raise Mistake(
             "You have already standardised, with means taken over all rows, test rows included. "
             "Return log1p alone; scaling comes after the split."
         )
-    missing = [
-        name
-        for name, right in zip(FEATURES, np.log1p(raw).T, strict=True)
-        if not any(close(column, right) for column in X.T)
-    ]
-    if missing:
-        raise Mistake(f"No column is log1p (with the natural logarithm) of: {', '.join(missing)}.")
-    return "Six features, all known before the first trade, none of them ruled by a few giants."
+    for name in FEATURES:  # in any order: of your columns the one that is most like it
+        distances = np.abs(X - np.log1p(table[[name]].to_numpy())).sum(axis=0)
+        yield f"The column log1p of {name}", X[:, distances.argmin()]
 
 
-@check
-def standardise(attempt):
-    """`standardise(X_train, X_test)` scales both by the training part's mean and deviation."""
+def _tells(column, answer):
+    """Whether a feature is the answer itself, scaled or after a logarithm."""
+    known = np.isfinite(column)
+    if known.sum() < 10 or np.ptp(column[known]) == 0:
+        return False
+    forms = (answer[known], np.log1p(np.abs(answer[known])))
+    return any(abs(np.corrcoef(column[known], form)[0, 1]) > 0.97 for form in forms)
+
+
+@exercise(
+    cases=_tables,
+    observe=_features,
+    praise="Six features, all known before the first trade, none of them ruled by a few giants.",
+)
+def make_features(table):
+    """`make_features(table)` returns log(1 + x) of the six columns known before listing."""
+    return np.log1p(table[FEATURES].to_numpy())
+
+
+@make_features.variant
+def another_order_with_log(table):
+    return np.log(1 + table[FEATURES[::-1]])
+
+
+@make_features.variant
+def as_a_tensor(table):
+    return torch.log1p(torch.tensor(table[FEATURES].to_numpy(), dtype=torch.float64))
+
+
+@make_features.mistake
+def plain_log(table):
+    """Some columns contain zeros, and log(0) is minus infinity. Use np.log1p, which takes
+    log(1 + x)."""
+    with np.errstate(divide="ignore"):
+        return np.log(table[FEATURES].to_numpy())
+
+
+make_features.known(
+    {
+        "The columns are still as skewed as in the file. Take np.log1p of them.": (
+            lambda table: table[FEATURES]
+        ),
+        "That is the logarithm to the base 10. Take the natural logarithm.": (
+            lambda table: np.log10(1 + table[FEATURES])
+        ),
+        "There is a log1p for numbers in the column issue_price too: it is still as it was.": (
+            lambda table: pd.concat([np.log1p(table[FEATURES[:-1]]), table["issue_price"]], axis=1)
+        ),
+    }
+)
+
+
+def _two_parts():
     rng = np.random.default_rng(0)
-    X_train, X_test = rng.normal(5, 3, (40, 3)), rng.normal(8, 6, (10, 3))
+    n = 60_000  # so many rows that both definitions of the deviation give the same
+    for mean, deviation in ((5, 3), (-2, 0.5)):
+        yield rng.normal(mean, deviation, (n, 3)), rng.normal(mean + 3, 2 * deviation, (n - 99, 3))
+
+
+def _scaled(attempt, X_train, X_test):
     parts = as_pair(call(attempt, X_train, X_test), "train_scaled, test_scaled")
-    train, test = (np.asarray(part, dtype=float) for part in parts)
-    both = np.vstack([X_train, X_test])
-    mean = X_train.mean(axis=0)
-    for ddof in (0, 1):  # both definitions of the standard deviation will do
-        std = X_train.std(axis=0, ddof=ddof)
-        if close(train, (X_train - mean) / std) and close(test, (X_test - mean) / std):
-            return "The test rows were measured with the training part's ruler: nothing leaked."
-        if close(test, (X_test - X_test.mean(axis=0)) / X_test.std(axis=0, ddof=ddof)):
-            raise Mistake(
-                "You scaled the test part by its own mean and deviation. Then the same IPO would "
-                "get other features in other company: use the training part's numbers for both."
-            )
-        if close(train, (X_train - mean) / std):
-            raise Mistake(
-                "The training part is right; scale the test part by the same mean and deviation. "
-                "(Take both from X_train before you give that name to something else.)"
-            )
-        if close(train, (X_train - both.mean(axis=0)) / both.std(axis=0, ddof=ddof)):
-            raise Mistake(
-                "Mean and deviation come from training and test rows together, so the test rows "
-                "have leaked into the training data. Fit on X_train alone."
-            )
-        if close(train, (X_train - X_train.mean()) / X_train.std(ddof=ddof)):
-            raise Mistake("You used one mean for all columns. Each column has its own: axis=0.")
-        if close(train, X_train - mean):
-            raise Mistake("You subtracted the mean; now divide by the standard deviation too.")
-        if close(train, X_train / std):
-            raise Mistake("You divided by the deviation; subtract the mean first.")
-        if close(train, (X_train - mean) / std**2):
-            raise Mistake("You divided by the variance; divide by its root, the deviation.")
-    std, low, across = X_train.std(axis=0), X_train.min(axis=0), np.ptp(X_train, axis=0)
-    of_rows = X_train.mean(axis=1, keepdims=True), X_train.std(axis=1, keepdims=True)
-    compare(
-        train,
-        (X_train - mean) / std,
-        {
-            "You scaled each row by its own mean. One row is one IPO; each column has a mean and a "
-            "deviation: axis=0.": (X_train - of_rows[0]) / of_rows[1],
-            "The brackets are missing: subtract first, then divide.": X_train - mean / std,
-            "That is min-max scaling, to values from 0 to 1. Use mean and standard deviation.": (
-                X_train - low
-            )
-            / across,
-            "The two are exchanged: return the training part first.": (X_test - mean) / std,
-        },
-        "The scaled training part",
+    hint = (
+        "The training part is right; scale the test part by the same mean and deviation. (Take "
+        "both from X_train before you give that name to something else.)"
     )
+    for name, given, part, advice in zip(
+        ("training", "test"), (X_train, X_test), parts, ("", hint), strict=True
+    ):
+        part = np.asarray(part, dtype=float)
+        if part.shape not in (X_train.shape, X_test.shape):
+            raise Mistake(
+                f"The scaled {name} part should have shape {given.shape}, as it came in; yours has "
+                f"{part.shape}."
+            )
+        yield f"The first rows of the scaled {name} part", part[:20], advice
+
+
+@exercise(
+    cases=_two_parts,
+    observe=_scaled,
+    praise="The test rows were measured with the training part's ruler: nothing leaked.",
+)
+def standardise(X_train, X_test):
+    """`standardise(X_train, X_test)` scales both by the training part's mean and deviation."""
+    mean, std = X_train.mean(axis=0), X_train.std(axis=0)
+    return (X_train - mean) / std, (X_test - mean) / std
+
+
+@standardise.variant
+def with_the_sample_deviation(X_train, X_test):
+    mean, std = X_train.mean(0), X_train.std(0, ddof=1)
+    return [(X_train - mean) / std, (X_test - mean) / std]
+
+
+def _both(scale):
+    """Scales both parts by `scale(X, X_train, X_test)`."""
+    return lambda X_train, X_test: tuple(scale(X, X_train, X_test) for X in (X_train, X_test))
+
+
+def _z(X, of, axis=0):
+    return (X - of.mean(axis=axis, keepdims=True)) / of.std(axis=axis, keepdims=True)
+
+
+standardise.known(
+    {
+        "You scaled the test part by its own mean and deviation. Then the same IPO would get other "
+        "features in other company: use the training part's numbers for both.": _both(
+            lambda X, *_: _z(X, X)
+        ),
+        "Mean and deviation come from training and test rows together, so the test rows have leaked "
+        "into the training data. Fit on X_train alone.": _both(
+            lambda X, *both: _z(X, np.vstack(both))
+        ),
+        "You used one mean for all columns. Each column has its own: axis=0.": _both(
+            lambda X, train, _: _z(X, train, axis=None)
+        ),
+        "You subtracted the mean; now divide by the standard deviation too.": _both(
+            lambda X, train, _: X - train.mean(axis=0)
+        ),
+        "You divided by the deviation; subtract the mean first.": _both(
+            lambda X, train, _: X / train.std(axis=0)
+        ),
+        "You divided by the variance; divide by its root, the deviation.": _both(
+            lambda X, train, _: _z(X, train) / train.std(axis=0)
+        ),
+        "You scaled each row by its own mean. One row is one IPO; each column has a mean and a "
+        "deviation: axis=0.": _both(lambda X, *_: _z(X, X, axis=1)),
+        "The brackets are missing: subtract first, then divide.": _both(
+            lambda X, train, _: X - train.mean(axis=0) / train.std(axis=0)
+        ),
+        "That is min-max scaling, to values from 0 to 1. Use mean and standard deviation.": _both(
+            lambda X, train, _: (X - train.min(axis=0)) / np.ptp(train, axis=0)
+        ),
+        "The two are exchanged: return the training part first.": (
+            lambda X_train, X_test: (_z(X_test, X_train), _z(X_train, X_train))
+        ),
+        "The training part is right; the test part is still as it was.": (
+            lambda X_train, X_test: (_z(X_train, X_train), X_test)
+        ),
+    }
+)
+
+
+# What `bootstrap_auc` may give, as a function of the AUCs of many resamples and of the rows.
+INTERVALS = {
+    "a 95 % interval": lambda aucs, n: np.percentile(aucs, [2.5, 97.5]),
+    "a 90 % interval (percentiles 5 and 95)": lambda aucs, n: np.percentile(aucs, [5, 95]),
+    "an interval from percentile 2.5 to 95": lambda aucs, n: np.percentile(aucs, [2.5, 95]),
+    "an interval from percentile 5 to 97.5": lambda aucs, n: np.percentile(aucs, [5, 97.5]),
+    "an 80 % interval (percentiles 10 and 90)": lambda aucs, n: np.percentile(aucs, [10, 90]),
+    "the interval of 1000 rows a draw, narrower than these rows allow (draw len(y) rows)": (
+        lambda aucs, n: (
+            aucs.mean() + (np.percentile(aucs, [2.5, 97.5]) - aucs.mean()) * (n / 1000) ** 0.5
+        )
+    ),
+    "a 50 % interval (percentiles 25 and 75)": lambda aucs, n: np.percentile(aucs, [25, 75]),
+    "mean ± one standard deviation, about 68 %": (
+        lambda aucs, n: aucs.mean() + np.array([-1, 1]) * aucs.std()
+    ),
+    "mean ± two standard errors of the mean, which would shrink with more draws": (
+        lambda aucs, n: aucs.mean() + np.array([-2, 2]) * aucs.std() / 1000**0.5
+    ),
+}
 
 
 @check
@@ -143,26 +234,12 @@ def bootstrap_auc(attempt):
 def _check_interval(attempt, y, score):
     """Raise a Mistake unless the attempt gives a 95 % interval; return it in words."""
     auc = roc_auc_score(y, score)
-    draws = _bootstrapped_aucs(y, score, 5000)
-    mean, deviation = draws.mean(), draws.std()
-    ends = {
-        "a 95 % interval": np.percentile(draws, [2.5, 97.5]),
-        "a 90 % interval (percentiles 5 and 95)": np.percentile(draws, [5, 95]),
-        "an interval from percentile 2.5 to 95": np.percentile(draws, [2.5, 95]),
-        "an interval from percentile 5 to 97.5": np.percentile(draws, [5, 97.5]),
-        "an 80 % interval (percentiles 10 and 90)": np.percentile(draws, [10, 90]),
-        "the interval of 1000 rows a draw, narrower than these rows allow (draw len(y) rows)": (
-            mean + (np.percentile(draws, [2.5, 97.5]) - mean) * (len(y) / 1000) ** 0.5
-        ),
-        "a 50 % interval (percentiles 25 and 75)": np.percentile(draws, [25, 75]),
-        "mean ± one standard deviation, about 68 %": (mean - deviation, mean + deviation),
-        "mean ± two standard errors of the mean, which would shrink with more draws": (
-            mean - 2 * deviation / 1000**0.5,
-            mean + 2 * deviation / 1000**0.5,
-        ),
-    }
+    draws = bootstrapped_aucs(y, score, 5000)
+    deviation = draws.std()
+    ends = {what: interval(draws, len(y)) for what, interval in INTERVALS.items()}
     try:
-        result = as_pair(call(attempt, y, score), "low, high")
+        with _quick_auc(attempt):
+            result = as_pair(call(attempt, y, score), "low, high")
     except ValueError as error:
         if "continuous format" not in str(error):
             raise
@@ -217,7 +294,7 @@ def _check_interval(attempt, y, score):
     return shown
 
 
-def _bootstrapped_aucs(y, score, n):
+def bootstrapped_aucs(y, score, n):
     """AUCs of `n` resamples: pairs of a positive and a negative row, as often as both are drawn."""
     draws = np.random.default_rng(1).multinomial(len(y), [1 / len(y)] * len(y), size=n)
     positive, negative = draws[:, y == 1], draws[:, y == 0]
@@ -226,113 +303,210 @@ def _bootstrapped_aucs(y, score, n):
     return wins / (positive.sum(axis=1) * negative.sum(axis=1))
 
 
-@check
-def true_gain(attempt):
-    """`true_gain(recorded_pct, factor)` undoes the adjustment for later splits, in percent."""
-    recorded, factor = -54.46, 5.0
+@contextmanager
+def _quick_auc(attempt):
+    """In a `with` block: scikit-learn's AUC without its checks, which take a second in a thousand."""
+    places = [vars(metrics), getattr(attempt, "__globals__", {})]
+    named = [(place, name) for place in places for name in place if place[name] is roc_auc_score]
+    for place, name in named:
+        place[name] = _auc
     try:
-        yours = as_number(call(attempt, recorded, factor), "The gain")
-    except TypeError as error:
+        yield
+    finally:
+        for place, name in named:
+            place[name] = roc_auc_score
+
+
+def _auc(y_true, y_score, **options):
+    y, score = np.asarray(y_true), np.asarray(y_score)
+    if options or set(y.flat) != {0, 1}:
+        return roc_auc_score(y_true, y_score, **options)
+    return (np.sign(np.subtract.outer(score[y == 1], score[y == 0])).mean() + 1) / 2
+
+
+def _gains():
+    yield -54.46, 5.0  # IRCTC
+    yield 12.5, 2.0
+    yield pd.Series([10.0, -80.0, -20.0]), pd.Series([2.0, 10.0, 1.0])
+
+
+def _true_gain(attempt, recorded, factor):
+    columns = isinstance(recorded, pd.Series)
+    try:
+        result = call(attempt, recorded, factor)
+        yours = np.asarray(result, dtype=float) if columns else as_number(result, "The gain")
+    except (TypeError, ValueError) as error:
+        if columns:
+            raise Mistake(
+                "For single numbers it is right; make it work for whole columns too, without if or "
+                "float()."
+            ) from None
         if "not iterable" not in str(error):
             raise
         raise Mistake(
             "A single number can't be looped over. Calculate without a loop: + - * / work on "
             "numbers and on whole columns alike."
         ) from error
-    ratio = 1 + recorded / 100
-    compare(
-        yours,
-        (ratio * factor - 1) * 100,
-        {
-            "You multiplied the gain. What the split divided was the price: turn the gain into a "
-            "price ratio, 1 + recorded/100, multiply that, and turn it back.": recorded * factor,
-            "That is the price ratio in percent of the issue price; subtract 1 before multiplying "
-            "by 100.": ratio * factor * 100,
-            "That is a fraction; the column is in percent, so multiply by 100.": ratio * factor - 1,
-            "That is the price ratio. Turn it back into a gain in percent: subtract 1, multiply by "
-            "100.": ratio * factor,
-            "A gain is added to the price: the ratio is 1 + recorded/100, with a plus.": (
-                (1 - recorded / 100) * factor - 1
-            )
-            * 100,
-            "You used the percentage as a fraction: divide it by 100 first.": (1 + recorded)
-            * factor
-            - 1,
-            "The brackets are missing: subtract 1 first, then multiply by 100.": ratio * factor
-            - 100,
-            "Turn the gain into a price ratio first: 1 + recorded/100.": (
-                recorded / 100 * factor - 1
-            )
-            * 100,
-            "You divided by the factor. The split has already divided the price; multiply to undo "
-            "it.": (ratio / factor - 1) * 100,
-        },
-        "For IRCTC (recorded -54.46, factor 5) the true gain",
-    )
-    columns = pd.Series([10.0, -80.0, -20.0]), pd.Series([2.0, 10.0, 1.0])
-    try:
-        whole = np.asarray(call(attempt, *columns), dtype=float)
-    except (TypeError, ValueError):
-        raise Mistake(
-            "For IRCTC it is right; make it work for whole columns too, without if or float()."
-        ) from None
-    compare(whole, [120.0, 100.0, -20.0], {}, "For three rows at once the gains")
-    return "IRCTC did not lose half its value on its first day. It more than doubled."
+    if columns:
+        yield "For three rows at once the gains", yours
+    else:
+        yield f"For a recorded gain of {recorded} and a factor of {factor} the true gain", yours
 
 
-@check
-def precision_recall(attempt):
-    """`precision_recall(y, probability, threshold)` returns the two, NaN if undefined."""
+@exercise(
+    cases=_gains,
+    observe=_true_gain,
+    praise="IRCTC did not lose half its value on its first day. It more than doubled.",
+)
+def true_gain(recorded_pct, factor):
+    """`true_gain(recorded_pct, factor)` undoes the adjustment for later splits, in percent."""
+    return ((1 + recorded_pct / 100) * factor - 1) * 100
+
+
+@true_gain.variant
+def through_prices(recorded_pct, factor):
+    close = 100 * (1 + recorded_pct / 100)
+    return close * factor - 100
+
+
+true_gain.variant(np.vectorize(lambda pct, factor: pct * factor + 100 * (factor - 1)))
+
+true_gain.known(
+    {
+        "You multiplied the gain. What the split divided was the price: turn the gain into a price "
+        "ratio, 1 + recorded/100, multiply that, and turn it back.": lambda pct, factor: (
+            pct * factor
+        ),
+        "That is the price ratio in percent of the issue price; subtract 1 before multiplying by "
+        "100.": lambda pct, factor: (1 + pct / 100) * factor * 100,
+        "That is a fraction; the column is in percent, so multiply by 100.": (
+            lambda pct, factor: (1 + pct / 100) * factor - 1
+        ),
+        "That is the price ratio. Turn it back into a gain in percent: subtract 1, multiply by "
+        "100.": lambda pct, factor: (1 + pct / 100) * factor,
+        "A gain is added to the price: the ratio is 1 + recorded/100, with a plus.": (
+            lambda pct, factor: ((1 - pct / 100) * factor - 1) * 100
+        ),
+        "You used the percentage as a fraction: divide it by 100 first.": (
+            lambda pct, factor: (1 + pct) * factor - 1
+        ),
+        "The brackets are missing: subtract 1 first, then multiply by 100.": (
+            lambda pct, factor: (1 + pct / 100) * factor - 1 * 100
+        ),
+        "Turn the gain into a price ratio first: 1 + recorded/100.": (
+            lambda pct, factor: (pct / 100 * factor - 1) * 100
+        ),
+        "You divided by the factor. The split has already divided the price; multiply to undo it.": (
+            lambda pct, factor: ((1 + pct / 100) / factor - 1) * 100
+        ),
+        "For a whole column you return a single number. Each row has its own gain.": (
+            lambda pct, factor: float(through_prices(np.mean(pct), np.mean(factor)))
+        ),
+    }
+)
+
+
+def _answers():
     y = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     probability = np.array([0.9, 0.8, 0.7, 0.2, 0.95, 0.6, 0.3, 0.2, 0.1, 0.05])
+    for threshold in (0.65, 0.25, 0.9, 0.92, 0.99):  # 0.9 is a tie, above 0.99 there is none
+        yield y, probability, threshold
+    yield y[2:], probability[::-1][2:], 0.25
 
-    def ask(threshold, expected, mistakes):
-        pair = as_pair(call(attempt, y, probability, threshold), "precision, recall")
-        values = [as_number(part, "Each of the two") for part in pair]
-        compare(values, expected, mistakes, f"At threshold {threshold} (precision, recall)")
 
-    ask(
-        0.65,  # 3 hits, 1 false alarm, 1 gain missed
-        [3 / 4, 3 / 4],
-        {
-            "You ignore the argument threshold, and use 0.5.": [3 / 5, 3 / 4],
-            "Precision divides by all that you picked, not by all rows.": [3 / 10, 3 / 4],
-            "Recall divides by all true gains, not by all rows.": [3 / 4, 3 / 10],
-            "The second number is the share of losses rightly left out (specificity). Recall asks "
-            "how many of the true gains you found.": [3 / 4, 5 / 6],
-            "These are percentages; return shares between 0 and 1.": [75, 75],
-            "You counted losses as the class to find. It is gains, y == 1.": [5 / 6, 5 / 6],
-            "The first number is the accuracy. Precision looks only at what you picked.": [
-                8 / 10,
-                3 / 4,
-            ],
-            "You picked the rows below the threshold.": [1 / 6, 1 / 4],
-        },
-    )
-    ask(
-        0.25,
-        [1 / 2, 3 / 4],
-        {"You have swapped them: return precision first, then recall.": [3 / 4, 1 / 2]},
-    )
-    ask(
-        0.9,
-        [1 / 2, 1 / 4],
-        {"A probability equal to the threshold is picked too: use >=, not >.": [0, 0]},
-    )
-    ask(0.92, [0, 0], {"One row is picked here, wrongly: precision is 0, not nan.": [math.nan, 0]})
-    undefined = "nothing is picked: recall is 0, and precision has no value, float('nan')"
+def _precision_recall(attempt, y, probability, threshold):
     try:
-        ask(
-            0.99,
-            [math.nan, 0],
-            {
-                f"At threshold 0.99 {undefined}.": [0, 0],
-                "Recall has a value here: none of the gains was found, so it is 0.": [
-                    math.nan,
-                    math.nan,
-                ],
-            },
-        )
+        pair = as_pair(call(attempt, y, probability, threshold), "precision, recall")
     except ZeroDivisionError:
-        raise Mistake(f"You divide by zero. At threshold 0.99 {undefined}.") from None
-    return "Both are right, also where precision has no value."
+        raise Mistake(
+            f"You divide by zero. At threshold {threshold} nothing is picked: recall is 0, and "
+            "precision has no value, float('nan')."
+        ) from None
+    values = [as_number(part, "Each of the two") for part in pair]
+    yield f"At threshold {threshold} (precision, recall)", values
+
+
+@exercise(
+    cases=_answers,
+    observe=_precision_recall,
+    praise="Both are right, also where precision has no value.",
+)
+def precision_recall(y, probability, threshold):
+    """`precision_recall(y, probability, threshold)` returns the two, NaN if undefined."""
+    return _of_picked(y, probability >= threshold)
+
+
+def _of_picked(y, picked):
+    return y[picked].mean() if picked.any() else np.nan, picked[y == 1].mean()
+
+
+@precision_recall.variant
+def with_a_matrix(y, probability, threshold):
+    (_, false_positive), (missed, hits) = metrics.confusion_matrix(y, probability >= threshold)
+    chosen = hits + false_positive
+    return np.array([hits / chosen if chosen else np.nan, hits / (hits + missed)])
+
+
+@precision_recall.variant
+def with_scikit_learn(y, probability, threshold):
+    answer = (probability >= threshold).astype(int)
+    precision = metrics.precision_score(y, answer, zero_division=np.nan)
+    return precision, metrics.recall_score(y, answer)
+
+
+def _picking(spoilt):
+    """Returns `spoilt(y, picked, the right pair)`."""
+
+    def attempt(y, probability, threshold):
+        picked = probability >= threshold
+        return spoilt(y, picked, _of_picked(y, picked))
+
+    return attempt
+
+
+precision_recall.known(
+    {
+        "You ignore the argument threshold, and use 0.5.": (
+            lambda y, probability, threshold: _of_picked(y, probability >= 0.5)
+        ),
+        "A probability equal to the threshold is picked too: use >=, not >.": (
+            lambda y, probability, threshold: _of_picked(y, probability > threshold)
+        ),
+        "You picked the rows below the threshold.": _picking(
+            lambda y, picked, pair: _of_picked(y, ~picked)
+        ),
+        "Precision divides by all that you picked, not by all rows.": _picking(
+            lambda y, picked, pair: (y[picked].sum() / len(y), pair[1])
+        ),
+        "Recall divides by all true gains, not by all rows.": _picking(
+            lambda y, picked, pair: (pair[0], y[picked].sum() / len(y))
+        ),
+        "Both are divided by all rows. Precision divides by all that you picked, recall by all true "
+        "gains.": _picking(lambda y, picked, pair: [y[picked].sum() / len(y)] * 2),
+        "The second number is the share of losses rightly left out (specificity). Recall asks how "
+        "many of the true gains you found.": _picking(
+            lambda y, picked, pair: (pair[0], 1 - picked[y == 0].mean())
+        ),
+        "These are percentages; return shares between 0 and 1.": _picking(
+            lambda y, picked, pair: (100 * pair[0], 100 * pair[1])
+        ),
+        "You counted losses as the class to find. It is gains, y == 1.": _picking(
+            lambda y, picked, pair: _of_picked(1 - y, ~picked)
+        ),
+        "The first number is the accuracy. Precision looks only at what you picked.": _picking(
+            lambda y, picked, pair: ((picked == y).mean(), pair[1])
+        ),
+        "You have swapped them: return precision first, then recall.": _picking(
+            lambda y, picked, pair: pair[::-1]
+        ),
+        "Where what is picked is all wrong, precision is 0, not nan.": _picking(
+            lambda y, picked, pair: (pair[0] or np.nan, pair[1])
+        ),
+        "Where nothing is picked, recall is 0, and precision has no value, float('nan').": _picking(
+            lambda y, picked, pair: (np.nan_to_num(pair[0]), pair[1])
+        ),
+        "Recall has a value where nothing is picked: none of the gains was found, so it is 0.": (
+            _picking(lambda y, picked, pair: pair if picked.any() else (np.nan, np.nan))
+        ),
+    }
+)
