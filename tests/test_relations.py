@@ -30,6 +30,7 @@ RELATED = {
     "whole numbers": lambda r, n: np.trunc(r),
     "1 minus": lambda r, n: 1 - r,
     "1 divided by": lambda r, n: 1 / r,
+    "along dim=0, with the same sum": lambda r, n: r.sum(0) / r / (1 / r).sum(0),
     "square": lambda r, n: r**2,
     "exp of the right": lambda r, n: np.exp(r),
     "sign got lost": lambda r, n: np.abs(r),

@@ -3,17 +3,22 @@
 import math
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from .exercise import exercise
-from .feedback import Mistake, NotAttempted, as_number, call, check, compare
+from .feedback import (
+    Mistake,
+    NotAttempted,
+    as_class,
+    as_number,
+    as_tensor,
+    call,
+    check,
+    compare,
+    filled,
+)
 from .values import close
-
-
-def _class(attempt, name):
-    if not callable(attempt):
-        raise Mistake(f"Pass the class itself, {name}, not an object made from it.")
-    return attempt
 
 
 def _parts(result, what):
@@ -21,200 +26,223 @@ def _parts(result, what):
     names = what.split(", ")
     if not (isinstance(result, tuple | list) and len(result) == len(names)):
         raise Mistake(f"There should be {len(names)} things, in this order: {what}.")
-    for name, part in zip(names, result, strict=True):
-        if part is ...:
-            raise NotAttempted
-        if not isinstance(part, torch.Tensor):
-            raise Mistake(f"{name} should be a tensor; yours is a {type(part).__name__}.")
-    return tuple(result)
+    if any(part is ... for part in result):
+        raise NotAttempted
+    return tuple(as_tensor(part, name) for name, part in zip(names, result, strict=True))
+
+
+COUNTS = {  # the right number, and what other numbers say
+    "steps in one epoch": (
+        27,
+        {
+            "Those are the full batches. The rows that are left make one more.": 26,
+            "A batch is there or not: the rest makes a whole step, with fewer rows.": 2500 / 96,
+        },
+    ),
+    "rows in the last batch": (
+        4,
+        {
+            "That would be a full batch, but 2500 does not divide evenly by 96.": 96,
+            "So many are missing to fill the last batch. How many are in it?": 27 * 96 - 2500,
+            "That is the rest as a part of a batch. Count its rows.": 2500 / 96 - 26,
+        },
+    ),
+    "steps in 30 epochs with drop_last": (
+        780,
+        {
+            "You counted the incomplete batches, which drop_last leaves out.": 810,
+            "Rows left out of an epoch are not carried over into the next: count the full "
+            "batches of one epoch first.": 30 * 2500 // 96,
+            "Rows left out of an epoch are not carried over, and steps are whole.": 30 * 2500 / 96,
+            "That is one epoch.": 26,
+        },
+    ),
+    "weight of a row in the last batch": (
+        24,
+        {
+            "The other way round: the fewer rows share a batch mean, the more each counts.": 4 / 96,
+            "They would count the same if the means were weighted by rows. An average of means "
+            "gives each batch the same weight.": 1,
+            "That is how many rows share the last batch mean. Compare with the 96 that share a "
+            "full one.": 4,
+            "That is the share of a row in the last batch mean. Divide it by that in a full one, "
+            "1/96.": 1 / 4,
+            "That is the weight against a row of the average batch. Compare with a full one.": 2500
+            / 27
+            / 4,
+        },
+    ),
+}
 
 
 @check
 def count_batches(attempt):
     """`answers`: four numbers about 2500 rows in batches of 96."""
-    facts = {
-        "steps in one epoch": (
-            27,
-            {
-                "Those are the full batches. The rows that are left make one more.": 26,
-                "A batch is there or not: the rest makes a whole step, with fewer rows.": 2500 / 96,
-            },
-        ),
-        "rows in the last batch": (
-            4,
-            {
-                "That would be a full batch, but 2500 does not divide evenly by 96.": 96,
-                "So many are missing to fill the last batch. How many are in it?": 27 * 96 - 2500,
-                "That is the rest as a part of a batch. Count its rows.": 2500 / 96 - 26,
-            },
-        ),
-        "steps in 30 epochs with drop_last": (
-            780,
-            {
-                "You counted the incomplete batches, which drop_last leaves out.": 810,
-                "Rows left out of an epoch are not carried over into the next: count the full "
-                "batches of one epoch first.": 30 * 2500 // 96,
-                "Rows left out of an epoch are not carried over, and steps are whole.": 30
-                * 2500
-                / 96,
-                "That is one epoch.": 26,
-            },
-        ),
-        "weight of a row in the last batch": (
-            24,
-            {
-                "The other way round: the fewer rows share a batch mean, the more each counts.": 4
-                / 96,
-                "They would count the same if the means were weighted by rows. An average of "
-                "means gives each batch the same weight.": 1,
-                "That is how many rows share the last batch mean. Compare with the 96 that share "
-                "a full one.": 4,
-                "That is the share of a row in the last batch mean. Divide it by that in a full "
-                "one, 1/96.": 1 / 4,
-                "That is the weight against a row of the average batch. Compare with a full "
-                "one.": 2500 / 27 / 4,
-            },
-        ),
-    }
-    if not (isinstance(attempt, dict) and set(attempt) == set(facts)):
-        raise Mistake("Keep the dict `answers` with its four names, and fill in the numbers.")
-    if any(value is ... for value in attempt.values()):
+    answers = filled(attempt, COUNTS)
+    for name, answer in answers.items():
+        expected, mistakes = COUNTS[name]
+        yours = as_number(answer, f'"{name}"', plain=False)
+        nearest = min(mistakes.values(), key=lambda value: abs(value - yours))
+        if math.isclose(yours, nearest, rel_tol=1e-3, abs_tol=2e-3):  # 26.04 is meant as 2500 / 96
+            yours = nearest
+        compare(yours, expected, mistakes, f'"{name}"')
+    if len(answers) < len(COUNTS):
         raise NotAttempted
-    for name, (expected, mistakes) in facts.items():
-        yours = as_number(attempt[name], f'"{name}"', plain=False)
-        rounded = {  # 26.04 is meant as 2500 / 96
-            text: yours if math.isclose(yours, value, rel_tol=1e-3, abs_tol=2e-3) else value
-            for text, value in mistakes.items()
-        }
-        compare(yours, expected, rounded, f'"{name}"')
     return "All four. Round up for the steps, unless the last batch is dropped."
 
 
-@check
-def windows(attempt):
-    """`Windows(series, width)` is a dataset of pairs (window, the value right after it)."""
-    series, width, i = torch.randn(23), 5, 3
-    data = _class(attempt, "Windows")(series, width)
+def _series():
+    yield torch.randn(23), 5
+    yield torch.randn(9), 2
+
+
+def _windows(attempt, series, width):
+    data = as_class(attempt, "Windows")(series, width)
     length = call(data.__len__)
-    compare(
-        as_number(length, "The length"),
-        18,
-        {
-            "That is the number of values. A window needs room, and a value after it.": 23,
-            "One too many: no value comes after the last window, so it has no target.": 19,
-            "One too few: the last value of the series is the target of one more window.": 17,
-            "Windows overlap: a new one starts at every position, not every `width`.": 23 // 5,
-        },
-        "For 23 values and a width of 5 the length",
-    )
+    number = as_number(length, "The length")
+    yield f"For {len(series)} values and a width of {width} the length", number
     if not isinstance(length, int):
         raise Mistake("DataLoader wants the length as a whole number, an int.")
-
-    def item(i):
-        return _parts(call(data.__getitem__, i), "window, target")
-
-    window, target = item(i)
-    if window.ndim < target.ndim:
-        raise Mistake("Another order, please: the window first, then its target.")
-    compare(
-        window,
-        series[i : i + width],
-        {
-            "The windows don't overlap: window i starts at position i.": series[i * width :][
-                :width
-            ],
-            "A slice ends at the second number, so [i : width] ends too early: [i : i + width].": (
-                series[i:width]
-            ),
-            "Your window is one value short. A slice leaves its end out: [i : i + width].": series[
-                i : i + width - 1
-            ],
-            "Your window is one value too long: it contains its own target.": series[
-                i : i + width + 1
-            ],
-            "Your window starts one position too late.": series[i + 1 : i + 1 + width],
-        },
-        "Window 3",
-    )
-    if target.shape:
-        raise Mistake(
-            f"The target has shape {list(target.shape)}. It is the one value right after the "
-            "window: use an index, not a slice, to get shape []."
-        )
-    compare(
-        target,
-        series[i + width],
-        {
-            "That is the last value of the window itself: the model would be asked for a number "
-            "that it can see.": series[i + width - 1],
-            "That is one too far: it leaves out the value right after the window.": series[
-                i + width + 1
-            ],
-            "That is the first value of the window, which the model can see.": series[i],
-        },
-        "The target of window 3",
-    )
-    for i in range(length):
-        if not (close(item(i)[0], series[i : i + width]) and close(item(i)[1], series[i + width])):
-            raise Mistake(f"Item 3 is right, but item {i} is not. Use i in both places.")
-    return (
-        "Each window ends just before its target. Neighbouring windows share values, so split a "
-        "series by time first, and cut the windows afterwards."
-    )
+    for i in (3, *range(length)):
+        window, target = _parts(call(data.__getitem__, i), "window, target")
+        if window.ndim < target.ndim:
+            raise Mistake("Another order, please: the window first, then its target.")
+        yield f"Window {i}", window
+        if target.shape:
+            raise Mistake(
+                f"The target has shape {list(target.shape)}. It is the one value right after the "
+                "window: use an index, not a slice, to get shape []."
+            )
+        yield f"The target of window {i}", target
 
 
-@check
-def mini_loader(attempt):
-    """`MiniLoader(X, y, batch_size, generator, drop_last)` gives the batches of DataLoader."""
-    _class(attempt, "MiniLoader")
-    for rows, drop_last in ((23, False), (23, True), (20, False), (20, True)):
-        _compare_with_dataloader(attempt, rows, drop_last)
-    return "Not one batch differs from DataLoader's, epoch after epoch."
+@exercise(
+    cases=_series,
+    observe=_windows,
+    praise="Each window ends just before its target. Neighbouring windows share values, so split a "
+    "series by time first, and cut the windows afterwards.",
+)
+class windows:
+    """`Windows(series, width)` is a dataset of pairs (window, the value right after it)."""
+
+    def __init__(self, series, width):
+        self.series, self.width = series, width
+
+    def __len__(self):
+        return len(self.series) - self.width
+
+    def window(self, i):
+        return self.series[i : i + self.width]
+
+    def target(self, i):
+        return self.series[i + self.width]
+
+    def __getitem__(self, i):
+        return self.window(i), self.target(i)
 
 
-def _compare_with_dataloader(attempt, rows, drop_last, batch_size=5):
-    X, y = torch.randn(rows, 2), torch.arange(rows)  # a label tells which row it belongs to
-    X_before = X.clone()
-    theirs = DataLoader(
-        TensorDataset(X, y),
-        batch_size,
-        shuffle=True,
-        drop_last=drop_last,
-        generator=torch.Generator().manual_seed(1),
-    )
+@windows.variant
+class UnfoldedAtOnce:
+    def __init__(self, series, width):
+        self.windows = series.unfold(0, width, 1)[:-1]
+        self.targets = series[width:]
+
+    def __len__(self):
+        return self.targets.numel()
+
+    def __getitem__(self, i):
+        return [self.windows[i], self.targets[i]]
+
+
+@windows.variant
+def a_list_is_a_dataset(series, width):
+    return [(series[i - width : i], series[i]) for i in range(width, len(series))]
+
+
+def spoilt(right, **methods):
+    """The class `right` with other methods."""
+    return type(right.__name__, (right,), methods)
+
+
+def _length(length):
+    return spoilt(windows.right, __len__=lambda self: length(len(self.series), self.width))
+
+
+def _window(window):
+    return spoilt(windows.right, window=lambda self, i: window(self.series, i, self.width))
+
+
+def _target(target):
+    return spoilt(windows.right, target=lambda self, i: target(self.series, i, self.width))
+
+
+windows.known(
+    {
+        "That is the number of values. A window needs room, and a value after it.": _length(
+            lambda n, width: n
+        ),
+        "One too many: no value comes after the last window, so it has no target.": _length(
+            lambda n, width: n - width + 1
+        ),
+        "One too few: the last value of the series is the target of one more window.": _length(
+            lambda n, width: n - width - 1
+        ),
+        "Windows overlap: a new one starts at every position, not every `width`.": _length(
+            lambda n, width: n // width
+        ),
+        "The windows don't overlap: window i starts at position i.": _window(
+            lambda series, i, width: series[i * width : (i + 1) * width]
+        ),
+        "A slice ends at the second number, so [i : width] ends too early: [i : i + width].": (
+            _window(lambda series, i, width: series[i:width])
+        ),
+        "Your window is one value short. A slice leaves its end out: [i : i + width].": _window(
+            lambda series, i, width: series[i : i + width - 1]
+        ),
+        "Your window is one value too long: it contains its own target.": _window(
+            lambda series, i, width: series[i : i + width + 1]
+        ),
+        "Your window starts one position too late.": _window(
+            lambda series, i, width: series[i + 1 : i + 1 + width]
+        ),
+        "It is always the same window. Use i in both places.": _window(
+            lambda series, i, width: series[3 : 3 + width]
+        ),
+        "That is the last value of the window itself: the model would be asked for a number that "
+        "it can see.": _target(lambda series, i, width: series[i + width - 1]),
+        "That is one too far: it leaves out the value right after the window.": _target(
+            lambda series, i, width: series[i + width + 1]
+        ),
+        "That is the first value of the window, which the model can see.": _target(
+            lambda series, i, width: series[i]
+        ),
+    }
+)
+
+
+def _tables():
+    for rows, batch_size in ((23, 5), (20, 5), (9, 4)):
+        for drop_last in (False, True):  # a label tells which row it belongs to
+            yield torch.randn(rows, 2), torch.arange(rows), batch_size, drop_last
+
+
+def _loaded(attempt, X, y, batch_size, drop_last):
     generator = torch.Generator().manual_seed(1)
-    state = generator.get_state()
-    mine = attempt(X, y, batch_size, generator, drop_last=drop_last)
-    case = f"{rows} rows in batches of {batch_size}, drop_last={drop_last}"
-    compare(
-        as_number(call(mine.__len__), "The length"),
-        len(theirs),
-        {
-            "The rows that are left at the end are a batch too, unless drop_last.": rows
-            // batch_size,
-            "With drop_last the incomplete batch does not count.": -(-rows // batch_size),
-            "That is one more than there are: 20 rows are four full batches.": len(theirs) + 1,
-            "That is the number of rows. Count batches.": rows,
-            "The number of batches is whole: round it.": rows / batch_size,
-        },
-        f"For {case} the length",
-    )
-
+    state, X_before = generator.get_state(), X.clone()
+    mine = as_class(attempt, "MiniLoader")(X, y, batch_size, generator, drop_last=drop_last)
+    case = f"For {len(X)} rows in batches of {batch_size}, drop_last={drop_last},"
+    yield f"{case} the length", as_number(call(mine.__len__), "The length")
     epochs = [_one_epoch(mine, X) for _ in range(3)]
     sizes = [len(batch) for batch in epochs[0]]
-    expected_sizes = [len(yb) for _, yb in theirs]
-    theirs.generator.manual_seed(1)  # looking at the sizes has drawn from it
     if 0 in sizes:
-        raise Mistake(f"For {case} your loader gives an empty batch at the end.")
-    if sizes != expected_sizes:
-        raise Mistake(f"For {case} the batches should have {expected_sizes} rows; yours: {sizes}.")
+        raise Mistake(f"{case} your loader gives an empty batch at the end.")
+    yield f"{case} the numbers of rows in the batches", sizes
     orders = [torch.cat(epoch).tolist() for epoch in epochs]
-    for order in orders:
-        if len(set(order)) < len(order):
-            raise Mistake(
-                "Some rows come twice in one epoch. Draw an order in which each row comes once: "
-                "torch.randperm."
-            )
+    if any(len(set(order)) < len(order) for order in orders):
+        raise Mistake(
+            "Some rows come twice in one epoch. Draw an order in which each row comes once: "
+            "torch.randperm."
+        )
     if orders[0] == list(range(len(orders[0]))):
         raise Mistake("The rows come in their old order. Shuffle: the slices must be of `order`.")
     if torch.equal(generator.get_state(), state):
@@ -229,46 +257,14 @@ def _compare_with_dataloader(attempt, rows, drop_last, batch_size=5):
         )
     if not torch.equal(X, X_before):
         raise Mistake("Your loader changed X. Index it with the shuffled row numbers instead.")
-    generator = torch.Generator().manual_seed(1)
+    generator.manual_seed(1)
     again = attempt(X, y, batch_size, generator, drop_last=drop_last)
     if torch.cat(_one_epoch(again, X)).tolist() != orders[0]:
         raise Mistake(
             "A generator with the same seed gives another order. One of your draws does not use "
             "it: torch.randperm(…, generator=self.generator)."
         )
-
-    def drawn(first, last, shuffle_on=False, kind=torch.int64):
-        """The three orders, with or without draws 1 and 3, each of the last epoch's order or not."""
-        generator = torch.Generator().manual_seed(1)
-        orders, rows_now = [], torch.arange(rows)
-        for _ in range(3):
-            if first:
-                torch.empty((), dtype=kind).random_(generator=generator)
-            order = torch.randperm(rows, generator=generator)
-            rows_now = rows_now[order] if shuffle_on else order
-            orders.append(rows_now.tolist()[: sum(sizes)])
-            if last:
-                torch.randperm(rows, generator=generator)
-        return orders
-
-    compare(
-        orders,
-        [torch.cat([yb for _, yb in theirs]).tolist() for _ in range(3)],
-        {
-            "You draw only the order. DataLoader draws a whole number before it, and a second "
-            "order after the last batch.": drawn(first=False, last=False),
-            "The first epoch is right, the later ones are not: draw 3, the unused order at the "
-            "end, is missing.": drawn(first=True, last=False),
-            "Draw 1, the whole number before the order, is missing.": drawn(first=False, last=True),
-            "Your draw 1 is of another kind, and takes less from the generator. It should be a "
-            "whole number of 64 bits, as in the cell above.": drawn(
-                first=True, last=True, kind=torch.int32
-            ),
-            "You shuffle what the last epoch has shuffled. Leave self.X and self.y as they are, and "
-            "index them.": drawn(first=True, last=True, shuffle_on=True),
-        },
-        f"For {case} the order of the rows over three epochs",
-    )
+    yield f"{case} the order of the rows over three epochs", orders
 
 
 def _one_epoch(loader, X):
@@ -304,75 +300,242 @@ def _one_epoch(loader, X):
     return labels
 
 
-@check
-def pad_collate(attempt):
-    """`pad_collate(rows)` returns the padded values, the mask and the labels."""
-    for lengths in ([4, 1, 6, 3], [2, 3]):
+@exercise(
+    cases=_tables,
+    observe=_loaded,
+    praise="Not one batch differs from DataLoader's, epoch after epoch.",
+)
+class mini_loader:
+    """`MiniLoader(X, y, batch_size, generator, drop_last)` gives the batches of DataLoader."""
+
+    def __init__(self, X, y, batch_size, generator, drop_last=False):
+        self.X, self.y = X, y
+        self.batch_size, self.generator, self.drop_last = batch_size, generator, drop_last
+
+    def __len__(self):
+        batches = len(self.X) / self.batch_size
+        return math.floor(batches) if self.drop_last else math.ceil(batches)
+
+    def seed_workers(self):
+        torch.empty((), dtype=torch.int64).random_(generator=self.generator)
+
+    def order(self):
+        return torch.randperm(len(self.X), generator=self.generator)
+
+    def spare(self):
+        torch.randperm(len(self.X), generator=self.generator)
+
+    def batch(self, rows):
+        return self.X[rows], self.y[rows]
+
+    def slices(self):
+        return self.order().split(self.batch_size)[: len(self)]
+
+    def __iter__(self):
+        self.seed_workers()
+        for rows in self.slices():
+            yield self.batch(rows)
+        self.spare()
+
+
+@mini_loader.variant
+def the_original(X, y, batch_size, generator, drop_last=False):
+    data = TensorDataset(X, y)
+    return DataLoader(data, batch_size, shuffle=True, generator=generator, drop_last=drop_last)
+
+
+@mini_loader.variant
+class ItsOwnIterator(mini_loader.right):
+    """Draws in __iter__, which calls itself an iterator."""
+
+    def __iter__(self):
+        self.seed_workers()
+        self.left = list(self.slices())
+        self.spare()
+        return self
+
+    def __next__(self):
+        if not self.left:
+            raise StopIteration
+        return self.batch(self.left.pop(0))
+
+
+def _batches(length):
+    """Another length: of (rows, batch size, drop_last)."""
+    return spoilt(
+        mini_loader.right,
+        __len__=lambda self: length(len(self.X), self.batch_size, self.drop_last),
+    )
+
+
+def _nothing(self):
+    pass
+
+
+def _draw_of_32_bits(self):
+    torch.rand(1, generator=self.generator)
+
+
+def _shuffles_its_data(self):
+    order = mini_loader.right.order(self)
+    self.rows = getattr(self, "rows", torch.arange(len(order)))[order]
+    return self.rows
+
+
+mini_loader.known(
+    {
+        "The rows that are left at the end are a batch too, unless drop_last.": _batches(
+            lambda n, size, drop: n // size
+        ),
+        "With drop_last the incomplete batch does not count.": _batches(
+            lambda n, size, drop: -(-n // size)
+        ),
+        "That is one more than there are: 20 rows are four full batches.": _batches(
+            lambda n, size, drop: n // size + (not drop)
+        ),
+        "With drop_last you always leave out a batch, also a full one.": _batches(
+            lambda n, size, drop: -(-n // size) - drop
+        ),
+        "That is the number of rows. Count batches.": _batches(lambda n, size, drop: n),
+        "The number of batches is whole: round it.": _batches(lambda n, size, drop: n / size),
+        "drop_last shortens the length alone: the incomplete batch is handed out all the same.": spoilt(
+            mini_loader.right, slices=lambda self: self.order().split(self.batch_size)
+        ),
+        "You draw only the order. DataLoader draws a whole number before it, and a second order "
+        "after the last batch.": spoilt(mini_loader.right, seed_workers=_nothing, spare=_nothing),
+        "The first epoch is right, the later ones are not: draw 3, the unused order at the end, is "
+        "missing.": spoilt(mini_loader.right, spare=_nothing),
+        "Draw 1, the whole number before the order, is missing.": spoilt(
+            mini_loader.right, seed_workers=_nothing
+        ),
+        "Your draw 1 is of another kind, and takes less from the generator. It should be a whole "
+        "number of 64 bits, as in the cell above.": spoilt(
+            mini_loader.right, seed_workers=_draw_of_32_bits
+        ),
+        "You shuffle what the last epoch has shuffled. Leave self.X and self.y as they are, and "
+        "index them.": spoilt(mini_loader.right, order=_shuffles_its_data),
+    }
+)
+
+
+def _uneven_rows():
+    for lengths in ([4, 1, 6, 3], [2, 3], [2, 2, 2]):
         values = [torch.randn(length) for length in lengths]
         values[0][-1] = 0.0  # a real zero, which is no padding
-        labels = [2, 0, 1, 1][: len(lengths)]
-        _check_padding(attempt, values, labels)
-    return "Padding and mask belong together; now no row depends on its neighbours in the batch."
+        yield (list(zip(values, [2, 0, 1, 1], strict=False)),)
 
 
-def _check_padding(attempt, values, labels):
-    rows = list(zip(values, labels, strict=True))
+def _padded(attempt, rows):
     padded, mask, y = _parts(call(attempt, rows), "padded, mask, labels")
-    lengths = [len(row) for row in values]
-    longest = max(lengths)
-    expected = torch.stack([torch.cat([v, torch.zeros(longest - len(v))]) for v in values])
-    on_the_left = torch.stack([torch.cat([torch.zeros(longest - len(v)), v]) for v in values])
-    real = torch.arange(longest) < torch.tensor(lengths)[:, None]
-
-    if padded.shape == expected.T.shape != expected.shape:
+    lengths = _lengths(rows)
+    shape = len(rows), max(lengths).item()
+    if padded.shape == shape[::-1] != shape:
         raise Mistake(
             f"padded has shape {list(padded.shape)}, with the batch second. The batch comes first: "
             "batch_first=True."
         )
-    if padded.shape != expected.shape:
+    if padded.shape != shape:
         raise Mistake(
-            f"For rows of length {lengths} padded should have shape {list(expected.shape)}, as "
+            f"For rows of length {lengths.tolist()} padded should have shape {list(shape)}, as "
             f"wide as the longest row of this batch; yours has {list(padded.shape)}."
         )
     if padded.dtype != torch.float32:
         raise Mistake(f"padded should stay float32, as the rows are; yours is {padded.dtype}.")
-    if not close(padded, expected) and sorted(padded.tolist()) == sorted(expected.tolist()):
-        raise Mistake("Your rows are padded well, but stand in another order. Don't sort them.")
-    compare(
-        padded,
-        expected,
-        {"The zeros stand before the values. Put them after.": on_the_left},
-        "padded",
-    )
-    if not close(padded[~real], torch.zeros((~real).sum())):
-        raise Mistake("Fill the empty places with zeros.")
-    if mask.shape != real.shape:
+    yield "padded", padded
+    if mask.shape != shape:
         raise Mistake(
-            f"The mask needs one entry for each place of padded, {list(real.shape)}; yours has "
-            f"shape {list(mask.shape)}."
+            f"The mask needs one entry for each place of padded, {list(shape)}; yours has shape "
+            f"{list(mask.shape)}."
         )
     if mask.dtype != torch.bool:
         raise Mistake(f"The mask should be of dtype bool, True or False; yours is {mask.dtype}.")
-    places = torch.arange(longest)
-    compare(
-        mask,
-        real,
-        {
-            "Your mask is True for the padding. True should stand for the real values.": ~real,
-            "You asked where padded is not zero, but a real value may be zero as well. Use the "
-            "lengths.": expected != 0,
-            "Your mask is one place too long in each row: places count from 0, so use < and not "
-            "<=.": places <= torch.tensor(lengths)[:, None],
-            "Your mask calls every place real.": torch.ones_like(real),
-        },
-        "The mask (1 for True)",
-    )
+    yield "The mask (1 for True)", mask
     if y.dtype != torch.int64:
         raise Mistake(f"Class labels should be int64; yours are {y.dtype}.")
-    if y.tolist() != labels:
-        raise Mistake(
-            f"The labels should be {labels}, in the order of the rows; yours: {y.tolist()}."
+    yield "The labels, in the order of the rows,", y
+
+
+def _lengths(rows):
+    return torch.tensor([len(values) for values, _ in rows])
+
+
+def _places(rows):
+    return torch.arange(max(_lengths(rows)))
+
+
+def collate(padded=None, mask=None, labels=lambda y: y):
+    """The right answer, or another padded or mask made of (rows, the right one), or other labels."""
+
+    def attempt(rows):
+        right = nn.utils.rnn.pad_sequence([values for values, _ in rows], batch_first=True)
+        real = _places(rows) < _lengths(rows)[:, None]
+        return (
+            padded(rows, right) if padded else right,
+            mask(rows, real) if mask else real,
+            labels(torch.tensor([label for _, label in rows])),
         )
+
+    return attempt
+
+
+@exercise(
+    cases=_uneven_rows,
+    observe=_padded,
+    praise="Padding and mask belong together; now no row depends on its neighbours in the batch.",
+)
+def pad_collate(rows):
+    """`pad_collate(rows)` returns the padded values, the mask and the labels."""
+    return collate()(rows)
+
+
+@pad_collate.variant
+def by_loops(rows):
+    padded = torch.zeros(len(rows), max(len(values) for values, _ in rows))
+    mask, labels = padded.bool(), torch.zeros(len(rows), dtype=torch.long)
+    for i, (values, label) in enumerate(rows):
+        padded[i, : len(values)] = values
+        mask[i, : len(values)] = True
+        labels[i] = label
+    return padded, mask, labels
+
+
+@pad_collate.variant
+def padded_with_nan(rows):
+    values, labels = zip(*rows, strict=True)
+    padded = nn.utils.rnn.pad_sequence(values, batch_first=True, padding_value=math.nan)
+    return [padded.nan_to_num(), ~padded.isnan(), torch.LongTensor(labels)]
+
+
+def _values_last(rows, right):
+    longest = right.shape[1]
+    return torch.stack([torch.cat([torch.zeros(longest - len(v)), v]) for v, _ in rows])
+
+
+pad_collate.known(
+    {
+        "Your rows are padded well, but stand in another order. Don't sort them.": (
+            lambda rows: pad_collate.right(sorted(rows, key=lambda row: -len(row[0])))
+        ),
+        "Your rows are padded well, but stand in another order. Don't sort them: shortest first is "
+        "an order, too.": lambda rows: pad_collate.right(sorted(rows, key=lambda row: len(row[0]))),
+        "The zeros stand before the values. Put them after.": collate(padded=_values_last),
+        "Fill the empty places with zeros.": collate(
+            padded=lambda rows, right: right.where(_places(rows) < _lengths(rows)[:, None], -1.0)
+        ),
+        "Your mask is True for the padding. True should stand for the real values.": collate(
+            mask=lambda rows, real: ~real
+        ),
+        "You asked where padded is not zero, but a real value may be zero as well. Use the "
+        "lengths.": collate(mask=lambda rows, real: pad_collate.right(rows)[0] != 0),
+        "Your mask is one place too long in each row: places count from 0, so use < and not <=.": (
+            collate(mask=lambda rows, real: _places(rows) <= _lengths(rows)[:, None])
+        ),
+        "Your mask calls every place real.": collate(mask=lambda rows, real: real | True),
+        "The labels are sorted; they belong in the order of the rows.": collate(
+            labels=lambda y: y.sort().values
+        ),
+    }
+)
 
 
 def _shares():
@@ -542,42 +705,37 @@ def clean_split(attempt):
 
 
 def _check_scaling(X, y_train, y_val, X_train, X_val):
-    scaled = torch.cat([X_train, X_val])
+    """Raise a Mistake unless both parts are scaled by the training part."""
+    scaled, rows = torch.cat([X_train, X_val]), torch.cat([X[y_train], X[y_val]])
+    mean, std, n = X[y_train].mean(dim=0), X[y_train].std(dim=0), len(y_train)
 
-    def ruler(part, other, correction=1):
-        std = part.std(dim=0, correction=correction)
-        return (other - part.mean(dim=0)) / std
+    def own(part):
+        return (part - part.mean(dim=0)) / part.std(dim=0)
 
-    train_part, val_part = X[y_train], X[y_val]
-    both = torch.cat([train_part, val_part])
-    if close(scaled, ruler(train_part, both, correction=0), tolerance=1e-4):
-        return  # NumPy's standard deviation divides by N, PyTorch's by N - 1: both will do
-    own = torch.cat([ruler(train_part, train_part), ruler(val_part, val_part)])
-    half = torch.cat([ruler(train_part, train_part), val_part])
-    if not close(scaled, ruler(train_part, both), tolerance=1e-4):
-        for explanation, value in {
-            "The mean and deviation come from all rows, so validation took part. Split first.": ruler(
-                X, both
-            ),
-            "Each part is scaled by its own mean and deviation. Use the training part's for both, "
-            "or the same number means two different things.": own,
-            "The inputs are not scaled.": both,
-            "Only the training part is scaled. The model expects validation rows on the same "
-            "scale.": half,
-            "The mean is taken away, but nothing is divided by the deviation.": both
-            - train_part.mean(dim=0),
-            "One mean and one deviation for all columns: each column has its own, dim=0.": (
-                both - train_part.mean()
-            )
-            / train_part.std(),
-            "You divided by the variance; divide by its root, the deviation.": (
-                both - train_part.mean(dim=0)
-            )
-            / train_part.var(dim=0),
-        }.items():
-            if close(scaled, value, tolerance=1e-4):
-                raise Mistake(explanation)
-        raise Mistake(
-            "The split is right, but the inputs are not what they should be. Scale each column by "
-            "the training part's mean and deviation, and keep X and y in the same order."
-        )
+    for words, value in {
+        "": (rows - mean) / std,
+        # NumPy's standard deviation divides by N, PyTorch's by N - 1: both will do
+        " ": (rows - mean) / X[y_train].std(dim=0, correction=0),
+        "The mean and deviation come from all rows, so validation took part. Split first.": own(
+            rows
+        ),
+        "Each part is scaled by its own mean and deviation. Use the training part's for both, or "
+        "the same number means two different things.": torch.cat([own(rows[:n]), own(rows[n:])]),
+        "The inputs are not scaled.": rows,
+        "Only the training part is scaled. The model expects validation rows on the same scale.": (
+            torch.cat([own(rows[:n]), rows[n:]])
+        ),
+        "The mean is taken away, but nothing is divided by the deviation.": rows - mean,
+        "One mean and one deviation for all columns: each column has its own, dim=0.": (
+            (rows - X[y_train].mean()) / X[y_train].std()
+        ),
+        "You divided by the variance; divide by its root, the deviation.": (rows - mean) / std**2,
+    }.items():
+        if close(scaled, value, tolerance=1e-4):
+            if words.strip():
+                raise Mistake(words)
+            return
+    raise Mistake(
+        "The split is right, but the inputs are not what they should be. Scale each column by the "
+        "training part's mean and deviation, and keep X and y in the same order."
+    )

@@ -177,6 +177,12 @@ def _mapped(right):
         powers = np.exp(right - right.max(dim, keepdims=True))
         centred = right - right.mean(dim, keepdims=True)
         yield f"Yours is the right result, divided by its sum{where}.", right / total
+        inverse = (1 / right) / (1 / right).sum(dim, keepdims=True)
+        yield (
+            f"Yours goes with 1 divided by the right numbers{where}, with the same sum: is something "
+            "divided that should be multiplied?",
+            inverse * total,
+        )
         yield (
             f"A softmax{where} stands behind the right result.",
             powers / powers.sum(dim, keepdims=True),
