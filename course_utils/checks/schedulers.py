@@ -5,6 +5,7 @@ import math
 import pickle
 from io import BytesIO
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
@@ -12,7 +13,18 @@ from torch.optim import lr_scheduler
 from ..data import moons, tensor_loader
 from ..models import mlp
 from ..training import train_step
-from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+from .exercise import exercise
+from .feedback import (
+    Mistake,
+    NotAttempted,
+    as_class,
+    as_number,
+    call,
+    check,
+    explained,
+    filled,
+)
+from .values import close
 
 
 def _optimizer(lr=0.1):
@@ -29,102 +41,132 @@ def _rates(scheduler, steps):
     return rates
 
 
-@check
-def warmup_cosine(attempt):
+def _settings():
+    yield 0.3, 7, 31
+    yield 0.02, 12, 40
+    yield 1.5, 3, 9
+
+
+def _all_rates(attempt, peak, warmup, total):
+    rates = [
+        as_number(call(attempt, step, peak, warmup, total), "The learning rate")
+        for step in range(total)
+    ]
+    yield f"With peak={peak}, warmup={warmup}, total={total}, the rates of steps 0, 1, …", rates
+
+
+def _schedule(
+    ramp=lambda t: 0.1 + 0.9 * t,
+    fall=lambda t: (1 + math.cos(math.pi * t)) / 2,
+    share=lambda step, warmup, total: (step - warmup) / (total - warmup),
+    climbed=lambda step, warmup: step / warmup,
+    height=lambda peak: peak,
+    late=0,
+):
+    """A schedule with one of its parts spoilt."""
+
+    def attempt(step, peak, warmup, total):
+        step += late
+        if step < warmup:
+            return height(peak) * ramp(climbed(step, warmup))
+        return height(peak) * fall(share(step, warmup, total))
+
+    return attempt
+
+
+@exercise(
+    cases=_settings,
+    observe=_all_rates,
+    praise="Your function gives the rates of PyTorch's SequentialLR at every step.",
+)
+def warmup_cosine(step, peak, warmup, total):
     """`warmup_cosine(step, peak, warmup, total)` returns the learning rate of that step."""
-    runs = [(0.3, 7, 31), (0.02, 12, 40)]
+    return _schedule()(step, peak, warmup, total)
 
-    def real(peak, warmup, total):
-        optimizer = _optimizer(peak)
-        parts = [
-            lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=warmup),
-            lr_scheduler.CosineAnnealingLR(optimizer, T_max=total - warmup),
-        ]
-        return _rates(lr_scheduler.SequentialLR(optimizer, parts, milestones=[warmup]), total)
 
-    def over_all_steps(schedule):
-        return [schedule(step, *run) for run in runs for step in range(run[2])]
+@warmup_cosine.variant
+def as_pytorch_does(step, peak, warmup, total):
+    optimizer = _optimizer(peak)
+    parts = [
+        lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=warmup),
+        lr_scheduler.CosineAnnealingLR(optimizer, T_max=total - warmup),
+    ]
+    return _rates(lr_scheduler.SequentialLR(optimizer, parts, milestones=[warmup]), step + 1)[-1]
 
-    def built(
-        ramp=lambda t: 0.1 + 0.9 * t,
-        fall=lambda t: (1 + math.cos(math.pi * t)) / 2,
-        share=lambda step, warmup, total: (step - warmup) / (total - warmup),
-        climbed=lambda step, warmup: step / warmup,
-        height=lambda peak: peak,
-        late=0,
-    ):
-        """The rates of a schedule with one of its parts spoilt."""
 
-        def schedule(step, peak, warmup, total):
-            step += late
-            if step < warmup:
-                return height(peak) * ramp(climbed(step, warmup))
-            return height(peak) * fall(share(step, warmup, total))
+@warmup_cosine.variant
+def in_numpy(step, peak, warmup, total):
+    if step >= warmup:
+        return np.cos(np.pi * (step - warmup) / (total - warmup)) * peak / 2 + peak / 2
+    return np.interp(step, [0, warmup], [peak / 10, peak])
 
-        return over_all_steps(schedule)
 
-    mistakes = {
-        "The warm-up should start at a tenth of the peak, not at 0.": built(ramp=lambda t: t),
-        "The warm-up overshoots the peak: from a tenth there are nine tenths left to climb.": built(
-            ramp=lambda t: 0.1 + t
+@warmup_cosine.variant
+def squared_cosine(step, peak, warmup, total, floor=0.1):
+    share = max(0, step - warmup) / (total - warmup)
+    return peak * min(1, floor + (1 - floor) * step / warmup) * math.cos(math.pi / 2 * share) ** 2
+
+
+warmup_cosine.known(
+    {
+        "The warm-up should start at a tenth of the peak, not at 0.": _schedule(ramp=lambda t: t),
+        "The warm-up overshoots the peak: from a tenth there are nine tenths left to climb.": (
+            _schedule(ramp=lambda t: 0.1 + t)
         ),
-        "The warm-up should climb along a straight line; yours multiplies.": built(
+        "The warm-up should climb along a straight line; yours multiplies.": _schedule(
             ramp=lambda t: 0.1 ** (1 - t)
         ),
-        "The cosine should begin when the warm-up is over; yours has been running since step 0.": (
-            built(share=lambda step, warmup, total: step / total)
+        "The warm-up is missing: the rate begins at its peak.": _schedule(
+            ramp=lambda t: 1, climbed=lambda step, warmup: 1
         ),
-        "The cosine has only total - warmup steps to reach its end; yours takes total.": built(
+        "The warm-up is missing: your cosine begins at step 0, at the peak.": (
+            lambda step, peak, warmup, total: peak * (1 + math.cos(math.pi * step / total)) / 2
+        ),
+        "The cosine should begin when the warm-up is over; yours has been running since step 0.": (
+            _schedule(share=lambda step, warmup, total: step / total)
+        ),
+        "The cosine has only total - warmup steps to reach its end; yours takes total.": _schedule(
             share=lambda step, warmup, total: (step - warmup) / total
         ),
         "A whole turn, 2 pi, brings the rate up again. It should go down once: half a turn, pi.": (
-            built(fall=lambda t: (1 + math.cos(2 * math.pi * t)) / 2)
+            _schedule(fall=lambda t: (1 + math.cos(2 * math.pi * t)) / 2)
         ),
-        "1 + cos runs from 2 to 0. Take half of it.": built(
+        "1 + cos runs from 2 to 0. Take half of it.": _schedule(
             fall=lambda t: 1 + math.cos(math.pi * t)
         ),
         "cos alone runs from 1 to -1, and a negative rate climbs the loss. Use (1 + cos) / 2.": (
-            built(fall=lambda t: math.cos(math.pi * t))
+            _schedule(fall=lambda t: math.cos(math.pi * t))
         ),
-        "1 - cos climbs from 0 to 2. The rate should fall: (1 + cos) / 2.": built(
+        "1 - cos climbs from 0 to 2. The rate should fall: (1 + cos) / 2.": _schedule(
             fall=lambda t: (1 - math.cos(math.pi * t)) / 2
         ),
-        "After the warm-up your rate falls along a straight line. Half a cosine is wanted.": built(
-            fall=lambda t: 1 - t
+        "After the warm-up your rate falls along a straight line. Half a cosine is wanted.": (
+            _schedule(fall=lambda t: 1 - t)
         ),
-        "Half a turn is pi in radians: cos(pi * share).": built(
+        "Half a turn is pi in radians: cos(pi * share).": _schedule(
             fall=lambda t: (1 + math.cos(t)) / 2
         ),
-        "The cosine begins at step warmup: its share is (step - warmup) / (total - warmup).": built(
-            share=lambda step, warmup, total: step / (total - warmup)
+        "The cosine begins at step warmup: its share is (step - warmup) / (total - warmup).": (
+            _schedule(share=lambda step, warmup, total: step / (total - warmup))
         ),
         "A quarter of a turn, pi / 2, ends in its steepest fall. Half a turn levels off: "
-        "(1 + cos(pi * share)) / 2.": built(fall=lambda t: math.cos(math.pi / 2 * t)),
-        "math.cos wants radians: half a turn is pi, not 180.": built(
+        "(1 + cos(pi * share)) / 2.": _schedule(fall=lambda t: math.cos(math.pi / 2 * t)),
+        "math.cos wants radians: half a turn is pi, not 180.": _schedule(
             fall=lambda t: (1 + math.cos(180 * t)) / 2
         ),
-        "You are one step ahead: steps are counted from 0.": built(late=1),
-        "Your warm-up is one step ahead: at step 0 the rate is still a tenth of the peak.": built(
-            climbed=lambda step, warmup: (step + 1) / warmup
+        "You are one step ahead: steps are counted from 0.": _schedule(late=1),
+        "Your warm-up is one step ahead: at step 0 the rate is still a tenth of the peak.": (
+            _schedule(climbed=lambda step, warmup: (step + 1) / warmup)
         ),
         "Your warm-up is at the peak one step early: it should arrive at step `warmup`, so divide "
-        "by warmup, not by warmup - 1.": built(climbed=lambda step, warmup: step / (warmup - 1)),
-        "The shape is right, but it peaks at 1: multiply by peak.": built(height=lambda peak: 1),
+        "by warmup, not by warmup - 1.": _schedule(
+            climbed=lambda step, warmup: step / (warmup - 1)
+        ),
+        "The shape is right, but it peaks at 1: multiply by peak.": _schedule(
+            height=lambda peak: 1
+        ),
     }
-    expected = [rate for run in runs for rate in real(*run)]
-    yours = [
-        as_number(rate, "The learning rate")
-        for rate in over_all_steps(lambda *args: call(attempt, *args))
-    ]
-    cases = [(step, run) for run in runs for step in range(run[2])]
-    for i, (step, (peak, warmup, total)) in enumerate(cases):
-        compare(
-            yours[i],
-            expected[i],
-            {text: rates[i] for text, rates in mistakes.items() if close(rates, yours)},
-            f"With peak={peak}, warmup={warmup}, total={total}, the rate of step {step}",
-        )
-    return "Your function gives the rates of PyTorch's SequentialLR at every step."
+)
 
 
 _EPOCHS, _BATCHES = 20, 10
@@ -156,14 +198,7 @@ def where_to_step(attempt):
         "LinearLR": "batch",
         "ReduceLROnPlateau": "epoch",
     }
-    if not isinstance(attempt, dict):
-        raise Mistake(f"Pass the dict of five answers; this is a {type(attempt).__name__}.")
-    if any(clock is ... for clock in attempt.values()):
-        raise NotAttempted
-    if set(attempt) != set(right):
-        names = ", ".join(set(attempt) ^ set(right))
-        raise Mistake(f"The dict should have exactly the five keys of the stub; look at: {names}.")
-    yours = {name: _clock(clock) for name, clock in attempt.items()}
+    yours = {name: _clock(clock) for name, clock in filled(attempt, right).items()}
     for name, clock in yours.items():
         if clock not in ("epoch", "batch"):
             raise Mistake(f'{name}: answer "epoch" or "batch"; yours is {attempt[name]!r}.')
@@ -185,18 +220,19 @@ def where_to_step(attempt):
         "ReduceLROnPlateau": "Its step() is given the validation loss, and there is a new one only "
         "after each epoch; patience=3 then means three epochs.",
     }
-    wrong = [name for name in right if yours[name] != right[name]]
+    wrong = [name for name in yours if yours[name] != right[name]]
     if wrong:
         more = f" ({len(wrong) - 1} more to look at.)" if len(wrong) > 1 else ""
         raise Mistake(f"{wrong[0]}: {consequences[wrong[0]]}{more}")
+    if len(yours) < len(right):
+        raise NotAttempted
     return "A scheduler only counts calls of step(); its numbers say what you must count."
 
 
 @check
 def checkpoint(attempt):
     """`Checkpoint(model, optimizer, scheduler)` with `state_dict()` and `load_state_dict(state)`."""
-    if not isinstance(attempt, type) and hasattr(attempt, "state_dict"):
-        raise Mistake("Pass the class itself: check.schedulers.checkpoint(Checkpoint).")
+    as_class(attempt, "Checkpoint")
     X, y = moons(48, seed=4)
     loader = tensor_loader(X, y, batch_size=16, shuffle=True)
     loss_fn = nn.CrossEntropyLoss()
@@ -226,6 +262,7 @@ def checkpoint(attempt):
     (final_model, final_optimizer, _), _ = states(undisturbed)
 
     original = build(0)
+    random_at_first = torch.get_rng_state()
     keeper = attempt(*original)  # long before it is asked for the state
     train_on(*original)
     state = call(keeper.state_dict)
@@ -276,11 +313,16 @@ def checkpoint(attempt):
             "The optimizer's moments came back, but not its settings: the learning rate of this "
             'moment stands in its state_dict() too, in "param_groups".'
         )
+    if torch.equal(random, random_at_first):
+        raise Mistake(
+            "The random numbers are those of the moment when your Checkpoint was made. Save "
+            "torch.get_rng_state() in state_dict(), not in __init__."
+        )
     if not torch.equal(random, saved_random):
         raise Mistake(
             "Weights, optimizer and scheduler came back, but not the random numbers: shuffling "
-            "and dropout would go on differently. Save torch.get_rng_state() in state_dict(), not "
-            "in __init__, and put it back with torch.set_rng_state(…), last."
+            "and dropout would go on differently. Save torch.get_rng_state() in state_dict(), and "
+            "put it back with torch.set_rng_state(…), last."
         )
     raise Mistake("All parts came back, and yet the resumed run ended with other weights.")
 
@@ -311,360 +353,336 @@ def _through_a_file(state):
         ) from error
 
 
-@check
-def clip(attempt):
-    """`clip(parameters, max_norm)` shortens all gradients together; returns the old length."""
-
-    def gradients(length):
-        """A small model whose gradient has this length, and one parameter without gradient."""
-        generator = torch.Generator().manual_seed(5)
+def _lengths():
+    """Models with a gradient of a certain length, one parameter of them without; the longest norm."""
+    for length, max_norm in ((7.0, 0.5), (0.3, 0.5), (20.0, 1.5)):
         model = mlp(2, 8, 2)
-        grads = [torch.randn(p.shape, generator=generator) for p in model.parameters()]
+        grads = [torch.randn_like(parameter) for parameter in model.parameters()]
         grads[1] *= 5  # so that the tensors have unequal lengths
         norm = torch.cat([grad.flatten() for grad in grads]).norm()
         for parameter, grad in zip(model.parameters(), grads, strict=True):
             parameter.grad = length * grad / norm
         model.register_parameter("unused", nn.Parameter(torch.ones(3)))
-        return model
+        yield model, length, max_norm
 
-    def flat(model):
+
+_NO_GRADIENT = "One of the parameters has no gradient: its .grad is None. Skip such a parameter."
+
+
+def _clipped(attempt, model, length, max_norm):
+    def gradient():
         return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
-    def clipped(length, max_norm, spoilt):
-        model = gradients(length)
-        spoilt([p.grad for p in model.parameters() if p.grad is not None], length, max_norm)
-        return flat(model)
+    before, weights = gradient(), [p.detach().clone() for p in model.parameters()]
+    with explained({"NoneType": _NO_GRADIENT}):
+        norm = call(attempt, model.parameters(), max_norm)
+    if not all(map(torch.equal, weights, model.parameters())):
+        raise Mistake("Your function changed the weights. Clipping is for their gradients.")
+    after, advice = gradient(), ""
+    if close(after, before * after.norm() / length):
+        advice = (
+            f"The direction is right, but the length is now {after.norm():.3g}. Did you divide by "
+            "the root of the sum of all squares?"
+        )
+    yield f"A gradient of length {length:g} clipped to {max_norm:g}", after, advice
+    yield "The length you return", as_number(norm, "The length")
 
-    def each_alone(grads, _, max_norm):
-        for grad in grads:
-            grad *= min(1, max_norm / grad.norm())
 
-    def each_value(grads, _, max_norm):
-        for grad in grads:
-            grad.clamp_(-max_norm, max_norm)
+@exercise(
+    cases=_lengths,
+    observe=_clipped,
+    praise="The same as clip_grad_norm_: one length for all, one factor, the direction kept.",
+)
+def clip(parameters, max_norm):
+    """`clip(parameters, max_norm)` shortens all gradients together; returns the old length."""
+    return clipper(lambda length, max_norm, grads: min(1, max_norm / length))(parameters, max_norm)
 
-    def always(grads, length, max_norm):
-        for grad in grads:
-            grad *= max_norm / length
 
-    def to_length_one(grads, length, _):
-        for grad in grads:
-            grad /= length
+def clipper(factor, each=False, returns=lambda length, max_norm: length):
+    """Multiplies by `factor(length, max_norm, gradients)`: all of them, or each by its own."""
 
-    def by_sum_of_norms(grads, _, max_norm):
-        total = sum(grad.norm() for grad in grads)
-        for grad in grads:
-            grad *= min(1, max_norm / total)
+    def attempt(parameters, max_norm):
+        grads = [p.grad for p in parameters if p.grad is not None]
+        length = torch.cat([grad.flatten() for grad in grads]).norm().item()
+        factors = [
+            factor(length, max_norm, [grad] if each else grads) for grad in grads
+        ]  # before any of them changes
+        for grad, by in zip(grads, factors, strict=True):
+            grad *= by
+        return returns(length, max_norm)
 
-    def by_square(grads, length, max_norm):
-        for grad in grads:
-            grad *= min(1, max_norm / length**2)
+    return attempt
 
-    def upside_down(grads, length, max_norm):
-        for grad in grads:
-            grad *= length / max_norm
 
-    def by_mean_square(grads, length, max_norm):
-        size = length / sum(grad.numel() for grad in grads) ** 0.5
-        for grad in grads:
-            grad *= min(1, max_norm / size)
+@clip.variant
+def from_the_library(parameters, max_norm):
+    return nn.utils.clip_grad_norm_(parameters, max_norm).item()
 
-    def by_largest(grads, _, max_norm):
-        largest = max(grad.abs().max() for grad in grads)
-        for grad in grads:
-            grad *= min(1, max_norm / largest)
 
-    def zeroed(grads, length, max_norm):
-        for grad in grads:
-            grad *= length <= max_norm
+@clip.variant
+def new_tensors(parameters, max_norm):
+    parameters = [p for p in parameters if p.grad is not None]
+    length = math.sqrt(sum(p.grad.square().sum().item() for p in parameters))
+    if length > max_norm:
+        for p in parameters:
+            p.grad = p.grad * (max_norm / length)
+    return length
 
-    def left_alone(*_):
-        pass
 
-    explanations = {
+@clip.variant
+def all_in_one_call(parameters, max_norm, eps=1e-12):
+    grads = [p.grad for p in parameters if p.grad is not None]
+    length = math.hypot(*[float(grad.norm()) for grad in grads])
+    if length > max_norm:
+        torch._foreach_mul_(grads, max_norm / (length + eps))
+    return np.float64(length)
+
+
+def _to(size, scale=min):
+    """A clipper that measures the gradients by `size(length, gradients)`."""
+    return clipper(lambda length, m, grads: min(1, m / size(length, grads)))
+
+
+clip.known(
+    {
         "You shortened each tensor by itself, which turns the gradient to another direction. Work "
-        "out one length over all tensors together.": each_alone,
-        "You cut off single values, which turns the gradient to another direction. Multiply all "
-        "of it by one number.": each_value,
-        "A gradient shorter than max_norm must stay as it is; yours was stretched.": always,
-        "You divided by the length. Multiply by max_norm as well.": to_length_one,
-        "Lengths don't add up like this: add the squares of all values, then take the root.": (
-            by_sum_of_norms
+        "out one length over all tensors together.": clipper(
+            lambda length, m, grads: min(1, m / grads[0].norm()), each=True
         ),
-        "You forgot the root: the length is the square root of the sum of squares.": by_square,
-        "The factor is upside down: max_norm / length.": upside_down,
+        "You cut off single values, which turns the gradient to another direction. Multiply all of "
+        "it by one number.": clipper(
+            lambda length, m, grads: grads[0].clamp(-m, m) / grads[0], each=True
+        ),
+        "A gradient shorter than max_norm must stay as it is; yours was stretched.": clipper(
+            lambda length, m, grads: m / length
+        ),
+        "You divided by the length. Multiply by max_norm as well.": clipper(
+            lambda length, m, grads: 1 / length
+        ),
+        "Lengths don't add up like this: add the squares of all values, then take the root.": _to(
+            lambda length, grads: sum(grad.norm() for grad in grads)
+        ),
+        "You forgot the root: the length is the square root of the sum of squares.": _to(
+            lambda length, grads: length**2
+        ),
+        "The factor is upside down: max_norm / length.": clipper(
+            lambda length, m, grads: length / m
+        ),
+        "The factor is upside down: max_norm / length, and at most 1.": clipper(
+            lambda length, m, grads: max(1, length / m)
+        ),
         "You set the gradient to 0 where it is too long. Shorten it: multiply by max_norm / "
-        "length.": zeroed,
+        "length.": clipper(lambda length, m, grads: length <= m),
         "You take the root of the mean square for the length. The length is the root of the sum of "
-        "all squares, without dividing by their number.": by_mean_square,
+        "all squares, without dividing by their number.": _to(
+            lambda length, grads: length / sum(grad.numel() for grad in grads) ** 0.5
+        ),
         "You measure the gradient by its largest value. Its length is the root of the sum of all "
-        "squares.": by_largest,
+        "squares.": _to(lambda length, grads: max(grad.abs().max() for grad in grads)),
         "The gradients have not changed. Change .grad in place, with grad.mul_(…) or grad *= …. "
         "And model.parameters() can be gone through only once: make a list of it first. (Or is "
-        "your `if` the wrong way round?)": left_alone,
+        "your `if` the wrong way round?)": clipper(lambda length, m, grads: 1),
+        "Your `if` is the wrong way round: you stretch the short gradients, and leave the long "
+        "ones.": clipper(lambda length, m, grads: max(1, m / length)),
+        "That is the length after clipping; return the one before.": clipper(
+            lambda length, m, grads: min(1, m / length), returns=min
+        ),
     }
-    for length, max_norm in ((7.0, 0.5), (0.3, 0.5), (20.0, 1.5)):
-        model = gradients(length)
-        weights = [p.detach().clone() for p in model.parameters()]
-        try:
-            norm = call(attempt, model.parameters(), max_norm)
-        except (TypeError, AttributeError) as error:
-            if "NoneType" not in str(error):
-                raise
-            raise Mistake(
-                "One of the parameters has no gradient: its .grad is None. Skip such a parameter."
-            ) from None
-        if any(not torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True)):
-            raise Mistake("Your function changed the weights. Clipping is for their gradients.")
-        yours, before = flat(model), flat(gradients(length))
-        mistakes = {text: clipped(length, max_norm, do) for text, do in explanations.items()}
-        same_direction = before * yours.norm() / length
-        mistakes[
-            f"The direction is right, but the length is now {yours.norm():.3g}. Did you divide by "
-            "the root of the sum of all squares?"
-        ] = same_direction
-        compare(
-            yours,
-            before * min(1, max_norm / length),
-            mistakes,
-            f"A gradient of length {length:g} clipped to {max_norm:g}",
-        )
-        compare(
-            as_number(norm, "The length"),
-            length,
-            {"That is the length after clipping; return the one before.": min(length, max_norm)},
-            "The length you return",
-        )
-    return "The same as clip_grad_norm_: one length for all, one factor, the direction kept."
+)
 
 
-def _scale_losing(gradient, share):
-    """The smallest power of two at which at most this share of the values becomes zero."""
+def _gradients():
+    yield (torch.tensor([2e-6, -4e-8, 0.0, 3e-5]),)  # nothing is lost here
+    for exponent in (-7, -8, -8.5, -9, -9.5):
+        gradient = 10 ** (exponent + 3 * torch.rand(6))
+        yield (gradient * torch.tensor([1.0, -1.0, 0.0, -1.0, -1.0, 1.0]),)
+    yield (torch.tensor([1e-14, 2e-5]),)  # needs more than a GradScaler starts with
+    many = torch.full((1000,), 0.01)
+    many[17] = 1e-9  # a single one of many
+    yield (many,)
+    yield (torch.tensor([1e-9, -2e-9]),)  # its largest value, too, would be lost
+    yield (torch.tensor([2.0**-30, -3e-5, 0.0]),)  # to 2**-25 it would be rounded to 0
+
+
+_ZEROS = (
+    "An exact 0 stays 0 at any scale: leave it out. And size is what counts, not sign: take abs()."
+)
+
+
+def _scale(attempt, gradient):
+    try:
+        scale = as_number(call(attempt, gradient), "The scale", plain=False)
+    except OverflowError:
+        raise Mistake(
+            f"Your scale grows and grows. {_ZEROS} Multiply before .half(): what has become 0 "
+            "stays 0."
+        ) from None
+    lost = (((gradient * scale).half() == 0) & (gradient != 0)).sum().item()
+    if not 0 < scale < math.inf:
+        advice = _ZEROS
+    elif lost:
+        advice = f"At your scale {lost} of its values still become{'s' * (lost == 1)} 0."
+    elif scale < 1:
+        advice = "The scale is never below 1."
+    elif not math.log2(scale).is_integer():
+        advice = "Yours is no power of two."
+    else:
+        advice = "A smaller one is enough."
+    values = ", ".join(f"{value:.3g}" for value in gradient.tolist()[:6])
+    yield (
+        f"For the gradient [{values}{', …' if len(gradient) > 6 else ''}] the scale",
+        scale,
+        advice,
+    )
+
+
+def doubled(gradient, until=torch.Tensor.any, by=2, dtype=torch.float16):
+    """The first power of `by` at which `until(lost)` holds no more for the entries that are lost."""
     scale = 1
-    while ((gradient * scale).half()[gradient != 0] == 0).float().mean() > share:
-        scale *= 2
+    while until(((gradient * scale).to(dtype)[gradient != 0] == 0).float()):
+        scale *= by
     return scale
 
 
-@check
-def smallest_scale(attempt):
+def _lifted_to(floor, least=0):
+    """A scale by logarithm, which lifts the smallest value to `floor`."""
+
+    def attempt(gradient):
+        smallest = gradient[gradient != 0].abs().min().item()
+        return 2.0 ** max(least, math.ceil(math.log2(floor / smallest)))
+
+    return attempt
+
+
+@exercise(
+    cases=_gradients,
+    observe=_scale,
+    praise="Multiplying by a power of two only shifts the exponent, so nothing is rounded by it.",
+)
+def smallest_scale(gradient):
     """`smallest_scale(gradient)`: the smallest power of two that saves it from becoming zero."""
+    return doubled(gradient)
 
-    def brute_force(gradient):
-        scale = 1
-        while ((gradient * scale).half()[gradient != 0] == 0).any():
-            scale *= 2
-        return scale
 
-    def lifted_to(floor):
-        def scale(gradient):
-            smallest = gradient[gradient != 0].abs().min().item()
-            return 2 ** max(0, math.ceil(math.log2(floor / smallest)))
+@smallest_scale.variant
+def by_logarithm(gradient):
+    smallest = gradient[gradient != 0].abs().min().item()
+    scale = 2 ** max(0, math.ceil(math.log2(2**-25 / smallest)))
+    return scale if smallest * scale > 2**-25 else 2 * scale  # half way is rounded to 0
 
-        return scale
 
-    def in_bfloat16(gradient):
-        scale = 1
-        while ((gradient * scale).bfloat16()[gradient != 0] == 0).any():
-            scale *= 2
-        return scale
+@smallest_scale.variant
+def by_recursion(gradient, scale=1):
+    if torch.equal((gradient * scale).half() != 0, gradient != 0):
+        return np.float32(scale)
+    return by_recursion(gradient, 2 * scale)
 
-    explanations = {
+
+@smallest_scale.variant
+def scale_in_a_tensor(gradient):
+    scale = torch.tensor(1.0)
+    while ((gradient * scale).half()[gradient != 0] == 0).any():
+        scale = 2 * scale
+    return scale
+
+
+smallest_scale.known(
+    {
         "That is the scale for bfloat16, which reaches as far down as float32. Ask what float16 "
-        "makes of it: .half().": in_bfloat16,
+        "makes of it: .half().": lambda g: doubled(g, dtype=torch.bfloat16),
         "Your search ends at 65536, and this gradient needs more. Go on doubling until no value is "
-        "lost.": lambda gradient: min(brute_force(gradient), 65536),
-        "You allow a hundredth of the values to be lost. Every single one must be saved: "
-        ".any(), not a share.": lambda gradient: _scale_losing(gradient, 0.01),
+        "lost.": lambda g: min(doubled(g), 65536),
+        "You allow a hundredth of the values to be lost. Every single one must be saved: .any(), "
+        "not a share.": lambda g: doubled(g, lambda lost: lost.mean() > 0.01),
         "That lifts the smallest value to 6.1e-5, where float16 is at its full precision. Below, "
-        "down to 6e-8, it still has numbers, with fewer digits.": lifted_to(2.0**-14),
+        "down to 6e-8, it still has numbers, with fewer digits.": _lifted_to(2.0**-14),
         "That is one doubling more than needed: a value between 3e-8 and 6e-8 is rounded up, not "
-        "down to 0. Let .half() do the rounding.": lifted_to(2.0**-24),
+        "down to 0. Let .half() do the rounding.": _lifted_to(2.0**-24),
         "A value lifted to 3e-8, half of the smallest number, may be rounded to 0. Let .half() do "
-        "the rounding.": lifted_to(2.0**-25),
-        "That saves the largest value. The smallest one needs most.": lambda gradient: brute_force(
-            gradient.abs().max()
-        ),
-        "Negative values count too: look at abs().": lambda gradient: brute_force(
-            gradient.clamp(min=0)
-        ),
+        "the rounding.": _lifted_to(2.0**-25),
+        "That saves the largest value alone. The smallest one needs most: look at .any() of what is "
+        "lost, not at .all().": (lambda g: doubled(g.abs().max())),
+        "Negative values count too: look at abs().": lambda g: doubled(g.clamp(min=0)),
         "min() finds the most negative value. You need the one nearest to 0: abs() first.": (
-            lambda gradient: brute_force(gradient.min())
+            lambda g: doubled(g.min())
         ),
-        "That is one doubling too many: look before you double.": lambda gradient: (
-            2 * brute_force(gradient)
+        "That is one doubling too many: look before you double.": lambda g: 2 * doubled(g),
+        "You begin with 2. A gradient that loses nothing needs no scale: begin with 1.": (
+            lambda g: max(2, doubled(g))
         ),
-        "That is how often you doubled. Return the power of two itself.": lambda gradient: (
-            math.log2(brute_force(gradient))
+        "That is how often you doubled. Return the power of two itself.": (
+            lambda g: math.log2(doubled(g))
+        ),
+        "The scale grows by the factor 10, and is no power of two.": lambda g: doubled(g, by=10),
+        "The scale is always that with which a GradScaler starts. Ask what this gradient needs.": (
+            lambda g: 65536
+        ),
+        "The scale is never below 1: a gradient that loses nothing needs none.": _lifted_to(
+            2.0**-25, least=-math.inf
         ),
     }
-    generator = torch.Generator().manual_seed(6)
-    gradients = [torch.tensor([2e-6, -4e-8, 0.0, 3e-5])]  # nothing is lost here
-    for exponent in (-7, -8, -8.5, -9, -9.5):
-        gradient = 10 ** (exponent + 3 * torch.rand(6, generator=generator))
-        gradients.append(gradient * torch.tensor([1.0, -1.0, 0.0, -1.0, -1.0, 1.0]))
-    gradients.append(torch.tensor([1e-14, 2e-5]))  # needs more than a GradScaler starts with
-    many = torch.full((1000,), 0.01)
-    many[17] = 1e-9  # a single one of many
-    gradients.append(many)
-    gradients.append(torch.tensor([1e-9, -2e-9]))  # its largest value, too, would be lost
-    gradients.append(torch.tensor([2.0**-30, -3e-5, 0.0]))  # to 2**-25 it would be rounded to 0
-    try:
-        yours = [as_number(call(attempt, each), "The scale", plain=False) for each in gradients]
-    except OverflowError as error:
-        raise Mistake(
-            "Your scale grows and grows. An exact 0 stays 0 at any scale: leave it out. Multiply "
-            "before .half(): what has become 0 stays 0. And sizes count, not signs: take abs()."
-        ) from error
-    matching = {
-        text: scale
-        for text, scale in explanations.items()
-        if [scale(gradient) for gradient in gradients] == yours
-    }
-    for gradient, scale in zip(gradients, yours, strict=True):
-        expected = brute_force(gradient)
-        if scale == expected:
-            continue
-        values = ", ".join(f"{value:.3g}" for value in gradient.tolist()[:6])
-        shown = f"For the gradient [{values}{', …' if len(gradient) > 6 else ''}]"
-        if not matching and not 0 < scale < math.inf:
-            raise Mistake(
-                f"{shown} you return {scale:g}. An exact 0 stays 0 at any scale: leave it out. "
-                "And size is what counts, not sign: take abs()."
-            )
-        lost = ((gradient * scale).half()[gradient != 0] == 0).sum().item()
-        if lost:
-            verdict = f"at yours {lost} of its values still become{'s' * (lost == 1)} 0"
-        elif scale < 1:
-            verdict = "it is never below 1"
-        elif not math.log2(scale).is_integer():
-            verdict = "yours is no power of two"
-        else:
-            verdict = "a smaller one is enough"
-        compare(
-            scale,
-            expected,
-            {text: wrong(gradient) for text, wrong in matching.items()},
-            f"{shown} the scale ({verdict})",
-        )
-    return "Multiplying by a power of two only shifts the exponent, so nothing is rounded by it."
+)
 
 
-@check
-def amp_step(attempt):
-    """`amp_step(model, xb, yb, loss_fn, optimizer, scaler, max_norm)`, repaired."""
-    X, y = moons(80, seed=7)
-    batches = [(5 * X[i : i + 16], y[i : i + 16]) for i in range(0, 80, 16)]
-    batches[2] = (batches[2][0] * 1e38, batches[2][1])  # its gradient overflows
-    start = mlp(2, 8, 2)
+def _amp_batches():
+    for lr, max_norm, scale in ((0.2, 0.3, 1024.0), (0.05, 1.2, 256.0)):
+        X, y = moons(80, seed=7)
+        batches = [(5 * X[i : i + 16], y[i : i + 16]) for i in range(0, 80, 16)]
+        batches[2] = (batches[2][0] * 1e38, batches[2][1])  # its gradient overflows
+        model = mlp(2, 8, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=2)
+        yield model, batches, optimizer, scaler, max_norm
+
+
+_OUT_OF_ORDER = (
+    "In the second batch the scaler refused to go on. Each step needs unscale_(), step() and "
+    "update() once, in this order: is update() missing, or not the last of them?"
+)
+_REFUSALS = {
+    "since the last update()": _OUT_OF_ORDER,
+    "after step()": _OUT_OF_ORDER,
+    "No inf checks": "The scaler found no gradient at all. Is backward() missing, or does "
+    "zero_grad() stand between backward() and the scaler's lines?",
+    "_scale is None": "The loss is never scaled: scaler.scale(loss).backward().",
+    "param_groups": "unscale_() and step() of the scaler want the optimizer, which knows the "
+    "gradients: scaler.unscale_(optimizer).",
+}
+
+
+def _amp_steps(attempt, model, batches, optimizer, scaler, max_norm):
     loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
-    max_norm = 0.3
-
-    def run(step):
-        """(losses, weights, number of steps, scale) after five batches, the third broken."""
-        model = copy.deepcopy(start)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
-        steps = []
-        optimizer.register_step_post_hook(lambda *_: steps.append(1))
-        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
-        losses = [step(model, xb, yb, loss_fn, optimizer, scaler, max_norm) for xb, yb in batches]
-        weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-        return losses, weights, len(steps), scaler.get_scale()
-
-    def right(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
-        return train_step(
-            model, xb, yb, loss_fn, optimizer, max_grad_norm=max_norm, scaler=scaler
-        ).item()
-
-    def spoilt(order="unscale clip step update", clear=True, scale=True):
-        """The weights that another order of the lines leads to."""
-
-        def step(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
-            def by_hand():
-                for parameter in model.parameters():
-                    parameter.grad /= scaler.get_scale()
-
-            lines = {
-                "unscale": lambda: scaler.unscale_(optimizer),
-                "by_hand": by_hand,
-                "clip": lambda: nn.utils.clip_grad_norm_(model.parameters(), max_norm),
-                "step": lambda: scaler.step(optimizer),
-                "update": scaler.update,
-            }
-            if clear:
-                optimizer.zero_grad()
-            loss = loss_fn(model(xb), yb)
-            scaled_loss = scaler.scale(loss)
-            (scaled_loss if scale else loss).backward()
-            for line in order.split():
-                lines[line]()
-
-        return run(step)[1]
-
-    def scaled(*arguments):
-        return arguments[5].get_scale() * right(*arguments)
-
-    def divided_too_late(*arguments):
-        return scaled(*arguments) / arguments[5].get_scale()
-
-    out_of_order = (
-        "In the second batch the scaler refused to go on. Each step needs unscale_(), step() and "
-        "update() once, in this order: is update() missing, or not the last of them?"
-    )
-    refusals = {
-        "since the last update()": out_of_order,
-        "after step()": out_of_order,
-        "No inf checks": "The scaler found no gradient at all. Is backward() missing, or does "
-        "zero_grad() stand between backward() and the scaler's lines?",
-        "_scale is None": "The loss is never scaled: scaler.scale(loss).backward().",
-        "param_groups": "unscale_() and step() of the scaler want the optimizer, which knows the "
-        "gradients: scaler.unscale_(optimizer).",
-    }
-    expected_losses, expected, expected_steps, expected_scale = run(right)
-    updates = []
-
-    def watched(*args):
-        scaler = args[5]
-        update = scaler.update
-        scaler.update = lambda *given: (updates.append(1), update(*given))
+    losses, steps, updates, update = [], [], [], scaler.update
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    scaler.update = lambda *given: (updates.append(1), update(*given))
+    before = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    for xb, yb in batches:
         try:
-            return call(attempt, *args)
-        finally:
-            del scaler.update
-
-    try:
-        losses, weights, steps, last_scale = run(watched)
-    except (RuntimeError, AssertionError, AttributeError) as error:
-        why = [why for words, why in refusals.items() if words in str(error)]
-        if len(updates) > 1 and "No inf checks" in str(error):
-            why = ["update() runs twice in one step. Call it once, at the end."]
-        if not why:
+            with explained(_REFUSALS):
+                losses.append(call(attempt, model, xb, yb, loss_fn, optimizer, scaler, max_norm))
+        except Mistake:
+            if len(updates) > len(losses) + 1:
+                raise Mistake(
+                    "update() runs twice in one step. Call it once, at the end."
+                ) from None
             raise
-        raise Mistake(f"{why[0]} ({str(error).splitlines()[0]})") from error
-    if steps > expected_steps:
+    if len(steps) == len(batches):
         raise Mistake(
             "optimizer.step() takes the gradient as it is, also the broken one of the third batch, "
             "and every weight becomes NaN. scaler.step(optimizer) skips such a step."
         )
-    explanations = {
-        "You clip the gradient while it is still 1024 times too long, and unscaling then shortens "
-        "it 1024 times more. Call scaler.unscale_(optimizer) before you clip.": spoilt(
-            "clip step update"
-        ),
-        "The gradient is never clipped, or not to max_norm before the step.": spoilt("step update"),
-        "The gradient is divided by the scale twice: by your own hand, and again by scaler.step(), "
-        "which knows nothing of that. Call scaler.unscale_(optimizer) instead.": spoilt(
-            "by_hand clip step update"
-        ),
-        "The weights have not moved. Is scaler.step(optimizer) there, and the gradient still there "
-        "when it is called?": torch.cat([p.detach().flatten() for p in start.parameters()]),
-        "The gradients of earlier batches are still there: clear them once a step.": spoilt(
-            clear=False
-        ),
-        "The loss is not scaled, but its gradient is unscaled. scaler.scale(loss) changes nothing "
-        "in place: call backward() on what it returns.": spoilt(scale=False),
-    }
-    compare(weights, expected, explanations, "The weights after five batches")
+    yield (
+        "How far five batches have moved the weights",
+        torch.nn.utils.parameters_to_vector(model.parameters()) - before,
+    )
+    _step_with_an_infinite_gradient(attempt, max_norm)
+    advice = "Use that scaler, none of your own: it remembers from step to step."
+    yield "The scale that the scaler you were given ends with", scaler.get_scale(), advice
+    losses = [as_number(loss, "The loss you return") for loss in losses]
+    yield "The losses of the healthy batches", losses[:2] + losses[3:]
+
+
+def _step_with_an_infinite_gradient(attempt, max_norm):
     model = nn.Linear(1, 1, bias=False)
     weight = model.weight.item()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -676,28 +694,100 @@ def amp_step(attempt):
             "its gradient is not. Looking at the loss is not enough; scaler.step(optimizer) looks "
             "at the gradients and skips such a step."
         )
-    if last_scale != expected_scale:
-        raise Mistake(
-            f"The scaler you were given ends with a scale of {last_scale:g} instead of "
-            f"{expected_scale:g}. Use it, not one of your own: it remembers from step to step."
-        )
 
-    def healthy(losses):
-        return [losses[i] for i in (0, 1, 3, 4)]
 
-    compare(
-        healthy([as_number(loss, "The loss you return") for loss in losses]),
-        healthy(expected_losses),
-        {
-            "That is the scaled loss. Return the true one, for the history.": healthy(
-                run(scaled)[0]
-            ),
-            "You divide by the scale when update() has changed it already. Keep the unscaled loss "
-            "before you scale it.": healthy(run(divided_too_late)[0]),
-        },
-        "The losses of the healthy batches",
-    )
-    return "Unscale, clip, step, update: and the broken batch was skipped without a trace."
+@exercise(
+    cases=_amp_batches,
+    observe=_amp_steps,
+    praise="Unscale, clip, step, update: and the broken batch was skipped without a trace.",
+)
+def amp_step(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    """`amp_step(model, xb, yb, loss_fn, optimizer, scaler, max_norm)`, repaired."""
+    settings = {"max_grad_norm": max_norm, "scaler": scaler}
+    return train_step(model, xb, yb, loss_fn, optimizer, **settings).item()
+
+
+def amp_lines(
+    order="unscale clip step update",
+    backward=lambda loss, scaler: scaler.scale(loss).backward(),
+    clear=True,
+    returns=lambda loss, scale, later: loss.item(),
+):
+    """The lines of a step in this order; `returns` gets the scale before and after them."""
+
+    def attempt(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+        def by_hand():
+            for parameter in model.parameters():
+                parameter.grad /= scaler.get_scale()
+
+        lines = {
+            "unscale": lambda: scaler.unscale_(optimizer),
+            "by_hand": by_hand,
+            "clip": lambda: nn.utils.clip_grad_norm_(model.parameters(), max_norm),
+            "zero": optimizer.zero_grad,
+            "step": lambda: scaler.step(optimizer),
+            "update": scaler.update,
+            "optimizer.step": optimizer.step,
+        }
+        if clear:
+            optimizer.zero_grad()
+        loss, scale = loss_fn(model(xb), yb), scaler.get_scale()
+        backward(loss, scaler)
+        for line in order.split():
+            lines[line]()
+        return returns(loss, scale, scaler.get_scale())
+
+    return attempt
+
+
+amp_step.variant(amp_lines("unscale clip step update zero", clear=False))
+
+
+@amp_step.variant
+def longer_limit_instead(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
+    optimizer.zero_grad(set_to_none=False)
+    loss = loss_fn(model(xb), yb)
+    scaler.scale(loss).backward()
+    nn.utils.clip_grad_norm_(list(model.parameters()), max_norm * scaler.get_scale())
+    scaler.step(optimizer)
+    scaler.update()
+    return float(loss.detach())
+
+
+def _backward_unscaled(loss, scaler):
+    scaler.scale(loss)
+    loss.backward()
+
+
+amp_step.known(
+    {
+        "You clip the gradient while it is still scaled, 1024 times too long, and unscaling then "
+        "shortens it 1024 times more. Call scaler.unscale_(optimizer) before you clip.": amp_lines(
+            "clip step update"
+        ),
+        "The gradient is never clipped, or not to max_norm before the step.": amp_lines(
+            "step update"
+        ),
+        "The gradient is divided by the scale twice: by your own hand, and again by scaler.step(), "
+        "which knows nothing of that. Call scaler.unscale_(optimizer) instead.": amp_lines(
+            "by_hand clip step update"
+        ),
+        "The weights have not moved. Is scaler.step(optimizer) there, and the gradient still there "
+        "when it is called?": amp_lines("unscale clip zero step update"),
+        "The gradients of earlier batches are still there: clear them once a step.": amp_lines(
+            clear=False
+        ),
+        "The loss is not scaled, but its gradient is unscaled. scaler.scale(loss) changes nothing "
+        "in place: call backward() on what it returns.": amp_lines(backward=_backward_unscaled),
+        "That is the scaled loss. Return the true one, for the history.": amp_lines(
+            returns=lambda loss, scale, later: loss.item() * scale
+        ),
+        "You divide by the scale when update() has changed it already. Keep the unscaled loss "
+        "before you scale it.": amp_lines(
+            returns=lambda loss, scale, later: loss.item() * scale / later
+        ),
+    }
+)
 
 
 _PIECES = {
@@ -737,13 +827,12 @@ _ELSEWHERE = {
 @check
 def whole_loop(attempt):
     """A dict with the pieces of a loop in their order, for each epoch and for each batch."""
-    if not isinstance(attempt, dict) or set(attempt) != set(_PIECES):
-        raise Mistake('Pass the dict with the keys of the stub, "each epoch" and "each batch".')
-    if any(pieces is ... for pieces in attempt.values()):
+    answers = filled(attempt, _PIECES)
+    if len(answers) < len(_PIECES):
         raise NotAttempted
     yours = {
         where: pieces.lower().replace(",", " ").split() if isinstance(pieces, str) else list(pieces)
-        for where, pieces in attempt.items()
+        for where, pieces in answers.items()
     }
     known = [piece for pieces in _PIECES.values() for piece in pieces]
     written = [piece for pieces in yours.values() for piece in pieces]
