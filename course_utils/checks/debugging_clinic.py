@@ -4,6 +4,7 @@ import copy
 import difflib
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -13,8 +14,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from ..data import moons, tensor_loader
 from ..doctor.detector import Detector
 from ..models import mlp
-from .feedback import Mistake, NotAttempted, as_number, check, compare
-from .whole_loops import trained_like
+from .exercise import exercise
+from .feedback import Mistake, NotAttempted, as_number, check
+from .whole_loops import watched
 
 # Repairs --------------------------------------------------------------------------------------
 
@@ -28,268 +30,338 @@ def _loaders(X, y, n, batch_size):
     )
 
 
-@check
-def epoch(attempt):
-    """`healthy_epoch(model, optimizer, loader)` trains and returns the mean loss per example."""
-    X, y = moons(300, noise=0.2, seed=1)
+def _an_epoch():
     # The last of 14 batches has 14 rows, and there are enough for the doctor to see a kept graph.
     # With a generator of its own, reading the loader once more, to count, leaves dropout's random
     # numbers alone.
-    size, left = 22, 14
-    loader = tensor_loader(X, y, batch_size=size, generator=torch.Generator())
-    batch_losses = []
+    model = mlp(2, 16, 2, dropout=0.2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    X, y = moons(300, noise=0.2, seed=1)
+    yield model, optimizer, tensor_loader(X, y, batch_size=22, generator=torch.Generator())
 
-    def right(model, optimizer, loader):
-        model.train()
-        total = 0.0
-        for xb, yb in loader:
-            optimizer.zero_grad()
-            loss = cross_entropy(model(xb), yb)
-            loss.backward()
-            optimizer.step()
-            batch_losses.append(loss.item())
-            total += loss.item() * len(xb)
-        return total / len(loader.dataset)
 
-    def run(function):
-        model = mlp(2, 16, 2, dropout=0.2)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        losses = []
-        for _ in range(3):
-            model.eval()  # as an evaluation leaves it
-            losses.append(function(model, optimizer, loader))
-        return losses, model
+def _three_epochs(attempt, model, optimizer, loader):
+    losses = []
+    for _ in range(3):
+        model.eval()  # as an evaluation leaves it
+        losses.append(attempt(model, optimizer, loader))
+    return losses, model
 
-    losses, expected, how = trained_like(attempt, right, run, {})
-    loss = as_number(losses[-1], "The mean loss")
-    last = batch_losses[-len(loader) :]
-    mistakes = {
+
+def _mean_losses(losses):
+    losses = [as_number(loss, "The mean loss") for loss in losses]
+    yield "The weights are right. The mean losses of three epochs", losses
+
+
+@exercise(
+    cases=_an_epoch,
+    observe=watched(_three_epochs, _mean_losses),
+    praise="The weights are those of the healthy loop, and so is the loss.",
+)
+def epoch(model, optimizer, loader):
+    """`healthy_epoch(model, optimizer, loader)` trains and returns the mean loss per example."""
+    return _weighted(_trained(model, optimizer, loader)) / len(loader.dataset)
+
+
+def _trained(model, optimizer, loader):
+    """(loss, rows) of each batch of a healthy epoch."""
+    model.train()
+    steps = []
+    for xb, yb in loader:
+        optimizer.zero_grad()
+        loss = cross_entropy(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        steps.append((loss.item(), len(xb)))
+    return steps
+
+
+def _weighted(steps):
+    return sum(loss * rows for loss, rows in steps)
+
+
+def _reporting(result):
+    """The healthy epoch, and then `result(its steps, loader)`."""
+    return lambda model, optimizer, loader: result(_trained(model, optimizer, loader), loader)
+
+
+epoch.known(
+    {
         "You divided the sum over rows by the number of batches. Divide by the number of rows, "
-        "len(loader.dataset).": expected[-1] * 300 / len(loader),
-        "The sum over rows still has to be divided by their number.": expected[-1] * 300,
+        "len(loader.dataset).": _reporting(lambda steps, loader: _weighted(steps) / len(steps)),
+        "The sum over rows still has to be divided by their number.": _reporting(
+            lambda steps, loader: _weighted(steps)
+        ),
         "You divided by len(X_train), which is the size of another data set. Ask the loader: "
-        "len(loader.dataset).": expected[-1] * 300 / 800,
+        "len(loader.dataset).": _reporting(lambda steps, loader: _weighted(steps) / 800),
         "That is the mean of the batch means. The last batch is smaller: weight each loss with "
-        "len(xb).": sum(last) / len(last),
+        "len(xb).": _reporting(lambda steps, loader: sum(loss for loss, _ in steps) / len(steps)),
         "You divided the sum of batch means by the number of rows. Multiply each loss by len(xb) "
-        "before adding.": sum(last) / 300,
+        "before adding.": _reporting(
+            lambda steps, loader: sum(loss for loss, _ in steps) / len(loader.dataset)
+        ),
         "You weighted each loss with the loader's batch size. The last batch is smaller: use "
-        "len(xb).": (expected[-1] * 300 + last[-1] * (size - left)) / 300,
-        "That is the loss of the last batch alone.": last[-1],
+        "len(xb).": _reporting(
+            lambda steps, loader: sum(loss * 22 for loss, _ in steps) / len(loader.dataset)
+        ),
+        "That is the loss of the last batch alone.": _reporting(lambda steps, loader: steps[-1][0]),
     }
-    compare(loss, expected[-1], mistakes, "The weights are right. The mean loss")
-    return f"The weights are those of the healthy loop, {how}, and so is the loss."
+)
 
 
-@check
-def finetune(attempt):
+def _for_three_classes():
+    X = 2 * torch.randn(384, 2)
+    y = (X[:, 0] > 0).long() + (X[:, 1] > 0.7).long()
+    yield mlp(2, 16, 16, 2), _loaders(X, y, 352, 32)[0], 5
+
+
+def _tuned(attempt, *case):
+    result = attempt(*case)
+    if not isinstance(result, nn.Module):
+        raise Mistake(f"Return the model; yours returned a {type(result).__name__}.")
+    if [p.shape for p in result.parameters()] != [p.shape for p in mlp(2, 16, 16, 3).parameters()]:
+        raise Mistake(
+            "Your model has other layers than planned. Put the new one in the place of the last, "
+            "model[-1] = nn.Linear(16, 3), and keep all others."
+        )
+    return result, result
+
+
+@exercise(
+    cases=_for_three_classes,
+    observe=watched(_tuned, lambda result: ()),
+    praise="All layers learn, clipped and on schedule: the weights are those of the healthy loop.",
+)
+def finetune(model, loader, epochs):
     """`finetune(model, loader, epochs)` gives the model a new head and trains all of it."""
-    X = 3 * torch.randn(384, 2)
-    y = (X[:, 0] > 0).long() + (X[:, 1] > 1).long()
-    loader, _ = _loaders(X, y, 352, 32)
-    shapes = [p.shape for p in mlp(2, 16, 16, 3).parameters()]
+    return _tuner()(model, loader, epochs)
 
-    def at_once(model):
-        clip_grad_norm_(model.parameters(), 1.0)
 
-    def one_by_one(model):
-        for parameter in model.parameters():
-            clip_grad_norm_(parameter, 1.0)
+def _tuner(clip=clip_grad_norm_, momentum=0.9, schedule="epoch", frozen=False):
+    """The right fine-tuning, to be spoilt in one place."""
 
-    def loop(clip=at_once, momentum=0.9, cosine=True, per_batch=False, frozen=False):
-        def tuned(model, loader, epochs):
-            model[:-1].requires_grad_(not frozen)
-            model[-1] = nn.Linear(16, 3)
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum)
-            length = epochs * len(loader) if per_batch else epochs
-            scheduler = CosineAnnealingLR(optimizer, T_max=length)
-            model.train()
-            for _ in range(epochs):
-                for xb, yb in loader:
-                    optimizer.zero_grad()
-                    cross_entropy(model(xb), yb).backward()
-                    clip(model)
-                    optimizer.step()
-                    if cosine and per_batch:
-                        scheduler.step()
-                if cosine and not per_batch:
+    def loop(model, loader, epochs):
+        model[:-1].requires_grad_(not frozen)
+        model[-1] = nn.Linear(16, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum)
+        length = epochs * len(loader) if schedule == "batch" else epochs
+        scheduler = CosineAnnealingLR(optimizer, T_max=length)
+        model.train()
+        for _ in range(epochs):
+            for xb, yb in loader:
+                optimizer.zero_grad()
+                cross_entropy(model(xb), yb).backward()
+                clip(model.parameters(), 1.0)
+                optimizer.step()
+                if schedule == "batch":
                     scheduler.step()
-            return model
+            if schedule == "epoch":
+                scheduler.step()
+        return model
 
-        return tuned
+    return loop
 
-    def run(function):
-        loader.generator.manual_seed(0)
-        result = function(mlp(2, 16, 16, 2), loader, 5)
-        if not isinstance(result, nn.Module):
-            raise Mistake(f"Return the model; yours returned a {type(result).__name__}.")
-        if [p.shape for p in result.parameters()] != shapes:
-            raise Mistake(
-                "Your model has other layers than planned. Put the new one in the place of the "
-                "last, model[-1] = nn.Linear(16, 3), and keep all others."
-            )
-        return result, result
 
-    mistakes = {
+finetune.known(
+    {
         "The gradients are not clipped at all. Clip their length to 1 with clip_grad_norm_ between "
         "backward() and step(). (clip_grad_value_ limits single numbers, and none is so large.)": (
-            loop(clip=lambda model: None)
+            _tuner(clip=lambda *_: None)
         ),
         "You clipped the gradient of each weight by itself. One call with model.parameters() "
-        "clips the length of all of them together.": loop(clip=one_by_one),
-        "SGD runs without momentum. The plan was momentum=0.9.": loop(momentum=0),
-        "The learning rate stays at 0.1. Step the schedule at the end of each epoch.": loop(
-            cosine=False
+        "clips the length of all of them together.": _tuner(
+            clip=lambda parameters, length: [clip_grad_norm_(p, length) for p in parameters]
+        ),
+        "SGD runs without momentum. The plan was momentum=0.9.": _tuner(momentum=0),
+        "The learning rate stays at 0.1. Step the schedule at the end of each epoch.": _tuner(
+            schedule="never"
         ),
         "You stretched the schedule over all batches and step it after each. That is a good "
-        "schedule as well, but the task asks for one step an epoch.": loop(per_batch=True),
-        "The old layers are frozen, and only the new one is trained. Train all of the model.": loop(
-            frozen=True
+        "schedule as well, but the task asks for one step an epoch.": _tuner(schedule="batch"),
+        "The old layers are frozen, and only the new one is trained. Train all of the model.": (
+            _tuner(frozen=True)
         ),
     }
-    _, _, how = trained_like(attempt, loop(), run, mistakes)
-    return f"All layers learn, clipped and on schedule: {how} the healthy loop's weights."
+)
 
 
-@check
-def fit(attempt):
-    """`fit(model, optimizer, train_loader, val_loader, epochs)` returns the accuracies."""
+def _to_validate():
+    model = nn.Sequential(
+        nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.6)  # so high that it also falls
     loaders = _loaders(*moons(400, noise=0.3, seed=3), 320, 34)  # the last of three has 12 rows
-    batch_means = []
+    yield model, optimizer, *loaders, 4
 
-    def right(model, optimizer, train_loader, val_loader, epochs):
-        accuracies = []
+
+def _accuracies(accuracies):
+    accuracies = _numbers(accuracies, "accuracies", "four epochs", 4)
+    yield "The weights are right. The list of accuracies", accuracies
+
+
+@exercise(
+    cases=_to_validate,
+    observe=watched(lambda attempt, model, *rest: (attempt(model, *rest), model), _accuracies),
+    praise="Both switches go both ways: weights and accuracies are those of the healthy loop.",
+)
+def fit(model, optimizer, train_loader, val_loader, epochs):
+    """`fit(model, optimizer, train_loader, val_loader, epochs)` returns the accuracies."""
+    return _validating()(model, optimizer, train_loader, val_loader, epochs)
+
+
+def _share(hits):
+    return torch.cat(hits).float().mean().item()
+
+
+def _validating(measure=_share, report=list, first=False):
+    """The right fit, to be spoilt in one place.
+
+    measure: makes a number of the hits in each batch. report: makes the result of all numbers.
+    """
+
+    def validated(model, val_loader):
+        model.eval()
+        with torch.no_grad():
+            return measure([model(xb).argmax(dim=1) == yb for xb, yb in val_loader])
+
+    def loop(model, optimizer, train_loader, val_loader, epochs):
+        numbers = [validated(model, val_loader)] if first else []
+        for _ in range(epochs):
+            _trained(model, optimizer, train_loader)
+            numbers.append(validated(model, val_loader))
+        return report(numbers[:epochs])
+
+    return loop
+
+
+def _batch_means(hits):
+    return [batch.float().mean().item() for batch in hits]
+
+
+fit.known(
+    {
+        "You measured on train_loader. Validate on val_loader.": (
+            lambda model, optimizer, train_loader, val_loader, epochs: fit.right(
+                model, optimizer, train_loader, train_loader, epochs
+            )
+        ),
+        "You averaged the accuracies of the batches. The last one has 12 rows, the others 34: "
+        "count the correct rows, and divide once.": _validating(
+            lambda hits: sum(_batch_means(hits)) / len(hits)
+        ),
+        "You added up the accuracies of the batches and divided by the number of rows. Count the "
+        "correct rows, with .sum().": _validating(lambda hits: sum(_batch_means(hits)) / 80),
+        "The count goes on from one epoch to the next: set it to 0 before each validation.": (
+            _validating(report=np.cumsum)
+        ),
+        "That is the best accuracy so far. Return that of each epoch, also where it falls.": (
+            _validating(report=np.maximum.accumulate)
+        ),
+        "The accuracies are sorted. Leave them in the order of the epochs.": _validating(
+            report=sorted
+        ),
+        "You validate before the epoch's training. Each number belongs after it.": _validating(
+            first=True
+        ),
+        "Not one row matched. Compare the position of each row's largest logit with yb: "
+        "argmax(dim=1), not max.": _validating(lambda hits: 0.0),
+        "That is a percentage; return a share between 0 and 1.": _validating(
+            lambda hits: 100 * _share(hits)
+        ),
+        "That is the number of correct rows; divide it by len(val_loader.dataset).": _validating(
+            lambda hits: 80 * _share(hits)
+        ),
+        "You divided the number of correct rows by the number of batches.": _validating(
+            lambda hits: 80 * _share(hits) / 3
+        ),
+        "You divided by the size of another data set: ask len(val_loader.dataset).": _validating(
+            lambda hits: 80 * _share(hits) / 200
+        ),
+        "That is the share of wrong answers.": _validating(lambda hits: 1 - _share(hits)),
+    }
+)
+
+
+def _noisy_line():
+    X = torch.randn(160, 3)
+    y = 2 * X[:, 0] - X[:, 1] + 1 + 2 * torch.randn(160)  # so much noise that it soon overfits
+    model = mlp(3, 16, 1)
+    yield model, torch.optim.Adam(model.parameters(), lr=0.04), *_loaders(X, y, 128, 12), 12
+
+
+def _step_losses(losses):
+    losses = _numbers(losses, "losses", "twelve epochs of four steps", 48)
+    yield "The weights are right. The list of losses", losses
+
+
+@exercise(
+    cases=_noisy_line,
+    observe=watched(lambda attempt, model, *rest: (attempt(model, *rest), model), _step_losses),
+    praise="Shapes, copies and numbers are in order: the weights are those of the best epoch.",
+)
+def regression(model, optimizer, train_loader, val_loader, epochs):
+    """`regression(model, optimizer, train_loader, val_loader, epochs)` keeps the best epoch."""
+    return _keeping()(model, optimizer, train_loader, val_loader, epochs)
+
+
+def _val_loss(pairs, losses):
+    return sum(((pred.squeeze(1) - yb) ** 2).sum().item() for pred, yb in pairs)
+
+
+def _keeping(score=_val_loss, each=False):
+    """Restores the epoch with the lowest score, at the end or after each epoch."""
+
+    def loop(model, optimizer, train_loader, val_loader, epochs):
+        losses, scores, states = [], [], []
         for _ in range(epochs):
             model.train()
             for xb, yb in train_loader:
                 optimizer.zero_grad()
-                cross_entropy(model(xb), yb).backward()
+                loss = ((model(xb).squeeze(1) - yb) ** 2).mean()
+                loss.backward()
                 optimizer.step()
-            model.eval()
+                losses.append(loss.item())
             with torch.no_grad():
-                hits = [model(xb).argmax(dim=1) == yb for xb, yb in val_loader]
-            batch_means.append(sum(h.float().mean().item() for h in hits) / len(hits))
-            accuracies.append(torch.cat(hits).float().mean().item())
-        return accuracies
+                scores.append(score([(model(xb), yb) for xb, yb in val_loader], losses))
+            states.append(copy.deepcopy(model.state_dict()))
+            if each:
+                model.load_state_dict(states[scores.index(min(scores))])
+        model.load_state_dict(states[scores.index(min(scores))])
+        return losses
 
-    def on_training_rows(model, optimizer, train_loader, val_loader, epochs):
-        return right(model, optimizer, train_loader, train_loader, epochs)
-
-    def run(function):
-        loaders[0].generator.manual_seed(0)
-        model = nn.Sequential(
-            nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2)
-        )
-        optimizer = torch.optim.SGD(model.parameters(), lr=1.6)  # so high that it also falls
-        return function(model, optimizer, *loaders, 4), model
-
-    elsewhere = {"You measured on train_loader. Validate on val_loader.": on_training_rows}
-    accuracies, expected, how = trained_like(attempt, right, run, elsewhere)
-    means = batch_means[:4]
-    accuracies = _numbers(accuracies, "accuracies", "four epochs", 4)
-    mistakes = {
-        "You averaged the accuracies of the batches. The last one has 12 rows, the others 34: "
-        "count the correct rows, and divide once.": means,
-        "You added up the accuracies of the batches and divided by the number of rows. Count the "
-        "correct rows, with .sum().": [3 * mean / 80 for mean in means],
-        "The count goes on from one epoch to the next: set it to 0 before each validation.": (
-            torch.tensor(expected).cumsum(dim=0)
-        ),
-        "That is the best accuracy so far. Return that of each epoch, also where it falls.": (
-            torch.tensor(expected).cummax(dim=0).values
-        ),
-        "The accuracies are sorted. Leave them in the order of the epochs.": sorted(expected),
-        "You validate before the epoch's training. Each number belongs after it.": [
-            accuracies[0],
-            *expected[:-1],
-        ],
-        "Not one row matched. Compare the position of each row's largest logit with yb: "
-        "argmax(dim=1), not max.": [0] * 4,
-        "That is a percentage; return a share between 0 and 1.": [100 * a for a in expected],
-        "That is the number of correct rows; divide it by len(val_loader.dataset).": [
-            80 * a for a in expected
-        ],
-        "You divided the number of correct rows by the number of batches.": [
-            80 * a / 3 for a in expected
-        ],
-        "You divided by the size of another data set: ask len(val_loader.dataset).": [
-            80 * a / 200 for a in expected
-        ],
-        "That is the share of wrong answers.": [1 - a for a in expected],
-    }
-    compare(accuracies, expected, mistakes, "The weights are right. The list of accuracies")
-    return f"Both switches go both ways: weights ({how}) and accuracies are the healthy loop's."
+    return loop
 
 
-@check
-def regression(attempt):
-    """`regression(model, optimizer, train_loader, val_loader, epochs)` keeps the best epoch."""
-    X = torch.randn(160, 3)
-    y = 2 * X[:, 0] - X[:, 1] + 1 + 2 * torch.randn(160)  # so much noise that it soon overfits
-    loaders = _loaders(X, y, 128, 12)
-
-    def val_loss(pairs, losses):
-        return sum(((pred.squeeze(1) - yb) ** 2).sum().item() for pred, yb in pairs)
-
-    def loop(score=val_loss, each=False):
-        """Restores the epoch with the lowest score, at the end or after each epoch."""
-
-        def trained(model, optimizer, train_loader, val_loader, epochs):
-            losses, scores, states = [], [], []
-            for _ in range(epochs):
-                model.train()
-                for xb, yb in train_loader:
-                    optimizer.zero_grad()
-                    loss = ((model(xb).squeeze(1) - yb) ** 2).mean()
-                    loss.backward()
-                    optimizer.step()
-                    losses.append(loss.item())
-                with torch.no_grad():
-                    scores.append(score([(model(xb), yb) for xb, yb in val_loader], losses))
-                states.append(copy.deepcopy(model.state_dict()))
-                if each:
-                    model.load_state_dict(states[scores.index(min(scores))])
-            model.load_state_dict(states[scores.index(min(scores))])
-            return losses
-
-        return trained
-
-    def run(function):
-        loaders[0].generator.manual_seed(0)
-        model = mlp(3, 16, 1)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.04)
-        return function(model, optimizer, *loaders, 12), model
-
-    mistakes = {
+regression.known(
+    {
         "Those are the weights of the last epoch. Put copies of the best ones back into the model "
-        "after the loop, with model.load_state_dict.": loop(lambda pairs, losses: -len(losses)),
-        "Those are the weights of the epoch with the highest validation loss.": loop(
-            lambda *args: -val_loss(*args)
+        "after the loop, with model.load_state_dict.": _keeping(lambda pairs, losses: -len(losses)),
+        "Those are the weights of the epoch with the highest validation loss.": _keeping(
+            lambda *args: -_val_loss(*args)
         ),
-        "You chose the epoch by a training loss. What counts is the validation loss.": loop(
+        "You chose the epoch by a training loss. What counts is the validation loss.": _keeping(
             lambda pairs, losses: losses[-1]
         ),
         "The validation loss has the shapes wrong: [B, 1] against [B]. Training is right, but the "
-        "best epoch is not.": loop(
+        "best epoch is not.": _keeping(
             lambda pairs, losses: sum(((pred - yb) ** 2).sum().item() for pred, yb in pairs)
         ),
         "You chose by something that is nearly the validation loss. If it is the mean of the batch "
-        "means: the last batch has 8 rows, the others 12, so add up the squares of all rows.": loop(
-            lambda pairs, losses: sum(
-                ((pred.squeeze(1) - yb) ** 2).mean().item() for pred, yb in pairs
+        "means: the last batch has 8 rows, the others 12, so add up the squares of all rows.": (
+            _keeping(
+                lambda pairs, losses: sum(
+                    ((pred.squeeze(1) - yb) ** 2).mean().item() for pred, yb in pairs
+                )
             )
         ),
         "You put the best weights back after each epoch, so training starts from them again. Do "
-        "it once, after the loop.": loop(each=True),
-    }
-    losses, expected, how = trained_like(attempt, loop(), run, mistakes)
-    losses = _numbers(losses, "losses", "twelve epochs of four steps", 48)
-    sums = {
+        "it once, after the loop.": _keeping(each=True),
         "Each of your losses is the sum over a batch; the task takes the mean. (The weights don't "
-        "show it: to Adam a factor makes no difference.)": [32 * loss for loss in expected]
+        "show it: to Adam a factor makes no difference.)": (
+            lambda *args: [32 * loss for loss in regression.right(*args)]
+        ),
     }
-    compare(losses, expected, sums, "The weights are right. The list of losses")
-    return f"Shapes, copies and numbers are in order: the best epoch's weights, {how}."
+)
 
 
 def _numbers(values, what, of, n):

@@ -66,7 +66,7 @@ class Exercise:
         self.praise, self.forbid = praise, forbid
         self.variants = []  # other right answers
         self.mistakes = {}  # words -> attempt
-        self._memory = {}  # (words, number of a case) -> what was seen
+        self._memory = {}  # (attempt, number of a case) -> what was seen
         functools.update_wrapper(self, right, updated=())
         self._check = check(
             functools.wraps(right, updated=())(lambda attempt: self._judge(attempt))
@@ -92,8 +92,8 @@ class Exercise:
         self.mistakes |= mistakes
 
     def _judge(self, attempt):
-        right = [self._see(self.right, case) for case in self._drawn()]
         yours = [self._see(attempt, case) for case in self._drawn()]
+        right = [self._remembered(self.right, n) for n in range(len(yours))]
         for n, (mine, expected) in enumerate(zip(yours, right, strict=True)):
             if not mine.agrees(expected, ALL):
                 raise self._named(yours, right, n)
@@ -123,12 +123,14 @@ class Exercise:
 
     def _is(self, words, yours, place, cases):
         """Whether a known mistake does the same on these cases, up to the part at `place`."""
-        for n in cases:
-            if (words, n) not in self._memory:
-                self._memory[words, n] = self._see(self.mistakes[words], self._drawn()[n])
-            if not yours[n].agrees(self._memory[words, n], place):
-                return False
-        return True
+        known = self.mistakes[words]
+        return all(yours[n].agrees(self._remembered(known, n), place) for n in cases)
+
+    def _remembered(self, known, n):
+        """What the right answer or a known mistake does on case n, which is tried only once."""
+        if (known, n) not in self._memory:
+            self._memory[known, n] = self._see(known, self._drawn()[n])
+        return self._memory[known, n]
 
     def _named(self, yours, right, n):
         """The error with the best words there are for an attempt that fails on case n."""

@@ -10,9 +10,9 @@ from ..data import moons, tensor_loader
 from ..models import mlp
 from ..training import evaluate as reference_evaluate
 from .exercise import exercise
-from .feedback import Mistake, as_bool, as_number, as_pair, call, check, compare
+from .feedback import Mistake, as_bool, as_number, as_pair, call
 from .values import close
-from .whole_loops import trained_like
+from .whole_loops import watched
 
 
 def _weights(model):
@@ -478,62 +478,31 @@ evaluate.known(
 )
 
 
-@check
-def train_and_validate(attempt):
-    """`train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs)`."""
+def _two_loaders():
     X, y = moons(200, noise=0.2, seed=4)
     loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
+    model = mlp(2, 16, 2, dropout=0.2).eval()  # the mode after somebody has looked at it
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+    # With generators of their own, how often they are read leaves dropout's numbers alone.
+    train_loader = tensor_loader(
+        X[:160], y[:160], batch_size=32, shuffle=True, generator=torch.Generator()
+    )
+    val_loader = tensor_loader(X[160:], y[160:], batch_size=32, generator=torch.Generator())
+    yield model, train_loader, val_loader, loss_fn, optimizer, 4
 
-    train_losses, scores, batch_means = [], [], []
 
-    def right(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-        losses = []
-        for _ in range(epochs):
-            model.train()
-            for xb, yb in train_loader:
-                optimizer.zero_grad()
-                loss = loss_fn(model(xb), yb)
-                loss.backward()
-                optimizer.step()
-                train_losses.append(loss.item())
-            losses.append(reference_evaluate(model, val_loader, loss_fn)[0])
-        return losses
-
-    def on_training_rows(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-        return right(model, train_loader, train_loader, loss_fn, optimizer, epochs)
-
-    def another_loss(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-        loss_fn = nn.CrossEntropyLoss()
-        return right(model, train_loader, val_loader, loss_fn, optimizer, epochs)
-
-    def run(function):
-        model = mlp(2, 16, 2, dropout=0.2).eval()  # the mode after somebody has looked at it
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
-        shuffled = torch.Generator().manual_seed(0)
-        train_loader = tensor_loader(
-            X[:160], y[:160], batch_size=32, shuffle=True, generator=shuffled
+def _run(attempt, model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    before = _weights(model)
+    result = attempt(model, train_loader, val_loader, loss_fn, optimizer, epochs)
+    if not optimizer.state and not close(_weights(model), before):  # no momentum: no step
+        raise Mistake(
+            "The weights have moved, but not by the optimizer that your function was given. Use "
+            "it, and make no other."
         )
-        # With a generator of its own, how often it is read leaves dropout's numbers alone.
-        val_loader = tensor_loader(X[160:], y[160:], batch_size=32, generator=torch.Generator())
-        before = _weights(model)
-        result = function(model, train_loader, val_loader, loss_fn, optimizer, 4)
-        if not optimizer.state and not close(_weights(model), before):  # no momentum: no step
-            raise Mistake(
-                "The weights have moved, but not by the optimizer that your function was given. "
-                "Use it, and make no other."
-            )
-        batches = [reference_evaluate(model, [batch], loss_fn)[0] for batch in val_loader]
-        batch_means.append(sum(batches) / len(batches))
-        scores.append(reference_evaluate(model, val_loader, loss_fn)[1])
-        return result, model
+    return result, model
 
-    others = {
-        "You measure on train_loader. The validation loss is that of val_loader.": on_training_rows,
-        "You trained with another loss than the loss_fn that your function was given.": (
-            another_loss
-        ),
-    }
-    losses, expected, how = trained_like(attempt, right, run, others)
+
+def _val_losses(losses):
     if isinstance(losses, dict | nn.Module) or not hasattr(losses, "__len__"):
         raise Mistake(
             f"The weights are right. Return a list with the validation loss of each epoch; yours "
@@ -555,27 +524,72 @@ def train_and_validate(attempt):
             f"The weights are right. Of 4 epochs you return {len(losses)} validation losses; "
             "append one after the batches of each epoch."
         )
-    compare(
-        losses[-1],
-        expected[-1],
-        {
-            "That is the accuracy. evaluate() returns the mean loss first.": scores[0],
-            "You averaged the batch means. The batches have 32 and 8 rows: evaluate() counts every "
-            "row once.": batch_means[0],
-            "That is the loss of the epoch before. Measure after the batches of the epoch.": (
-                expected[-2]
-            ),
-            "That is the training loss of the last batch. Measure on val_loader.": (
-                train_losses[19]
-            ),
-            "That is the mean training loss of the epoch. Measure on val_loader.": (
-                sum(train_losses[15:20]) / 5
-            ),
-        },
-        "The weights are right. The last validation loss",
-    )
-    compare(losses, expected, {}, "The weights are right. The validation losses")
-    return f"Watched by the doctor, and the weights are those of the right loop, {how}."
+    yield "The weights are right. The validation losses", losses
+
+
+@exercise(
+    cases=_two_loaders,
+    observe=watched(_run, _val_losses),
+    praise="Watched by the doctor, and the weights are those of the right loop.",
+)
+def train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    """`train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs)`."""
+    measure = _measuring(lambda evaluate, val_loader, losses: evaluate(val_loader)[0])
+    return measure(model, train_loader, val_loader, loss_fn, optimizer, epochs)
+
+
+def _measuring(measure, first=False):
+    """The right training, and for each epoch `measure(evaluate, val_loader, its losses)`."""
+
+    def loop(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+        def evaluate(loader):
+            return reference_evaluate(model, loader, loss_fn)
+
+        measured = [measure(evaluate, val_loader, [])] if first else []
+        for _ in range(epochs):
+            model.train()
+            losses = [one_step.right(model, xb, yb, loss_fn, optimizer) for xb, yb in train_loader]
+            measured.append(measure(evaluate, val_loader, losses))
+        return measured[:epochs]
+
+    return loop
+
+
+@train_and_validate.mistake
+def on_training_rows(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    """You measure on train_loader. The validation loss is that of val_loader."""
+    return train_and_validate.right(model, train_loader, train_loader, loss_fn, optimizer, epochs)
+
+
+@train_and_validate.mistake
+def another_loss(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    """You trained with another loss than the loss_fn that your function was given."""
+    loss_fn = nn.CrossEntropyLoss()
+    return train_and_validate.right(model, train_loader, val_loader, loss_fn, optimizer, epochs)
+
+
+train_and_validate.known(
+    {
+        "That is the accuracy. evaluate() returns the mean loss first.": _measuring(
+            lambda evaluate, val_loader, losses: evaluate(val_loader)[1]
+        ),
+        "You averaged the batch means. The batches have 32 and 8 rows: evaluate() counts every row "
+        "once.": _measuring(
+            lambda evaluate, val_loader, losses: np.mean(
+                [evaluate([batch])[0] for batch in val_loader]
+            )
+        ),
+        "That is the loss of the epoch before. Measure after the batches of the epoch.": (
+            _measuring(lambda evaluate, val_loader, losses: evaluate(val_loader)[0], first=True)
+        ),
+        "That is the training loss of the last batch. Measure on val_loader.": _measuring(
+            lambda evaluate, val_loader, losses: losses[-1]
+        ),
+        "That is the mean training loss of the epoch. Measure on val_loader.": _measuring(
+            lambda evaluate, val_loader, losses: np.mean(losses)
+        ),
+    }
+)
 
 
 def _states():

@@ -1,53 +1,41 @@
-"""What checks of whole loops are built from: the doctor watches, and the weights decide."""
+"""What checks of whole loops observe: the doctor watches, and the weights decide."""
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ..doctor import LoopDoctor
-from .feedback import Mistake, call, compare
+from .feedback import Mistake, call
+
+_STEPS = (
+    "The optimizer should make one step for each batch of each epoch. With fewer: does step() stand "
+    "outside the loop over batches, or a `return` or a `break` inside a loop? With more: do you go "
+    "over another loader, or for more epochs, than your function was given?"
+)
 
 
-def outcome(run, function):
-    """(what `function` returned, the model's numbers, optimizer steps) of `run(function)`.
+def watched(run, read):
+    """Observe a loop: what the doctor finds, its steps, its weights, and what it returns.
 
-    `run` calls the function on fresh data and a fresh model; it returns the result and the model.
+    `run(attempt, *case)` gives the result and the model that was trained; `read(result)` yields
+    the parts of the result.
     """
-    steps = []
-    hook = register_optimizer_step_post_hook(lambda *_: steps.append(1))
-    try:
-        torch.default_generator.manual_seed(0)
-        result, model = run(function)
-    finally:
-        hook.remove()
-    numbers = [value.detach().double().flatten() for value in model.state_dict().values()]
-    return result, torch.cat(numbers), len(steps)
 
+    def observe(attempt, *case):
+        steps = []
+        hook = register_optimizer_step_post_hook(lambda *_: steps.append(1))
+        try:
+            with LoopDoctor(verbose=False) as doctor:
+                result, model = run(lambda *args: call(attempt, *args), *case)
+        finally:
+            hook.remove()
+        _raise_first(finding for finding in doctor.findings if finding.severity == "error")
+        yield "The number of steps", len(steps), _STEPS
+        _raise_first(finding for finding in doctor.findings if finding.severity == "warning")
+        numbers = [value.detach().double().flatten() for value in model.state_dict().values()]
+        yield "The doctor sees no bug, but the weights at the end", torch.cat(numbers)
+        yield from read(result)
 
-def trained_like(attempt, reference, run, mistakes):
-    """(result, expected result, "bit for bit" or "up to rounding") of a loop without a bug.
-
-    The doctor watches the attempt, and its weights must be those of `reference`. `mistakes` maps
-    an explanation to another loop, whose weights give that mistake away.
-    """
-    with LoopDoctor(verbose=False) as doctor:
-        result, weights, steps = outcome(run, lambda *args: call(attempt, *args))
-    expected, right_weights, right_steps = outcome(run, reference)
-    _raise_first(finding for finding in doctor.findings if finding.severity == "error")
-    if steps != right_steps:
-        ask = (
-            "Do you go over another loader, or for more epochs, than your function was given?"
-            if steps > right_steps
-            else "Does step() stand outside the loop over batches, or a `return` or a `break` "
-            "inside a loop?"
-        )
-        raise Mistake(
-            f"The optimizer made {steps} steps instead of {right_steps}: one for each batch of "
-            f"each epoch. {ask}"
-        )
-    _raise_first(finding for finding in doctor.findings if finding.severity == "warning")
-    others = {words: outcome(run, loop)[1] for words, loop in mistakes.items()}
-    compare(weights, right_weights, others, "The doctor sees no bug, but the weights at the end")
-    return result, expected, "bit for bit" if weights.equal(right_weights) else "up to rounding"
+    return observe
 
 
 def _raise_first(findings):

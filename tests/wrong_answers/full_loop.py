@@ -214,7 +214,7 @@ def written_differently(net, batches, held_out, criterion, opt, n_epochs):
     return np.array(curve)
 
 
-@wrong("train_and_validate", "steps instead of")
+@wrong("train_and_validate", "The number of steps should be")
 def returns_in_the_loop(model, train_loader, val_loader, loss_fn, optimizer, epochs):
     for _ in range(epochs):
         model.train()
@@ -256,35 +256,6 @@ def keeps_the_pairs(model, train_loader, val_loader, loss_fn, optimizer, epochs)
     return val_losses
 
 
-@wrong("train_and_validate", "That is the accuracy")
-def keeps_the_accuracy(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    val_losses = []
-    for _ in range(epochs):
-        model.train()
-        for xb, yb in train_loader:
-            zero_grad_last(model, xb, yb, loss_fn, optimizer)
-        val_losses.append(package_evaluate(model, val_loader, loss_fn)[1])
-    return val_losses
-
-
-def around(change):
-    """The right loop, called with what `change` makes of (train_loader, val_loader, loss_fn)."""
-
-    def train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-        changed = change(train_loader, val_loader, loss_fn)
-        return loop(zero_grad_last)(model, *changed, optimizer, epochs)
-
-    return train_and_validate
-
-
-wrong("train_and_validate", "You measure on train_loader")(
-    around(lambda train_loader, val_loader, loss_fn: (train_loader, train_loader, loss_fn))
-)
-wrong("train_and_validate", "another loss than the loss_fn")(
-    around(lambda train_loader, val_loader, loss_fn: (train_loader, val_loader, F.cross_entropy))
-)
-
-
 @wrong("train_and_validate", "list of validation losses alone")
 def two_lists(*args):
     val_losses = loop(zero_grad_last)(*args)
@@ -297,36 +268,28 @@ def the_model(model, *rest):
     return model
 
 
-def measuring(measure, first=False):
-    """The right training, and for each epoch `measure(model, val_loader, loss_fn, its losses)`."""
+def measuring(measure):
+    """The right training, and for each epoch `measure(model, val_loader, loss_fn)`."""
 
     def train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs):
         val_losses = []
         for _ in range(epochs):
-            losses = []
-            if first:
-                val_losses.append(measure(model, val_loader, loss_fn, losses))
             model.train()
             for xb, yb in train_loader:
-                losses.append(zero_grad_last(model, xb, yb, loss_fn, optimizer))
-            if not first:
-                val_losses.append(measure(model, val_loader, loss_fn, losses))
+                zero_grad_last(model, xb, yb, loss_fn, optimizer)
+            val_losses.append(measure(model, val_loader, loss_fn))
         return val_losses
 
     return train_and_validate
 
 
-def mean_of_batch_means(model, val_loader, loss_fn, losses):
-    return np.mean([package_evaluate(model, [batch], loss_fn)[0] for batch in val_loader])
-
-
-def in_one_go(model, val_loader, loss_fn, losses):
+def in_one_go(model, val_loader, loss_fn):
     X, y = (torch.cat(parts) for parts in zip(*val_loader, strict=True))
     with torch.inference_mode():
         return loss_fn(model.eval()(X), y)
 
 
-def without_the_package(model, val_loader, loss_fn, losses):
+def without_the_package(model, val_loader, loss_fn):
     model.eval()
     with torch.no_grad():
         total = sum(loss_fn(model(xb), yb) * len(yb) for xb, yb in val_loader)
@@ -335,16 +298,6 @@ def without_the_package(model, val_loader, loss_fn, losses):
 
 right("train_and_validate")(measuring(in_one_go))
 right("train_and_validate")(measuring(without_the_package))
-wrong("train_and_validate", "averaged the batch means")(measuring(mean_of_batch_means))
-wrong("train_and_validate", "training loss of the last batch")(
-    measuring(lambda model, val_loader, loss_fn, losses: losses[-1])
-)
-wrong("train_and_validate", "mean training loss")(
-    measuring(lambda model, val_loader, loss_fn, losses: sum(losses) / len(losses))
-)
-wrong("train_and_validate", "Measure after the batches")(
-    measuring(lambda m, val_loader, loss_fn, _: package_evaluate(m, val_loader, loss_fn)[0], True)
-)
 
 
 @wrong("train_and_validate", "append one after the batches")
