@@ -107,6 +107,17 @@ def test_an_untouched_stub_is_not_attempted_and_leaves_random_numbers_alone(less
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_dict_filled_in_part_has_its_rows_checked_and_then_counted():
+    tasks = dict.fromkeys(checks.loss._TASKS, ...)
+    bird = "which of 7 bird species is in the picture"
+    right = (torch.nn.CrossEntropyLoss, [32, 7], [32], torch.int64)
+    assert "Not attempted yet" in checks.loss.choices(tasks).message
+    feedback = checks.loss.choices(tasks | {bird: right})
+    assert feedback.status == NOT_ATTEMPTED and "1 of 4 rows" in feedback.message
+    assert checks.loss.choices(tasks | {bird: (*right[:3], torch.float32)}).status == WRONG
+    assert "Not attempted yet" in checks.loss.choices(tasks | {bird: (*right[:3], ...)}).message
+
+
 def test_an_attempt_that_is_no_function_is_explained():
     feedback = checks.full_loop.count_correct(12)
     assert feedback.status == WRONG and "without parentheses" in feedback.message

@@ -29,7 +29,7 @@ class Feedback:
     message: str
 
     def __repr__(self):
-        sign = {PASSED: "✓ Correct.", WRONG: "✗ Not yet.", NOT_ATTEMPTED: "○ Not attempted yet."}
+        sign = {PASSED: "✓ Correct.", WRONG: "✗ Not yet.", NOT_ATTEMPTED: "○"}
         return f"{sign[self.status]} {self.message}"
 
     def _repr_html_(self):
@@ -67,9 +67,7 @@ def check(function):
             progress.record(function.__module__.rpartition(".")[2], function.__name__)
             return Feedback(PASSED, praise)
         except NotAttempted:
-            return Feedback(
-                NOT_ATTEMPTED, "Replace the ... in the cell above, run that cell, then this one."
-            )
+            return Feedback(NOT_ATTEMPTED, _left_to_do(attempt))
         except Mistake as mistake:
             return Feedback(WRONG, str(mistake))
         except Exception as error:  # the attempt's own: the learner needs its line, not our stack
@@ -78,6 +76,20 @@ def check(function):
             np.random.set_state(numpy_state)
 
     return run
+
+
+def _left_to_do(attempt):
+    """What to tell a learner whose attempt still holds a `...`."""
+    rows = [_is_open(answer) for answer in attempt.values()] if isinstance(attempt, dict) else []
+    if 0 < sum(rows) < len(rows):
+        return f"{len(rows) - sum(rows)} of {len(rows)} rows are filled. Now the others."
+    return "Not attempted yet. Replace the ... in the cell above, run that cell, then this one."
+
+
+def _is_open(answer):
+    """Whether a row of a dict holds the `...` of the stub, or a tuple with one in it."""
+    parts = answer if isinstance(answer, tuple | list) else [answer]
+    return any(part is ... for part in parts)
 
 
 def call(function, *args, **kwargs):
@@ -154,7 +166,7 @@ def filled(attempt, names):
         raise Mistake(
             f"Keep the names in the dict. Missing: {missing or '-'}; new: {unknown or '-'}."
         )
-    answers = {name: attempt[name] for name in names if attempt[name] is not ...}
+    answers = {name: attempt[name] for name in names if not _is_open(attempt[name])}
     if not answers:
         raise NotAttempted
     return answers

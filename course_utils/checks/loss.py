@@ -9,7 +9,7 @@ from torch import nn
 
 from ..models import mlp
 from .exercise import exercise
-from .feedback import Mistake, NotAttempted, as_number, call, check
+from .feedback import Mistake, NotAttempted, as_number, call, check, filled
 from .values import close
 
 
@@ -519,39 +519,25 @@ _TASKS = {
 @check
 def choices(attempt):
     """`choices`: for each task (loss, output shape, target shape, target dtype) at batch 32."""
-    filled = _filled(attempt, _TASKS)
-    for task, choice in filled.items():
+    answers = filled(attempt, _TASKS)
+    praise = "PyTorch would take all four, and they would learn what you meant."
+    for task, choice in answers.items():
         try:
-            _judge(task, *_parts(choice))
+            loss, output, target, dtype = _parts(choice)
+            _judge(task, loss, output, target, dtype)
         except Mistake as mistake:
             raise Mistake(f"“{task}”: {mistake}") from None
-    if len(filled) < len(_TASKS):
+        if loss == "CrossEntropyLoss" and target == output:
+            praise += " (A probability for each class, as one-hot rows are, is right as well.)"
+    if len(answers) < len(_TASKS):
         raise NotAttempted
-    return "PyTorch would take all four, and they would learn what you meant."
-
-
-def _filled(attempt, keys):
-    """The entries of a dict that have been filled in; it must have exactly these keys."""
-    if not isinstance(attempt, dict):
-        raise Mistake(f"Pass the dict to the check; it got a {type(attempt).__name__}.")
-    if set(attempt) != set(keys):
-        missing = ", ".join(str(key) for key in keys if key not in attempt)
-        unknown = ", ".join(str(key) for key in attempt if key not in keys)
-        raise Mistake(
-            f"Keep the keys of the dict. Missing: {missing or '-'}; new: {unknown or '-'}."
-        )
-    filled = {key: value for key, value in attempt.items() if value is not ...}
-    if not filled:
-        raise NotAttempted
-    return filled
+    return praise
 
 
 def _parts(choice):
     """(name of the loss, output shape, target shape, dtype) of an answer."""
     if not isinstance(choice, tuple | list) or len(choice) != 4:
         raise Mistake("Give four things: (loss, output shape, target shape, target dtype).")
-    if any(part is ... for part in choice):
-        raise NotAttempted
     loss, output, target, dtype = choice
     if isinstance(loss, nn.Module):
         loss = type(loss)
@@ -588,7 +574,7 @@ def _judge(task, loss, output, target, dtype):
         if target != [32]:
             raise Mistake(
                 f"the targets are class numbers, one for each row: [32], not {target}. "
-                "nn.CrossEntropyLoss does not want a second dimension, and no one-hot rows."
+                f"(One-hot rows would be {output}, torch.float32.)"
             )
         if dtype != torch.int64:
             raise Mistake(f"nn.CrossEntropyLoss refuses class numbers as {dtype}: int64.")
@@ -732,13 +718,13 @@ _LOOKS = {
 @check
 def diagnoses(attempt):
     """`diagnoses`: the name of what happened, for each of the six runs."""
-    filled = _filled(attempt, _RUNS)
-    for run, name in filled.items():
+    answers = filled(attempt, _RUNS)
+    for run, name in answers.items():
         if not isinstance(name, str) or name not in _LOOKS:
             raise Mistake(f"Run {run}: {name!r} is none of the names. They stand in NAMES.")
         right, evidence = _RUNS[run]
         if name != right:
             raise Mistake(f"Run {run}: “{name}” {_LOOKS[name]}. Look at its numbers: {evidence}")
-    if len(filled) < len(_RUNS):
+    if len(answers) < len(_RUNS):
         raise NotAttempted
     return "Six runs, no code, and you know what happened in each of them."

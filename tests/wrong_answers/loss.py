@@ -241,7 +241,7 @@ wrong("choices", "The first entry")(
 )
 wrong("choices", "A shape is a list")(choosing(TOPICS, nn.BCEWithLogitsLoss, 12, 12, torch.float32))
 wrong("choices", "is a dtype")(choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32], "int64"))
-wrong("choices", "Keep the keys")({"temperature": RIGHT_CHOICES[TEMPERATURE]})
+wrong("choices", "Keep the names")({"temperature": RIGHT_CHOICES[TEMPERATURE]})
 wrong("choices", "Pass the dict")(list(RIGHT_CHOICES.values()))
 
 # Exercise 5
@@ -314,5 +314,5 @@ wrong("diagnoses", "Run D: “healthy”")(saying(D="healthy", F="inputs not sca
 wrong("diagnoses", "Run E: “healthy”")(saying(E="healthy", F="one output for cross-entropy"))
 wrong("diagnoses", "Run F: “inputs not scaled”")(saying(F="inputs not scaled"))
 wrong("diagnoses", "is none of the names")(saying(B="shape trap"))
-wrong("diagnoses", "Keep the keys")({"A": "healthy"})
+wrong("diagnoses", "Keep the names")({"A": "healthy"})
 wrong("diagnoses", "Pass the dict")("healthy")
