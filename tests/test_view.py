@@ -39,8 +39,11 @@ def test_a_simulation_plays_pauses_steps_restarts_and_follows_its_controls():
     with staged(dashboard) as (page, errors):
         cell = page.locator("#training_dashboard")
         status = cell.locator(".said")
+        step = cell.get_by_role("button", name="Step")
+        place = step.bounding_box()
         cell.get_by_role("button", name="Play").click()
         expect(status).not_to_contain_text("step 100:")
+        assert step.bounding_box() == place  # Pause takes no more room than Play
         cell.get_by_role("button", name="Pause").click()
         expect(cell.get_by_role("button", name="Play")).to_be_visible()
         page.wait_for_timeout(150)
@@ -138,6 +141,7 @@ def test_a_recording_plays_without_python():
         ({"low": 1e-8, "high": 1e4, "log": True}, ["10⁻⁸", "10⁻⁴", "1", "10⁴"]),
         ({"low": 0.1, "high": 1, "log": True}, ["0.1", "0.2", "0.5", "1"]),
         ({"low": 0, "high": 2, "ticks": {"0.5": "left", "1.5": "right"}}, ["left", "right"]),
+        ({"low": 0, "high": 1, "ticks": {"0.5": "left", "1.5": "outside"}}, ["left"]),
     ],
 )
 def test_axes_have_round_ticks(axis, texts, bare_page):

@@ -152,7 +152,7 @@ class BatchSizeExplorer(Simulation):
             0.7 * least, 2.4 * reach, "", True, ticks(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
         )
         loss_axis = Axis(_LOW, _HIGH, "", True, ticks(0.01, 0.03, 0.1, 0.3, 1, 3))
-        across = Axis(-1.05 * reach, 1.05 * reach, "along the full gradient (black)")
+        across = Axis(-1.05 * reach, 1.05 * reach, "along the full gradient (bar)")
         return Scene(
             [
                 Panel(cloud, across, Axis(-0.04 * reach, 1.3 * reach), "gradients of 100 batches"),

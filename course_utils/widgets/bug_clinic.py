@@ -6,7 +6,7 @@ import torch
 from .base import Simulation
 from .clinic_runs import BUGS, PER_EPOCH, STEPS, healthy_run, train_with
 from .controls import Choice, Slider
-from .scene import Axis, Line, Panel, Scene, Verdict
+from .scene import Axis, Line, Panel, Scene, Verdict, ticks
 
 _PATIENTS = 8 * len(BUGS)
 _NO_DIAGNOSIS = "no diagnosis yet"
@@ -16,8 +16,7 @@ _DIAGNOSES = {f"{name}: {bug.words}": name for name, bug in BUGS.items()}
 def _from_zero(zero, top):
     """A logarithmic axis whose lowest tick stands for 0 and all that is near to it."""
     powers = range(round(np.log10(zero)) + 2, round(np.log10(top)) + 1, 2)
-    words = {10.0**p: f"{10**p}" if 0 <= p < 4 else f"1e{p}" for p in powers}
-    return Axis(zero, top, log=True, ticks={zero: "0", **words})
+    return Axis(zero, top, log=True, ticks={zero: "0", **ticks(*(10.0**p for p in powers))})
 
 
 _PICTURES = {

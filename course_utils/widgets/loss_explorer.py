@@ -81,7 +81,9 @@ class LossExplorer(Simulation):
             places = [c + 0.4 * i - 0.2 for c in range(3)]
             bars.append(Bars(places, gradient, 0.38, color, name, hatch=bool(i)))
             for x, height in zip(places, gradient.tolist(), strict=True):
-                bars.append(Text(x, height + math.copysign(0.09, height), f"{height:+z.2f}"))
+                bars.append(
+                    Text(x, height + math.copysign(0.09, height), f"{height:+z.2f}", size=0.9)
+                )
         curves.append(Rule(y=_FLOOR, dash=":", label="floor of softmax first"))
         classes = {0: "right class", 1: "wrong 1", 2: "wrong 2"}
         (right, push, slope), (wrong, weak, _) = self.results.values()

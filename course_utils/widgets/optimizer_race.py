@@ -10,7 +10,7 @@ from contourpy import contour_generator
 
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
-from .scene import Axis, Line, Panel, Points, Scene, Text, doubled
+from .scene import Axis, Line, Panel, Points, Scene, doubled
 
 
 class Surface(NamedTuple):
@@ -96,10 +96,11 @@ class OptimizerRace(Simulation):
             curves.append(Line(range(len(loss)), loss.clamp(min=1e-9), color, dash, name))
             gone = not points[-1].abs().max() < _FAR
             words.append(f"{name} has run away" if gone else f"{name} {loss[-1]:.2g}")
+        across = Axis(x0, x1, "x (+ the lowest point)")
         steps, height = Axis(0, doubled(100, self.steps), "step"), Axis(1e-8, 1e4, log=True)
         return Scene(
             [
-                Panel(marks, Axis(x0, x1, "x"), Axis(y0, y1), "the surface, seen from above", 1.5),
+                Panel(marks, across, Axis(y0, y1), "the surface, seen from above", 1.5),
                 Panel(curves, steps, height, "loss above the lowest"),
             ],
             f"Step {self.steps}, loss above the lowest: {', '.join(words)}.",
@@ -108,7 +109,7 @@ class OptimizerRace(Simulation):
 
 @cache
 def _contours(name):
-    """Lines of equal loss, and the name of the lowest point."""
+    """Lines of equal loss, and the lowest point."""
     surface = SURFACES[name]
     x, y = (torch.linspace(*ends, 120, dtype=torch.float64) for ends in (surface.x, surface.y))
     height = surface.loss(*torch.meshgrid(x, y, indexing="xy"))
@@ -118,5 +119,6 @@ def _contours(name):
     for level in np.linspace(height.min(), height.max(), 16)[1:-1]:
         for line in found.lines(level):
             lines += [line, [[np.nan, np.nan]]]
-    place = Text(*surface.lowest, "lowest")
-    return Line(*np.concatenate(lines).T, "line", width=1.2), place
+    x, y = surface.lowest
+    contours = Line(*np.concatenate(lines).T, "line", width=1.2)
+    return contours, Points([x], [y], "ink", "P", 11)

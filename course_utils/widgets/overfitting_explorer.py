@@ -73,7 +73,9 @@ class OverfittingExplorer(Simulation):
         patience = self.values["patience"]
         kept, last = kept_epoch(self.val_losses, patience)
         epochs = np.arange(1, _EPOCHS + 1)
+        rest = [last + 2, _EPOCHS + 1]
         marks = [
+            Band(rest, [_LOW] * 2, [_HIGH] * 2, label="not run any more"),
             Line(epochs, self.train_losses, "blue", label="training", edge=True),
             Line(epochs, self.val_losses, "vermillion", "--", "validation", edge=True),
             Points([kept + 1], self.val_losses[[kept]], "vermillion", "o", 12, "kept", edge=True),
@@ -85,8 +87,6 @@ class OverfittingExplorer(Simulation):
         end = f"lets all {_EPOCHS} epochs run"
         if last < _EPOCHS - 1:
             end = f"stops after epoch {last + 1}"
-            rest = [last + 1.5, _EPOCHS + 1]
-            marks.append(Band(rest, [_LOW] * 2, [_HIGH] * 2, label="not run any more"))
         looks = {"kept epoch": kept, "best epoch": self.best, "last epoch": _EPOCHS - 1}
         self.model.load_state_dict(self.states[looks[self.values["look"]]])
         title = "training points and answers"

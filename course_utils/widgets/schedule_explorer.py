@@ -55,7 +55,7 @@ _LOOKS = {
     "ReduceLROnPlateau": ("grey", ":", "P"),
 }
 _SHORT = {
-    "StepLR": "Step", "CosineAnnealingLR": "cosine", "OneCycleLR": "1cycle",
+    _CONSTANT: "constant", "StepLR": "Step", "CosineAnnealingLR": "cosine", "OneCycleLR": "1cycle",
     "warm-up + cosine": "warm-up", "ReduceLROnPlateau": "plateau",
 }  # fmt: skip
 _LOW, _HIGH = 0.03, 3.0  # the losses that the axes show
@@ -127,20 +127,23 @@ class ScheduleExplorer(Simulation):
         finals = np.array(self.finals)  # [seeds, runs]
         medians = np.median(finals, axis=0)
         spread = 0.25 * np.sin(2.4 * np.arange(n))  # beside each other, not at random
+        shown, middle = (
+            np.clip(np.nan_to_num(v, nan=_HIGH), _LOW, _HIGH) for v in (finals, medians)
+        )
         rate_lines, loss_lines, ends = [], [], []
         for i, (name, (rates, losses)) in enumerate(self.runs.items()):
             color, dash, marker = _LOOKS[name]
             steps = np.arange(len(losses)) * epochs / len(rates)
             held = np.append(rates, rates[-1])  # until the end of the last step
-            rate_lines.append(Line(steps, held, color, dash, name, stairs=True))
-            loss_lines.append(Line(steps, losses, color, dash, name, width=1.5, edge=True))
+            rate_lines.append(Line(steps, held, color, dash, _SHORT[name], stairs=True))
+            loss_lines.append(Line(steps, losses, color, dash, _SHORT[name], width=1.5, edge=True))
             ends += [
-                Points(i + spread, finals[:, i], color, marker, alpha=0.7, edge=True),
-                Line([i - 0.35, i + 0.35], medians[[i, i]], "ink", width=3, edge=True),
+                Points(shown[:, i], spread - i, color, marker, alpha=0.7),
+                Line(middle[[i, i]], [-i - 0.35, -i + 0.35], "ink", width=3),
             ]
         top = max(rates.max() for rates, _ in self.runs.values())
         losses_axis = Axis(_LOW, _HIGH, "", True, ticks(0.03, 0.1, 0.3, 1, 3))
-        names = {i: _SHORT.get(name, name) for i, name in enumerate(self.runs)}
+        names = {-i: _SHORT[name] for i, name in enumerate(self.runs)}
         x = Axis(0, epochs, "epoch")
         beyond = ~(finals < _HIGH)  # NaN, too
         gone = f" {beyond.sum()} of these losses lie beyond the axes." if beyond.any() else ""
@@ -148,10 +151,7 @@ class ScheduleExplorer(Simulation):
             [
                 Panel(rate_lines, x, Axis(-0.04 * top, 1.08 * top), "learning rate", 1.1),
                 Panel(loss_lines, x, losses_axis, "validation loss, newest seed", 1.4),
-                Panel(
-                    ends, Axis(-0.6, len(names) - 0.4, ticks=names), losses_axis, "at the end",
-                    0.5 + 0.15 * len(names), least=60 * max(3, len(names)),
-                ),
+                Panel(ends, losses_axis, Axis(0.4 - len(names), 0.6, ticks=names), "at the end", 1.2),
             ],
             f"{self._of_rates()}Validation loss after {epochs} epochs, median over {n} "
             f"{'seed' if n == 1 else 'seeds'}: {self._of_medians(medians)}.{gone}",

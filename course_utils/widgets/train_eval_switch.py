@@ -28,6 +28,7 @@ class TrainEvalSwitch(Simulation):
         "seed": Slider("seed", 0, 99, 0),
     }
     size = (10.0, 4.2)
+    seconds_a_frame = 0.0  # each pass is to be seen
     preview_steps = 15
 
     def reset(self):
@@ -82,12 +83,14 @@ class TrainEvalSwitch(Simulation):
         marks = [
             Points(passes[train], losses[train], "vermillion", label="pass in model.train()"),
             Points(passes[~train], losses[~train], "blue", "s", label="pass in model.eval()"),
-            Rule(y=trained, dash=":", label="eval(), right after training"),
+            Rule(y=trained, dash=":", label="eval(), after training"),
         ]
         if self.logits is not None:
             graph = f"output.requires_grad: {self.logits.requires_grad}"
             marks.append(Text(0.02 * x.high, 0.95 * height, graph, anchor="start"))
-        panels = [Panel(marks, x, Axis(0, height), "loss of the batch", 1.4), self._statistics(x)]
+        panels = [Panel(marks, x, Axis(0, height), "loss of the batch", 1.4)]
+        if len(self.means):
+            panels.append(self._statistics(x))
         if self.logits is None:
             return Scene(
                 panels, f"No pass yet. In eval mode, right after training: loss {trained:.4f}."
@@ -107,10 +110,6 @@ class TrainEvalSwitch(Simulation):
     def _statistics(self, x):
         """The running means of BatchNorm, after each pass."""
         means = np.array([self.start.tolist(), *(m for _, _, m in self.record)])
-        if not means.size:
-            note = Text(0.5, 0.5, "Dropout keeps\nno running statistics", "soft")
-            bare = Axis(drawn=False)
-            return Panel([note], bare, bare, "running means of BatchNorm")
         curves = [
             Line(
                 range(len(means)),

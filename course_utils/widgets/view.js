@@ -22,7 +22,8 @@ const STYLE = `
 .panels { display: flex; flex-wrap: wrap; gap: .6em 1.2em; }
 .break { flex-basis: 100%; height: 0; }
 figure { margin: 0; display: flex; flex-direction: column; min-width: 0; max-width: 100%; overflow-x: auto; }
-figcaption { display: flex; flex-wrap: wrap; gap: 0 1em; align-items: baseline; margin-bottom: .35em; }
+figcaption, .keys { display: flex; flex-wrap: wrap; gap: 0 1em; align-items: baseline; }
+figcaption { margin-bottom: .35em; }
 figcaption b { font-weight: 600; }
 .key { white-space: nowrap; color: var(--soft); }
 .key svg { height: .9em; vertical-align: -.1em; margin-right: .35em; overflow: visible; }
@@ -41,7 +42,7 @@ button, select, input { font: inherit; color: inherit; accent-color: var(--accen
 button, select, input[type=number], input[type=text] { background: var(--field); border: 1px solid var(--line);
   border-radius: 5px; padding: .28em .6em; min-height: 2.1em; }
 button { cursor: pointer; } button:hover { border-color: var(--accent); } button:disabled { opacity: .5; cursor: default; }
-button.play { background: var(--accent); color: var(--on-accent); border-color: var(--accent); font-weight: 600; min-width: 6.4em; }
+button.play { background: var(--accent); color: var(--on-accent); border-color: var(--accent); font-weight: 600; min-width: 7em; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .control { display: grid; grid-template-columns: minmax(0, 1fr) 5.6em; gap: .05em .5em; align-items: center; }
 .control label { color: var(--soft); align-self: end; grid-column: 1 / -1; }
@@ -128,7 +129,8 @@ function scaled(axis, size, flip) {
 
 /** [place, text] for an axis of `size` pixels, of which each text takes `each`. */
 export function ticks(axis, size, each) {
-  if (axis.ticks) return Object.entries(axis.ticks).map(([v, text]) => [Number(v), text])
+  const [low, high] = [axis.low, axis.high].sort((a, b) => a - b)
+  if (axis.ticks) return Object.entries(axis.ticks).map(([v, text]) => [Number(v), text]).filter(([v]) => v >= low && v <= high)
   const room = Math.max(2, size / each)
   if (!axis.log) {
     const rough = (axis.high - axis.low) / room, ten = 10 ** Math.floor(Math.log10(rough))
@@ -199,12 +201,13 @@ const MARKS = {
       `<text x="${px(x(m.x))}" y="${px(y(m.y))}" dy="${0.35 + (i - (all.length - 1) / 2) * 1.25}em" text-anchor="${m.anchor}"
       style="fill: ${color(m.color)}; font-size: ${m.size * shrink}em; font-weight: ${m.bold ? 650 : 400}">${escaped(line)}</text>`).join("")
   },
-  box(m, { x, y, em }) {
+  box(m, { x, y, em, shrink }) {
     const w = m.width == null ? (m.text.length * 0.58 + 1.5) * em : x(m.width) - x(0)
     const h = m.height == null ? 2.1 * em : y(0) - y(m.height)
+    const size = Math.min(shrink, w / (m.text.length * 0.65 * em)) // so that it fits
     return `<rect x="${px(x(m.x) - w / 2)}" y="${px(y(m.y) - h / 2)}" width="${px(w)}" height="${px(h)}" rx="5"
       fill="${m.fill === "none" ? "none" : color(m.fill || "fill")}" stroke="${color(m.color)}" stroke-width="1.3" stroke-dasharray="${DASHES[m.dash]}"/>
-      <text x="${px(x(m.x))}" y="${px(y(m.y))}" dy=".35em" text-anchor="middle">${escaped(m.text)}</text>`
+      <text x="${px(x(m.x))}" y="${px(y(m.y))}" dy=".35em" text-anchor="middle" style="font-size: ${size}em">${escaped(m.text)}</text>`
   },
   heat: () => "",
 }
@@ -252,9 +255,9 @@ class Panel {
   /** First all that widths depend on: `named` are the marks of its legend. */
   lay(panel, em, named, height) {
     Object.assign(this.node.style, { flex: `${panel.width} 1 ${panel.least * em / 13}px` })
-    Object.assign(this.plot.style, { height: `${height * panel.height}px`, minWidth: panel.least > 400 ? `${Math.min(panel.least, 480)}px` : "" })
+    Object.assign(this.plot.style, { height: `${height * panel.height}px`, minWidth: panel.least > 400 ? `${Math.min(panel.least, 560)}px` : "" })
     const keys = named.map(m => `<span class="key">${key(m, this.id)}${escaped(m.label)}</span>`)
-    this.put(this.caption, `<b>${escaped(panel.title || panel.y.label)}</b>${keys.join("")}`)
+    this.put(this.caption, `<b>${escaped(panel.title || panel.y.label)}</b><span class="keys">${keys.join("")}</span>`)
   }
 
   draw(panel, em, shades) {
@@ -413,7 +416,7 @@ class Stage {
     const all = rows.reduce((a, b) => a + b)
     const screen = Number(getComputedStyle(this.host).getPropertyValue("--screen")) || innerHeight // a slide is scaled
     if (this.root.classList.contains("present")) return Math.min(Math.max(screen * 0.5, 300), 580) / Math.max(all, 1)
-    return (this.host.clientWidth < 520 ? 230 : all > 1 ? 225 : 270) * (em > 15 ? 1.15 : 1)
+    return (this.host.clientWidth < 520 ? 230 : all > 1 ? 210 : 270) * (em > 15 ? 1.15 : 1)
   }
 
   close() {
@@ -696,6 +699,7 @@ export function playback(el, { first, frames, chapters }) {
   const show = () => {
     stage.draw(scene)
     Object.assign(scrub, { min: chapter.start, max: chapter.end })
+    play.disabled = scrub.disabled = chapter.start === chapter.end
     scrub.value = at
     const place = `${at - chapter.start + 1}/${chapter.end - chapter.start + 1}`
     scrub.setAttribute("aria-valuetext", place)
