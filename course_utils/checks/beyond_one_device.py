@@ -2,6 +2,9 @@
 
 import copy
 import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
 
@@ -10,18 +13,21 @@ from torch import nn
 
 from ..data import moons
 from ..models import mlp
-from .feedback import Mistake, NotAttempted, as_number, call, check, close, compare
+from .exercise import exercise
+from .feedback import Mistake, NotAttempted, as_number, call, check, compare
+from .values import close
 
 
 def _flat(tensors):
     return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
-@check
-def average_gradients(attempt):
-    """`average_gradients([(gradients, rows), …])` returns those of the whole batch."""
-    rows = [5, 20, 7]
-    shares = [([torch.randn(3, 2), torch.randn(3)], n) for n in rows]
+def _shares():
+    for rows, shapes in (((5, 20, 7), ((3, 2), (3,))), ((9, 1, 4, 2), ((4,), (2, 4)))):
+        yield ([([torch.randn(shape) for shape in shapes], n) for n in rows],)
+
+
+def _averaged(attempt, shares):
     before = copy.deepcopy(shares)
     result = call(attempt, shares)
     if not all(close(_flat(a), _flat(b)) for (a, _), (b, _) in zip(shares, before, strict=True)):
@@ -33,147 +39,154 @@ def average_gradients(attempt):
         result = list(result)
     if not isinstance(result, list | tuple) or not all(torch.is_tensor(part) for part in result):
         raise Mistake("Return a list of tensors, one for each parameter.")
-    shapes = [list(part.shape) for part in result]
-    if shapes != [[3, 2], [3]]:
+    shapes, wanted = ([list(grad.shape) for grad in grads] for grads in (result, shares[0][0]))
+    if shapes != wanted:
         raise Mistake(
-            f"The processes have two gradients each, of shapes [3, 2] and [3]; you returned shapes "
-            f"{shapes}. Average parameter by parameter, over the processes."
+            f"The processes have two gradients each, of shapes {wanted[0]} and {wanted[1]}; you "
+            f"returned shapes {shapes}. Average parameter by parameter, over the processes."
         )
-    by_process = torch.stack([_flat(gradients) for gradients, _ in shares])
-    weights = torch.tensor(rows, dtype=torch.float32)[:, None]
-    total = (by_process * weights).sum(dim=0)
-    compare(
-        _flat(result),
-        total / 32,
-        {
-            "That is the plain average. The shares have 5, 20 and 7 rows, so each must count with "
-            "its number of rows.": by_process.mean(dim=0),
-            "That is the plain sum of the gradients.": by_process.sum(dim=0),
-            "The gradients are weighted by their rows, but the sum still has to be divided by all "
-            "rows.": total,
-            "You divided by the number of processes; divide by the number of rows of all of them, "
-            "since you have weighted by rows.": total / 3,
-            "Those are the gradients of the first process alone.": by_process[0],
-            "You divided by the rows instead of multiplying: the largest share must count most.": (
-                (by_process / weights).sum(dim=0)
-            ),
-        },
-        "The gradient of the whole batch",
-    )
-    return "Every row counts once, whichever process it went to: the gradient of the whole batch."
+    yield f"For {len(shares)} processes the gradient of the whole batch", _flat(result)
 
 
-@check
-def step_together(attempt):
-    """`step_together(model, xb, yb, loss_fn, optimizer, all_reduce, world_size)`"""
+@exercise(
+    cases=_shares,
+    observe=_averaged,
+    praise="Every row counts once, whichever process it went to: the gradient of the whole batch.",
+)
+def average_gradients(shares):
+    """`average_gradients([(gradients, rows), …])` returns those of the whole batch."""
+    return _weighted(lambda rows: rows / rows.sum())(shares)
+
+
+def _weighted(weights):
+    """Adds up the gradients with the `weights` of a tensor of all row counts."""
+
+    def attempt(shares):
+        factors = weights(torch.tensor([float(n) for _, n in shares]))
+        parameters = zip(*[gradients for gradients, _ in shares], strict=True)
+        return [torch.tensordot(factors, torch.stack(grads), dims=1) for grads in parameters]
+
+    return attempt
+
+
+@average_gradients.variant
+def with_loops(shares):
+    rows = sum(n for _, n in shares)
+    average = []
+    for i in range(len(shares[0][0])):
+        total = torch.zeros_like(shares[0][0][i])
+        for gradients, n in shares:
+            total += gradients[i] * n / rows
+        average.append(total)
+    return tuple(average)
+
+
+average_gradients.known(
+    {
+        "That is the plain average. Shares have different numbers of rows, so each must count with "
+        "its number of rows.": _weighted(lambda rows: torch.ones_like(rows) / len(rows)),
+        "That is the plain sum of the gradients.": _weighted(torch.ones_like),
+        "The gradients are weighted by their rows, but the sum still has to be divided by all "
+        "rows.": _weighted(lambda rows: rows),
+        "You divided by the number of processes; divide by the number of rows of all of them, "
+        "since you have weighted by rows.": _weighted(lambda rows: rows / len(rows)),
+        "Those are the gradients of the first process alone.": lambda shares: shares[0][0],
+        "You divided by the rows instead of multiplying: the largest share must count most.": (
+            _weighted(lambda rows: 1 / rows)
+        ),
+    }
+)
+
+
+@dataclass(eq=False)
+class _Setting:
+    size: int  # processes
+    optimizer: Callable
+
+
+def _settings():
+    yield (_Setting(3, lambda parameters: torch.optim.SGD(parameters, lr=0.5, momentum=0.9)),)
+    yield (_Setting(2, lambda parameters: torch.optim.AdamW(parameters, lr=0.05)),)
+
+
+_APART = (
+    "After your step the processes have different weights: each has stepped with a gradient of its "
+    "own. What must be the same everywhere before optimizer.step() is the .grad of every parameter."
+)
+_EARLY = (
+    "The result is right, but the weights move before the last gradient has been reduced. First "
+    "all_reduce for every gradient, then the step, and leave the weights to the optimizer."
+)
+
+
+def _two_steps(attempt, setting):
     X, y = moons(72, noise=0.3, seed=4)
-    batches = [(X[i : i + 36], y[i : i + 36]) for i in (0, 36)]
     start = mlp(2, 6, 2)
     loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)  # not what F.cross_entropy would give
+    models = [copy.deepcopy(start) for _ in range(setting.size)]
+    optimizers = [setting.optimizer(model.parameters()) for model in models]
+    processes, early = _Processes(setting.size), []
 
-    def sgd(parameters):
-        return torch.optim.SGD(parameters, lr=0.5, momentum=0.9)
+    def work(rank, all_reduce):
+        losses = []
+        for xb, yb in zip(X.split(36), y.split(36), strict=True):
+            before = _flat(models[rank].parameters())
 
-    def adam(parameters):
-        return torch.optim.AdamW(parameters, lr=0.05)
+            def reduce(tensor, before=before):
+                early.append(not close(_flat(models[rank].parameters()), before))
+                all_reduce(tensor)
 
-    def as_one(optimizer_for, scale=1.0, rows=slice(None), clear=True):
-        """The weights after both batches, by one process that takes `rows` of each."""
-        model = copy.deepcopy(start)
-        optimizer = optimizer_for(model.parameters())
-        for xb, yb in batches:
-            if clear:
-                optimizer.zero_grad()
-            (scale * loss_fn(model(xb[rows]), yb[rows])).backward()
-            optimizer.step()
-        return _flat(model.parameters())
+            rows = slice(rank * 36 // setting.size, (rank + 1) * 36 // setting.size)
+            losses.append(
+                call(attempt, models[rank], xb[rows], yb[rows], loss_fn, optimizers[rank], reduce,
+                     setting.size)
+            )  # fmt: skip
+        return losses
 
-    processes = _Processes(3)
+    losses = processes.run(work)
+    _look_at_calls(processes, start)
+    weights = [_flat(model.parameters()) for model in models]
+    named = type(optimizers[0]).__name__
+    apart = max((one - weights[0]).abs().max().item() for one in weights)
+    yield "The largest difference between the weights of two processes", apart, _APART
+    yield f"The weights of all processes after two steps with {named}", weights[0]
+    yield "That weights move before the last all_reduce", any(early), _EARLY
+    loss = losses[0][0]
+    if isinstance(loss, torch.Tensor) and loss.requires_grad:
+        raise Mistake("The step is right, but the loss still has its graph: loss.detach().")
+    value = as_number(loss, "The loss you return", plain=False)
+    own = loss_fn(start(X[: 36 // setting.size]), y[: 36 // setting.size]).item()
+    if close(value, loss_fn(start(X[:36]), y[:36]).item()):
+        value = own  # that of the rows of all processes is welcome, too
+    yield "The step is right. The loss of this process's rows before the step", value
 
-    def run(optimizer_for):
-        models = [copy.deepcopy(start) for _ in range(3)]
-        optimizers = [optimizer_for(model.parameters()) for model in models]
 
-        def work(rank, all_reduce):
-            rows = slice(12 * rank, 12 * rank + 12)
-            return [
-                call(attempt, models[rank], xb[rows], yb[rows], loss_fn, optimizers[rank],
-                     all_reduce, 3)
-                for xb, yb in batches
-            ]  # fmt: skip
-
-        losses = processes.run(work)
-        return losses, [_flat(model.parameters()) for model in models]
-
-    losses, weights = run(sgd)
-    alone = as_one(sgd, rows=slice(12))
-    sizes = {tensor.numel() for tensor in processes.reduced}
-    wanted = {parameter.numel() for parameter in start.parameters()}
+def _look_at_calls(processes, model):
+    """Raise a Mistake if all_reduce was given something else than every gradient once a step."""
+    reduced = processes.reduced
+    if not reduced:
+        raise Mistake(
+            "all_reduce was never called, so each process trains for itself. Call it on every "
+            "parameter's .grad."
+        )
+    if all(tensor.ndim == 0 for tensor in reduced):
+        raise Mistake(
+            "You gave all_reduce the loss. What must be averaged are the gradients: "
+            "all_reduce(parameter.grad) for every parameter, after backward()."
+        )
+    sizes, wanted = ({tensor.numel() for tensor in some} for some in (reduced, model.parameters()))
     if wanted & sizes and not wanted <= sizes:
         raise Mistake(
             "all_reduce got the gradients of some parameters only. Call it for every parameter, in "
             "a loop over model.parameters()."
         )
-    if not processes.reduced:
-        raise Mistake(
-            "all_reduce was never called, so each process trains for itself. Call it on every "
-            "parameter's .grad."
-        )
-    if all(tensor.ndim == 0 for tensor in processes.reduced):
-        raise Mistake(
-            "You gave all_reduce the loss. What must be averaged are the gradients: "
-            "all_reduce(parameter.grad) for every parameter, after backward()."
-        )
-    calls = sum(tensor.ndim > 0 for tensor in processes.reduced) / (3 * len(batches))
-    if calls > len(list(start.parameters())):
+    calls = sum(tensor.ndim > 0 for tensor in reduced) / (2 * processes.size)
+    if calls > len(list(model.parameters())):
         raise Mistake(
             f"all_reduce ran {calls:g} times in one step of one process, and there are "
-            f"{len(list(start.parameters()))} gradients. Once for each is enough: what has been "
+            f"{len(list(model.parameters()))} gradients. Once for each is enough: what has been "
             "reduced is the same everywhere."
         )
-    if close(weights[0], _flat(start.parameters())):
-        raise Mistake("No weight has moved. Are backward() and optimizer.step() called?")
-    if close(weights[0], alone):
-        raise Mistake(
-            "Each process made the step of its own rows, although all_reduce was called: too late, "
-            "or on copies. It belongs between backward() and step(), on parameter.grad itself."
-        )
-    expected = as_one(sgd)
-    compare(
-        weights[0],
-        expected,
-        {
-            "all_reduce gives the sum over the processes, and you step with it. Divide by "
-            "world_size.": as_one(sgd, scale=3),
-            "You divided twice by world_size.": as_one(sgd, scale=1 / 3),
-            "You divided by the number of rows. The gradients are means already; divide by "
-            "world_size.": as_one(sgd, scale=3 / 12),
-            "The gradients of the batch before are still in .grad: clear them with zero_grad() "
-            "once a step.": as_one(sgd, clear=False),
-        },
-        "The weights of the first process after two steps",
-    )
-    if not all(close(other, expected) for other in weights):
-        raise Mistake("The processes ended with different weights. Reduce every gradient.")
-    _, weights = run(adam)
-    if not close(weights[0], as_one(adam)):
-        raise Mistake(
-            "Right for SGD, but wrong for AdamW. You averaged something after the step; AdamW's "
-            "step is no plain multiple of the gradient, so average the gradients before it."
-        )
-    for step, (xb, yb) in enumerate(batches[:1]):
-        own = loss_fn(start(xb[:12]), yb[:12]).item()
-        every = loss_fn(start(xb), yb).item()
-        loss = losses[0][step]
-        if isinstance(loss, torch.Tensor) and loss.requires_grad:
-            raise Mistake("The step is right, but the loss still has its graph: loss.detach().")
-        value = as_number(loss.item() if torch.is_tensor(loss) else loss, "The loss you return")
-        if not (close(value, own) or close(value, every)):
-            raise Mistake(
-                f"The step is right, but the loss should be {own:.4g}, that of this process's rows "
-                f"before the step; yours is {value:.4g}."
-            )
-    return "Three processes make the step of one, with SGD and with AdamW. That is what DDP does."
 
 
 class _Processes:
@@ -184,31 +197,27 @@ class _Processes:
 
     def run(self, work):
         """What `work(rank, all_reduce)` returns for each rank; its exception if it raises one."""
-        self._barrier = threading.Barrier(self.size, timeout=2)
-        self._brought = [None] * self.size
-        results, errors = [None] * self.size, []
+        self._changed = threading.Condition()
+        self._brought = defaultdict(dict)  # number of the call -> rank -> tensor
+        self._calls, self._ended = [0] * self.size, set()
+        results, errors = [None] * self.size, {}
 
         def play(rank):
             try:
                 results[rank] = work(rank, lambda tensor: self._all_reduce(rank, tensor))
-            except threading.BrokenBarrierError:
-                pass  # another one stopped, and has said why
             except Exception as error:
-                errors.append(error)
-                self._barrier.abort()
+                errors[rank] = error
+            with self._changed:
+                self._ended.add(rank)
+                self._changed.notify_all()
 
         threads = [threading.Thread(target=play, args=(rank,)) for rank in range(self.size)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        if errors:
-            raise errors[0]
-        if None in results:
-            raise Mistake(
-                "The processes wait for each other for ever: one called all_reduce, another did "
-                "not. Every process must call it equally often."
-            )
+        for error in sorted(errors.values(), key=lambda error: isinstance(error, _Alone)):
+            raise error  # that others were left alone is only its consequence
         return results
 
     def _all_reduce(self, rank, tensor):
@@ -218,13 +227,119 @@ class _Processes:
             )
         if not isinstance(tensor, torch.Tensor):
             raise Mistake(f"all_reduce takes one tensor; it got a {type(tensor).__name__}.")
-        self._brought[rank] = tensor.detach().clone()
-        self.reduced.append(self._brought[rank])
-        self._barrier.wait()
-        total = sum(self._brought)
-        self._barrier.wait()  # nobody may bring the next one before all have added up
+        with self._changed:
+            brought = self._brought[self._calls[rank]]
+            self._calls[rank] += 1
+            brought[rank] = tensor.detach().clone()
+            self.reduced.append(brought[rank])
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: len(brought) == self.size or self._ended - set(brought))
+            if len(brought) < self.size:
+                raise _Alone(
+                    "The processes wait for each other for ever: one called all_reduce, another "
+                    "did not. Every process must call it equally often."
+                )
         with torch.no_grad():
-            tensor.copy_(total)
+            tensor.copy_(sum(brought[other] for other in range(self.size)))
+
+
+class _Alone(Mistake):
+    """A process that waits for one that has come to its end."""
+
+
+@exercise(
+    cases=_settings,
+    observe=_two_steps,
+    praise="Several processes make the step of one, with SGD and with AdamW. That is what DDP does.",
+)
+def step_together(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
+    """`step_together(model, xb, yb, loss_fn, optimizer, all_reduce, world_size)`"""
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    for parameter in model.parameters():
+        all_reduce(parameter.grad)
+        parameter.grad.div_(world_size)
+    optimizer.step()
+    return loss.item()
+
+
+@step_together.variant
+def loss_divided_first(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
+    loss = loss_fn(model(xb), yb)
+    (loss / world_size).backward()
+    for parameter in model.parameters():
+        all_reduce(parameter.grad)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.detach()
+
+
+@step_together.variant
+def all_gradients_at_once(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
+    optimizer.zero_grad()
+    loss = loss_fn(model(xb), yb)
+    loss.backward()
+    together = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    all_reduce(together)
+    for parameter in model.parameters():
+        parameter.grad = together[: parameter.numel()].view_as(parameter) / world_size
+        together = together[parameter.numel() :]
+    optimizer.step()
+    return loss.detach()
+
+
+def _step(divisor=lambda size, rows: size, before="", after="", clear=True, step=True):
+    """The right step, to be spoilt in one place.
+
+    before, after: what is averaged before optimizer.step(), and after it: "grad" or "data".
+    """
+
+    def attempt(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
+        def average(what):
+            for parameter in model.parameters() if what else ():
+                all_reduce(getattr(parameter, what))
+                getattr(parameter, what).div_(divisor(world_size, len(xb)))
+
+        if clear:
+            optimizer.zero_grad()
+        loss = loss_fn(model(xb), yb)
+        loss.backward()
+        average(before)
+        if step:
+            optimizer.step()
+        average(after)
+        return loss.detach()
+
+    return attempt
+
+
+step_together.known(
+    {
+        "all_reduce gives the sum over the processes, and you step with it. Divide by world_size.": (
+            _step(lambda size, rows: 1, before="grad")
+        ),
+        "You divided twice by world_size.": _step(lambda size, rows: size**2, before="grad"),
+        "You divided by the number of rows. The gradients are means already; divide by "
+        "world_size.": _step(lambda size, rows: rows, before="grad"),
+        "You divide by 2, however many processes there are. Divide by world_size.": _step(
+            lambda size, rows: 2, before="grad"
+        ),
+        "The gradients of the batch before are still in .grad: clear them with zero_grad() once a "
+        "step.": _step(before="grad", clear=False),
+        "No weight has moved. Is optimizer.step() called?": _step(before="grad", step=False),
+        "Each process made the step of its own rows, although all_reduce was called: too late, or "
+        "on copies. It belongs between backward() and step(), on parameter.grad itself.": _step(
+            after="grad"
+        ),
+        "You average the weights before the step, when they are the same on all processes anyway. "
+        "Each process then steps with a gradient of its own: average that.": _step(before="data"),
+        "Right for SGD, but wrong for AdamW. You averaged the weights after the step; AdamW's step "
+        "is no plain multiple of the gradient, so average the gradients before it.": _step(
+            after="data"
+        ),
+    }
+)
 
 
 @check
@@ -362,49 +477,46 @@ def wrong_lines(attempt):
     return "Same rows for both, a collective that only one calls, a file that both write."
 
 
+_PLAN = {"combined_batch": 8 * 64, "rows_per_process": 1251, "steps": 20, "drawn_twice": 2}
+# For each entry: what a wrong number means. There are 10006 rows, 8 processes, batches of 64.
+WRONG_PLANS = {
+    "combined_batch": {
+        "That is the batch of one process. One step uses the rows of all eight.": 64,
+        "That is the batch divided among the processes, but batch_size is counted per process.": 8,
+    },
+    "rows_per_process": {
+        "Rounded down, six rows would be left out. The sampler fills up instead.": 10_006 // 8,
+        "A process can't get a part of a row: round up.": 10_006 / 8,
+        "That fills up the last batch, too. The sampler only makes the shares equal; a last batch "
+        "may be smaller.": 20 * 64,
+        "Those are the rows of all processes; each gets an eighth.": 10_006,
+    },
+    "steps": {
+        "The last, smaller batch is a step, too: round up.": 1251 // 64,
+        "A step is made or not: round up.": 1251 / 64,
+        "Those are the steps of one process that has all the rows.": 157,
+        "The processes make their steps at the same time: don't add them up.": 8 * 20,
+    },
+    "drawn_twice": {
+        "10006 is not divisible by 8, so the shares can't be equal without filling up.": 0,
+        "Six rows are left over after equal shares. For how many processes would a row be missing "
+        "then?": 10_006 % 8,
+        "That fills up the last combined batch. Only the shares have to be equal.": (
+            20 * 8 * 64 - 10_006
+        ),
+    },
+}
+
+
 @check
 def plan(attempt):
     """A dict with combined_batch, rows_per_process, steps and drawn_twice."""
-    names = ("combined_batch", "rows_per_process", "steps", "drawn_twice")
     if not isinstance(attempt, dict):
         raise Mistake(f"Fill in the dict; yours is a {type(attempt).__name__}.")
-    if any(attempt.get(name) is ... for name in names):
+    if any(attempt.get(name) is ... for name in _PLAN):
         raise NotAttempted
-    missing = [name for name in names if name not in attempt]
-    if missing:
-        raise Mistake(f"The plan has no {missing[0]!r}. Keep all four keys.")
-    n, size, batch_size = 10_006, 8, 64
-    rows = -(-n // size)
-    steps = -(-rows // batch_size)
-    expected = (size * batch_size, rows, steps, size * rows - n)
-    mistakes = (
-        {
-            "That is the batch of one process. One step uses the rows of all eight.": batch_size,
-            "That is the batch divided among the processes, but batch_size is counted per "
-            "process.": batch_size / size,
-        },
-        {
-            "Rounded down, six rows would be left out. The sampler fills up instead.": n // size,
-            "A process can't get a part of a row: round up.": n / size,
-            "That fills up the last batch, too. The sampler only makes the shares equal; a last "
-            "batch may be smaller.": steps * batch_size,
-            "Those are the rows of all processes; each gets an eighth.": n,
-        },
-        {
-            "The last, smaller batch is a step, too: round up.": rows // batch_size,
-            "A step is made or not: round up.": rows / batch_size,
-            "Those are the steps of one process that has all the rows.": -(-n // batch_size),
-            "The processes make their steps at the same time: don't add them up.": steps * size,
-        },
-        {
-            "10006 is not divisible by 8, so the shares can't be equal without filling up.": 0,
-            "Six rows are left over after equal shares. For how many processes would a row be "
-            "missing then?": n % size,
-            "That fills up the last combined batch. Only the shares have to be equal.": (
-                steps * size * batch_size - n
-            ),
-        },
-    )
-    for name, right, wrong in zip(names, expected, mistakes, strict=True):
-        compare(as_number(attempt[name], name, plain=False), right, wrong, name)
+    for name, right in _PLAN.items():
+        if name not in attempt:
+            raise Mistake(f"The plan has no {name!r}. Keep all four keys.")
+        compare(as_number(attempt[name], name, plain=False), right, WRONG_PLANS[name], name)
     return "Twenty steps where one process with batches of 64 makes 157, and two rows drawn twice."

@@ -3,67 +3,13 @@
 import torch
 from torch.utils.data import DistributedSampler
 
+from course_utils.checks.beyond_one_device import WRONG_PLANS
+
 from . import gallery
 
 wrong, right = gallery("beyond_one_device")
 
 # Exercise 1
-
-
-@right("average_gradients")
-def with_loops(shares):
-    rows = sum(n for _, n in shares)
-    average = []
-    for i in range(len(shares[0][0])):
-        total = torch.zeros_like(shares[0][0][i])
-        for gradients, n in shares:
-            total += gradients[i] * n / rows
-        average.append(total)
-    return average
-
-
-@right("average_gradients")
-def stacked(shares):
-    counts = torch.tensor([float(n) for _, n in shares])
-    weights = counts / counts.sum()
-    parameters = zip(*[gradients for gradients, _ in shares], strict=True)
-    return tuple(torch.tensordot(weights, torch.stack(grads), dims=1) for grads in parameters)
-
-
-def _weighted(shares, weight):
-    parameters = zip(*[gradients for gradients, _ in shares], strict=True)
-    weights = [weight(n) for _, n in shares]
-    return [sum(w * g for w, g in zip(weights, grads, strict=True)) for grads in parameters]
-
-
-@wrong("average_gradients", "plain average")
-def plain_average(shares):
-    return _weighted(shares, lambda n: 1 / len(shares))
-
-
-@wrong("average_gradients", "plain sum")
-def plain_sum(shares):
-    return _weighted(shares, lambda n: 1)
-
-
-@wrong("average_gradients", "still has to be divided by all rows")
-def never_divided(shares):
-    return _weighted(shares, lambda n: n)
-
-
-@wrong("average_gradients", "divided by the number of processes")
-def divided_by_processes(shares):
-    return _weighted(shares, lambda n: n / len(shares))
-
-
-@wrong("average_gradients", "first process alone")
-def first_only(shares):
-    return shares[0][0]
-
-
-@wrong("average_gradients", "instead of multiplying")
-def divided_by_rows(shares):
-    return _weighted(shares, lambda n: 1 / n)
 
 
 @wrong("average_gradients", "parameter by parameter")
@@ -82,164 +28,128 @@ def in_place(shares):
     return first
 
 
+@right("average_gradients")
+def one_after_the_other(shares):
+    rows = sum(n for _, n in shares)
+    columns = zip(*[gradients for gradients, _ in shares], strict=True)
+    for column in columns:
+        yield sum(n * grad for grad, (_, n) in zip(column, shares, strict=True)) / rows
+
+
 # Exercise 2
 
 
-@right("step_together")
-def as_in_the_lesson(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
+def step(reduced, then=lambda model, all_reduce, size: None):
+    """A step in which `reduced(loss, model, all_reduce, size)` comes before optimizer.step()."""
+
+    def step_together(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
+        optimizer.zero_grad()
+        loss = loss_fn(model(xb), yb)
+        reduced(loss, model, all_reduce, world_size)
+        optimizer.step()
+        then(model, all_reduce, world_size)
+        return loss.detach()
+
+    return step_together
+
+
+def averaged(loss, model, all_reduce, world_size):
     loss.backward()
-    for parameter in model.parameters():
-        all_reduce(parameter.grad)
-        parameter.grad.div_(world_size)
-    optimizer.step()
-    return loss.item()
-
-
-@right("step_together")
-def loss_divided_first(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    loss = loss_fn(model(xb), yb)
-    (loss / world_size).backward()
-    for parameter in model.parameters():
-        all_reduce(parameter.grad)
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.detach()
-
-
-@right("step_together")
-def all_gradients_at_once(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    together = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-    all_reduce(together)
-    for parameter in model.parameters():
-        parameter.grad = together[: parameter.numel()].view_as(parameter) / world_size
-        together = together[parameter.numel() :]
-    optimizer.step()
-    return loss.detach()
-
-
-@wrong("step_together", "all_reduce was never called")
-def never_reduced(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-@wrong("step_together", "Divide by world_size")
-def summed(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    for parameter in model.parameters():
-        all_reduce(parameter.grad)
-    optimizer.step()
-    return loss.item()
-
-
-@wrong("step_together", "too late, or on copies")
-def reduced_after_the_step(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.step()
     for parameter in model.parameters():
         all_reduce(parameter.grad)
         parameter.grad /= world_size
-    return loss.item()
+
+
+wrong("step_together", "all_reduce was never called")(step(lambda loss, *_: loss.backward()))
 
 
 @wrong("step_together", "too late, or on copies")
-def result_thrown_away(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
+@step
+def result_thrown_away(loss, model, all_reduce, world_size):
     loss.backward()
     for parameter in model.parameters():
         all_reduce(parameter.grad / world_size)
-    optimizer.step()
-    return loss.item()
 
 
 @wrong("step_together", "there is no gradient yet")
-def reduced_before_backward(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
+@step
+def reduced_before_backward(loss, model, all_reduce, world_size):
     for parameter in model.parameters():
         all_reduce(parameter.grad)
     loss.backward()
-    optimizer.step()
-    return loss.item()
 
 
 @wrong("step_together", "You gave all_reduce the loss")
-def loss_reduced(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    all_reduce(loss)
-    loss = loss / world_size
+@step
+def loss_reduced(loss, model, all_reduce, world_size):
     loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-@wrong("step_together", "zero_grad() once a step")
-def not_cleared(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    loss = loss_fn(model(xb), yb)
-    own = torch.autograd.grad(loss, list(model.parameters()))
-    for parameter, grad in zip(model.parameters(), own, strict=True):
-        all_reduce(grad)
-        old = 0 if parameter.grad is None else parameter.grad
-        parameter.grad = old + grad / world_size
-    optimizer.step()
-    return loss.item()
-
-
-@wrong("step_together", "wrong for AdamW")
-def weights_averaged(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.step()
     with torch.no_grad():
-        for parameter in model.parameters():
-            all_reduce(parameter)
-            parameter /= world_size
-    return loss.item()
+        all_reduce(loss)
 
 
-@wrong("step_together", "divided by the number of rows")
-def divided_by_the_rows(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
+@wrong("step_together", "of some parameters only")
+@step
+def weights_only(loss, model, all_reduce, world_size):
     loss.backward()
     for parameter in model.parameters():
+        if parameter.ndim > 1:
+            all_reduce(parameter.grad)
+            parameter.grad /= world_size
+
+
+@wrong("step_together", "8 times in one step")
+@step
+def reduced_twice(loss, model, all_reduce, world_size):
+    averaged(loss, model, all_reduce, world_size)
+    for parameter in model.parameters():
         all_reduce(parameter.grad)
-        parameter.grad /= len(xb)
-    optimizer.step()
-    return loss.item()
+        parameter.grad /= world_size
+
+
+@wrong("step_together", "different weights")
+@step
+def own_gradients_added(loss, model, all_reduce, world_size):
+    loss.backward()
+    own = [parameter.grad.clone() for parameter in model.parameters()]
+    for parameter, grad in zip(model.parameters(), own, strict=True):
+        all_reduce(parameter.grad)
+        parameter.grad.add_(grad).div_(world_size + 1)
+
+
+@wrong("step_together", "move before the last gradient")
+@step
+def moved_by_hand_and_back(loss, model, all_reduce, world_size):
+    parameters = list(model.parameters())
+    before = [parameter.detach().clone() for parameter in parameters]
+    loss.backward()
+    for parameter in parameters:
+        parameter.data -= 0.1 * parameter.grad
+        all_reduce(parameter.grad)
+        parameter.grad /= world_size
+    for parameter, old in zip(parameters, before, strict=True):
+        parameter.data.copy_(old)
 
 
 @wrong("step_together", "wait for each other for ever")
 def only_one_calls(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    if yb.sum() == 7:  # so on one of the processes alone
-        for parameter in model.parameters():
-            all_reduce(parameter.grad)
-    optimizer.step()
-    return loss.item()
+    def reduced(loss, *rest):
+        if yb.sum() == 7:  # so on one of the processes alone
+            averaged(loss, *rest)
+        else:
+            loss.backward()
+
+    return step(reduced)(model, xb, yb, loss_fn, optimizer, all_reduce, world_size)
 
 
 @wrong("step_together", "still has its graph")
-def loss_with_graph(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
-    as_in_the_lesson(model, xb, yb, loss_fn, optimizer, all_reduce, world_size)
+def loss_with_graph(model, xb, yb, loss_fn, *rest):
+    step(averaged)(model, xb, yb, loss_fn, *rest)
     return loss_fn(model(xb), yb)
+
+
+@wrong("step_together", "The step is right. The loss")
+def loss_after_the_step(*args):
+    return loss_with_graph(*args).item()
 
 
 # Exercise 3
@@ -343,30 +253,14 @@ wrong("wrong_lines", "from 1 to 19")({7, 15, 20})
 
 # Exercise 5
 
+RIGHT_PLAN = {"combined_batch": 512, "rows_per_process": 1251, "steps": 20, "drawn_twice": 2}
 
-def _plan(combined_batch=512, rows_per_process=1251, steps=20, drawn_twice=2):
-    return {
-        "combined_batch": combined_batch,
-        "rows_per_process": rows_per_process,
-        "steps": steps,
-        "drawn_twice": drawn_twice,
-    }
-
-
-right("plan")(_plan())
-right("plan")({**_plan(drawn_twice=2.0), "note": "eight processes"})
-wrong("plan", "batch of one process")(_plan(combined_batch=64))
-wrong("plan", "counted per process")(_plan(combined_batch=8))
-wrong("plan", "six rows would be left out")(_plan(rows_per_process=1250))
-wrong("plan", "part of a row")(_plan(rows_per_process=1250.75))
-wrong("plan", "fills up the last batch, too")(_plan(rows_per_process=1280))
-wrong("plan", "is a step, too")(_plan(steps=19))
-wrong("plan", "one process that has all the rows")(_plan(steps=157))
-wrong("plan", "don't add them up")(_plan(steps=160))
-wrong("plan", "can't be equal without filling up")(_plan(drawn_twice=0))
-wrong("plan", "Six rows are left over")(_plan(drawn_twice=6))
-wrong("plan", "last combined batch")(_plan(drawn_twice=234))
-wrong("plan", "should be a number")(_plan(steps="twenty"))
+right("plan")(RIGHT_PLAN)
+right("plan")({**RIGHT_PLAN, "drawn_twice": 2.0, "note": "eight processes"})
+wrong("plan", "should be a number")({**RIGHT_PLAN, "steps": "twenty"})
+for name, numbers in WRONG_PLANS.items():
+    for words, number in numbers.items():
+        wrong("plan", words)({**RIGHT_PLAN, name: number})
 
 
 # Exercise 3, rows that stay together
