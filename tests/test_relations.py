@@ -25,6 +25,8 @@ RELATED = {
     "`len(xb)` times": lambda r, n: n * r,
     "divided by `len(xb)`": lambda r, n: r / n,
     "`lr` times": lambda r, n: 0.3 * r,
+    "divide by 4, a fixed number, where `len(xb)`": lambda r, n: r * n / 4,
+    "multiply by 4, a fixed number, where `len(xb)`": lambda r, n: r / n * 4,
     "(n - 1) / n": lambda r, n: r * (n - 1) / n,
     "rounded to 2": lambda r, n: np.round(r, 2),
     "whole numbers": lambda r, n: np.trunc(r),

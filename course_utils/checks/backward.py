@@ -7,76 +7,78 @@ from torch import nn
 from ..data import moons
 from ..models import mlp
 from .exercise import exercise
-from .feedback import Mistake, NotAttempted, as_number, as_pair, call, check, compare, without
+from .feedback import (
+    Mistake,
+    NotAttempted,
+    as_number,
+    as_pair,
+    as_tensor,
+    call,
+    check,
+    compare,
+    filled,
+    without,
+)
 from .values import close
 
+W, B, X, TARGET = -1.0, 0.5, 4.0, 1.0
+_ERROR = W * X + B - TARGET
 
-def _entries(attempt, names):
-    """The values of a dictionary with exactly these names."""
-    if not isinstance(attempt, dict):
-        raise Mistake(f"Pass the dictionary with your answers; this is a {type(attempt).__name__}.")
-    if set(attempt) != set(names):
-        raise Mistake(f"The dictionary should have the entries {', '.join(names)}, no others.")
-    if any(value is ... for value in attempt.values()):
-        raise NotAttempted
-    return [attempt[name] for name in names]
+
+def _pair(rate, x=X):
+    """The gradients for w and b, where `rate` is that of y."""
+    return [rate * x, rate]
+
+
+BY_HAND = {  # what other pairs of numbers say
+    "The two are right, but in each other's place.": _pair(2 * _ERROR)[::-1],
+    "The sign is the wrong way round: the error is y - target, with y = -3.5. Raising w or b "
+    "brings y nearer to the target, so the loss falls.": _pair(-2 * _ERROR),
+    "The rate of squaring is missing: the square of a number changes twice that number times as "
+    "fast as the number.": _pair(_ERROR),
+    "The gradient for w is not passed on by x yet: a nudge of w moves y 4 times as far.": _pair(
+        2 * _ERROR, 1
+    ),
+    "You multiplied by w where the rate is x: y = w * x changes x times as fast as w.": _pair(
+        2 * _ERROR, W
+    ),
+    "The bias is not multiplied by x: a nudge of b moves y just as far.": [2 * _ERROR * X] * 2,
+    "Those are the gradients for the old numbers, w = 2, b = 1, x = 3, target = 5.": [12, 4],
+    "You left the target out: the error is y - target.": _pair(2 * (_ERROR + TARGET)),
+    "From y = -3.5 taking the target 1 away leads further down: the error is -4.5.": _pair(
+        2 * (_ERROR + 2 * TARGET)
+    ),
+    "You lost the sign of w: y = w * x + b is -4 + 0.5.": _pair(2 * (_ERROR - 2 * W * X)),
+    "You left the bias out of y: y = w * x + b is -3.5.": _pair(2 * (_ERROR - B)),
+    "You multiplied by the loss itself, the square of the error; its rate is twice the error.": (
+        _pair(_ERROR**2)
+    ),
+    "That is the loss itself. Asked is how fast it changes with w, and with b.": [_ERROR**2] * 2,
+}
 
 
 @check
 def by_hand(attempt):
     """`{"w": …, "b": …}`: the gradients for w = -1, b = 0.5, x = 4, target = 1."""
-    w, b, x, target = -1.0, 0.5, 4.0, 1.0
+    answers = filled(attempt, "wb")
+    if len(answers) < 2:
+        raise NotAttempted
     yours = [
-        as_number(value, f"The gradient for {name}", plain=False)
-        for name, value in zip("wb", _entries(attempt, "wb"), strict=True)
+        as_number(answer, f"The gradient for {name}", plain=False)
+        for name, answer in answers.items()
     ]
-    error = w * x + b - target
-    right = [2 * error * x, 2 * error]
-    compare(
-        yours,
-        right,
-        {
-            "The two are right, but in each other's place.": right[::-1],
-            "The sign is the wrong way round: the error is y - target, with y = -3.5. Raising w "
-            "or b brings y nearer to the target, so the loss falls.": [-2 * error * x, -2 * error],
-            "The rate of squaring is missing: the square of a number changes twice that number "
-            "times as fast as the number.": [error * x, error],
-            "The gradient for w is not passed on by x yet: a nudge of w moves y 4 times as far.": [
-                2 * error, 2 * error
-            ],
-            "You multiplied by w where the rate is x: y = w * x changes x times as fast as w.": [
-                2 * error * w, 2 * error
-            ],
-            "The bias is not multiplied by x: a nudge of b moves y just as far.": [
-                2 * error * x, 2 * error * x
-            ],
-            "Those are the gradients for the old numbers, w = 2, b = 1, x = 3, target = 5.": [12, 4],
-            "You left the target out: the error is y - target.": [
-                2 * (error + target) * x, 2 * (error + target)
-            ],
-            "From y = -3.5 taking the target 1 away leads further down: the error is -4.5.": [
-                2 * (error + 2 * target) * x, 2 * (error + 2 * target)
-            ],
-            "You lost the sign of w: y = w * x + b is -4 + 0.5.": [
-                2 * (error - 2 * w * x) * x, 2 * (error - 2 * w * x)
-            ],
-            "You left the bias out of y: y = w * x + b is -3.5.": [
-                2 * (error - b) * x, 2 * (error - b)
-            ],
-            "You multiplied by the loss itself, the square of the error; its rate is twice the "
-            "error.": [error**2 * x, error**2],
-            "That is the loss itself. Asked is how fast it changes with w, and with b.": [
-                error**2, error**2
-            ],
-            "The gradient for w is right. For b the way is the same, without the link through x.": [
-                right[0], yours[1]
-            ],
-            "The gradient for b is right. For w there is one more link: y changes x times as fast.": [
-                yours[0], right[1]
-            ],
-        },
-        "The pair (gradient for w, gradient for b)",
-    )  # fmt: skip
+    right = _pair(2 * _ERROR)
+    one_right = {
+        "The gradient for w is right. For b the way is the same, without the link through x.": [
+            right[0],
+            yours[1],
+        ],
+        "The gradient for b is right. For w there is one more link: y changes x times as fast.": [
+            yours[0],
+            right[1],
+        ],
+    }
+    compare(yours, right, BY_HAND | one_right, "The pair (gradient for w, gradient for b)")
     return "Minus signs and all: raising w or b would lower the loss here, and w does so faster."
 
 
@@ -109,13 +111,7 @@ def _numerical_gradient(attempt, f, x, eps):
                 f"It works for a 2 x 3 tensor, but stops for one of shape {list(x.shape)}. Go "
                 "through x.view(-1), which is one row for any shape."
             ) from None
-    if not isinstance(slopes, torch.Tensor):
-        raise Mistake(f"Return a tensor; yours is a {type(slopes).__name__}.")
-    if slopes.shape != x.shape:
-        raise Mistake(
-            f"The gradient of an x of shape {list(x.shape)} has the same shape: one number for "
-            f"each entry. Yours has shape {list(slopes.shape)}."
-        )
+    as_tensor(slopes, "The gradient, one number for each entry of x,", x.shape)
     which = "With the default eps" if eps is None else f"With eps = {eps}"
     yield f"{which} and an x of shape {list(x.shape)} the gradient", slopes
     if slopes.dtype != x.dtype:
@@ -258,50 +254,53 @@ numerical_gradient.known(
 )
 
 
+KINDS = {
+    "a": ("nonzero", "a reaches the loss by a.sum(), with rate 1, and by hidden as well."),
+    "b": (
+        "None",
+        ".item() makes a plain number of b.sum(), and torch.tensor(…) a new leaf of that. The walk "
+        "back ends there and never comes to b.",
+    ),
+    "c": ("None", "under no_grad() nothing is recorded, so shift is a constant to the walk back."),
+    "d": (
+        "zero",
+        "there is a path, so it isn't None; but -(d ** 2) - 1 is below 0 for every d, so that the "
+        "ReLU is off and its rate is 0.",
+    ),
+    "e": (
+        "nonzero",
+        "e - e.detach() has the value 0, but a gradient is about rates: the first e has rate 1, "
+        "and the second is a constant.",
+    ),
+}
+
+
 @check
 def none_or_zero(attempt):
     """`{"a": …, …, "e": …}`: "None", "zero" or "nonzero" for five parameters."""
-    reasons = {
-        "a": ("nonzero", "a reaches the loss by a.sum(), with rate 1, and by hidden as well."),
-        "b": (
-            "None",
-            ".item() makes a plain number of b.sum(), and torch.tensor(…) a new leaf of that. The "
-            "walk back ends there and never comes to b.",
-        ),
-        "c": (
-            "None",
-            "under no_grad() nothing is recorded, so shift is a constant to the walk back.",
-        ),
-        "d": (
-            "zero",
-            "there is a path, so it isn't None; but -(d ** 2) - 1 is below 0 for every d, so that "
-            "the ReLU is off and its rate is 0.",
-        ),
-        "e": (
-            "nonzero",
-            "e - e.detach() has the value 0, but a gradient is about rates: the first e has rate "
-            "1, and the second is a constant.",
-        ),
-    }
-    answers = dict(zip(reasons, _entries(attempt, reasons), strict=True))
-    for name, answer in answers.items():
-        answers[name] = _as_kind(answer, name)
-    wrong = [name for name, (right, _) in reasons.items() if answers[name] != right]
+    answers = {name: _as_kind(answer, name) for name, answer in filled(attempt, KINDS).items()}
+    wrong = [name for name in answers if answers[name] != KINDS[name][0]]
     if wrong:
         name = wrong[0]
         raise Mistake(
-            f"{len(reasons) - len(wrong)} of {len(reasons)} are right. Look at {name} again, which "
-            f"you take for {answers[name]!r}: {reasons[name][1]}"
+            f"{len(answers) - len(wrong)} of {len(answers)} are right. Look at {name} again, which "
+            f"you take for {answers[name]!r}: {KINDS[name][1]}"
         )
+    if len(answers) < len(KINDS):
+        raise NotAttempted
     return "None is a walk that never came, zero a walk that came with nothing."
 
 
 def _as_kind(answer, name):
-    if answer is None or (isinstance(answer, str) and answer.strip().lower() == "none"):
-        return "None"
-    if isinstance(answer, str) and answer.strip().lower() in ("zero", "nonzero", "non-zero"):
-        return answer.strip().lower().replace("-", "")
-    raise Mistake(f'The answer for {name} should be "None", "zero" or "nonzero"; got {answer!r}.')
+    kind = str(answer).strip().lower().replace("-", "")
+    if kind in ("none", "zero", "nonzero"):
+        return kind.replace("none", "None")
+    word = ""
+    if isinstance(answer, int | float):
+        word = f' Write the word: "{"nonzero" if answer else "zero"}".'
+    raise Mistake(
+        f'The answer for {name} should be "None", "zero" or "nonzero"; got {answer!r}.{word}'
+    )
 
 
 def _layers():
@@ -319,10 +318,7 @@ def _layer_gradients(attempt, x, W, b, target):
         pair = call(attempt, x, W, b, target)
     W_grad, b_grad = as_pair(pair, "gradient_for_W, gradient_for_b")
     for yours, expected, name in ((W_grad, W, "W"), (b_grad, b, "b")):
-        if not isinstance(yours, torch.Tensor | np.ndarray):
-            raise Mistake(
-                f"The gradient for {name} should be a tensor; yours is a {type(yours).__name__}."
-            )
+        as_tensor(yours, f"The gradient for {name}")
         if yours.shape != expected.shape:
             hint = {
                 ("W", W.T.shape): " Turn the product round: G.T @ x.",

@@ -132,6 +132,13 @@ class Exercise:
             self._memory[known, n] = self._see(known, self._drawn()[n])
         return self._memory[known, n]
 
+    def _is_made_to_fit(self, words, yours, right, place):
+        """Whether the attempt is that mistake wherever the mistake comes to a result."""
+        known = self.mistakes[words]
+        cases = [n for n in range(len(yours)) if len(self._remembered(known, n).parts) > place]
+        telling = [n for n in cases if not yours[n].agrees(right[n], place)]
+        return len(telling) > 1 and self._is(words, yours, place, cases)
+
     def _named(self, yours, right, n):
         """The error with the best words there are for an attempt that fails on case n."""
         place = yours[n].first_difference(right[n])
@@ -141,6 +148,9 @@ class Exercise:
             for words in alike:
                 if self._is(words, yours, parts, range(len(yours))):
                     return Mistake(f"{words} ({difference})" if difference else words)
+        for words in alike:
+            if self._is_made_to_fit(words, yours, right, place):
+                return Mistake(f"{words} ({difference})")
         if not difference:  # the attempt came to no result
             error = yours[n].error
             if n and not isinstance(error, Mistake):

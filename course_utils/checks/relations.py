@@ -33,7 +33,7 @@ def relation(results):
         for words in fits[0]:
             if all(words in others for others in fits[1:]):
                 return words
-        if words := _common_factor(results):
+        if words := _fixed_number(results) or _common_factor(results):
             return words
     return _always_the_same(results) or _another_order(wrong) or _partly_right(*wrong[0])
 
@@ -55,6 +55,9 @@ def quantities(function, case):
                 names |= {f"`{name}.shape[{d}]`": value.shape[d] for d in range(1, value.ndim)}
                 names[f"the number of all entries of `{name}`"] = math.prod(value.shape)
         elif isinstance(value, list | tuple):
+            names[f"`len({name})`"] = len(value)
+        elif hasattr(value, "dataset"):
+            names[f"`len({name}.dataset)`"] = len(value.dataset)
             names[f"`len({name})`"] = len(value)
     return names
 
@@ -306,6 +309,28 @@ def _unfinished(yours, right):
         )
 
 
+def _fixed_number(results):
+    """A number that fits one case only stands where a length or a setting of the case belongs."""
+    factors = []
+    for yours, right, _ in results:
+        y, r = yours.ravel(), right.ravel()
+        factor = (y @ r) / (r @ r) if yours.shape == right.shape and r.any() else 0.0
+        if not factor or not _equal(y, factor * r):
+            return None
+        factors.append(factor)
+    for name in results[0][2]:
+        sizes = [names.get(name) for _, _, names in results]
+        if not all(isinstance(n, int | float) and n for n in sizes) or len(set(sizes)) < 2:
+            continue
+        for verb, numbers in (
+            ("divide", [n / factor for n, factor in zip(sizes, factors, strict=True)]),
+            ("multiply", [n * factor for n, factor in zip(sizes, factors, strict=True)]),
+        ):
+            if np.ptp(numbers) < 1e-5 * abs(numbers[0]):
+                return f"You {verb} by {numbers[0]:.4g}, a fixed number, where {name} belongs."
+    return None
+
+
 def _common_factor(results):
     """All numbers of all results are too large by one factor, or by one summand."""
     yours = [y.ravel() for y, r, _ in results if y.shape == r.shape]
@@ -342,15 +367,12 @@ def _not_finite(yours, right):
 
 
 def _always_the_same(results):
-    (yours, right, _), *others = results
-    if (
-        len(others) > 1
-        and all(_equal(y, yours) for y, _, _ in others)
-        and not all(_equal(r, right) for _, r, _ in others)
-    ):
+    """One result, or two for many inputs, whatever is asked."""
+    yours, right = (len({str(pair[i].tolist()) for pair in results}) for i in (0, 1))
+    if (yours == 1 < right and len(results) > 2) or (yours == 2 and right > 4):
         return (
-            "Your result is the same whatever the input. Compute it from the arguments, with no "
-            "number that fits only one example."
+            f"Your result is the same whatever the input{', or one of two' * (yours == 2)}. Compute "
+            "it from the arguments, with no number that fits only one example."
         )
     return None
 
