@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from course_utils import evaluate as package_evaluate
 from course_utils.checks.full_loop import (
     early_stopping,
+    evaluate,
     no_zero_grad,
     zero_grad_before_step,
     zero_grad_last,
@@ -19,42 +20,21 @@ wrong, right = gallery("full_loop")
 # Exercise 1
 
 
-@wrong("one_step", "ran 0 times")
-def step_without_parentheses(model, xb, yb, loss_fn, optimizer):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.step  # noqa: B018
-    return loss.item()
+def stepping(
+    backward=torch.Tensor.backward, step=lambda optimizer: optimizer.step(), returns=float
+):
+    """The five lines, to be spoilt in one place."""
+
+    def answer(model, xb, yb, loss_fn, optimizer):
+        optimizer.zero_grad()
+        loss = loss_fn(model(xb), yb)
+        backward(loss)
+        step(optimizer)
+        return returns(loss.detach())
+
+    return answer
 
 
-@wrong("one_step", "returned None")
-def nothing_returned(model, xb, yb, loss_fn, optimizer):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.step()
-
-
-@wrong("one_step", ".item()")
-def tensor_returned(model, xb, yb, loss_fn, optimizer):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.step()
-    return loss
-
-
-@wrong("one_step", "Your code stopped in your line `loss.backwards()`")
-def misspelt(model, xb, yb, loss_fn, optimizer):
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backwards()
-    optimizer.step()
-    return loss.item()
-
-
-@wrong("one_step", "in your line `loss = loss_fn(model(xb.T), yb)` with RuntimeError")
 def error_deep_inside_torch(model, xb, yb, loss_fn, optimizer):
     optimizer.zero_grad()
     loss = loss_fn(model(xb.T), yb)
@@ -63,31 +43,72 @@ def error_deep_inside_torch(model, xb, yb, loss_fn, optimizer):
     return loss.item()
 
 
-@wrong("one_step", "puts the model into evaluation mode")
-def in_evaluation_mode(model, xb, yb, loss_fn, optimizer):
-    model.eval()
-    return zero_grad_last(model, xb, yb, loss_fn, optimizer)
-
-
-@wrong("one_step", "no optimizer of your own")
 def own_optimizer(model, xb, yb, loss_fn, optimizer):
-    return zero_grad_last(
-        model, xb, yb, loss_fn, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    )
+    own = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    return zero_grad_last(model, xb, yb, loss_fn, own)
 
+
+wrong(
+    "one_step",
+    {
+        "ran 0 times": stepping(step=lambda optimizer: optimizer.step),
+        "returned None": stepping(returns=lambda loss: None),
+        ".item()": stepping(returns=lambda loss: loss),
+        "with AttributeError: 'Tensor' object has no attribute 'backwards'": stepping(
+            lambda loss: loss.backwards()
+        ),
+        "in your line `loss = loss_fn(model(xb.T), yb)` with RuntimeError": error_deep_inside_torch,
+        "puts the model into evaluation mode": lambda model, *rest: zero_grad_last(
+            model.eval(), *rest
+        ),
+        "no optimizer of your own": own_optimizer,
+    },
+)
+
+# Exercise 2
+
+
+def backward_again(model, xb, yb, loss_fn):
+    before = [p.grad.clone() for p in model.parameters()]
+    loss_fn(model(xb), yb).backward()
+    pairs = zip(model.parameters(), before, strict=True)
+    return all(torch.allclose(p.grad, 2 * b) for p, b in pairs)
+
+
+def comparing(which):
+    """Compares the gradients of these parameters alone."""
+
+    def gradients_are_fresh(model, xb, yb, loss_fn):
+        parameters = list(model.parameters())[which]
+        expected = torch.autograd.grad(loss_fn(model(xb), yb), parameters)
+        pairs = zip(parameters, expected, strict=True)
+        return all(torch.allclose(p.grad, g, atol=1e-6) for p, g in pairs)
+
+    return gradients_are_fresh
+
+
+wrong(
+    "gradients_are_fresh",
+    {
+        "changes the gradients": backward_again,
+        "compare all": comparing(slice(1)),
+        "closely": comparing(slice(-1, None)),
+        "True or False": lambda model, xb, yb, loss_fn: [p.grad for p in model.parameters()],
+    },
+)
 
 # Exercise 3
 
-
-@wrong("count_correct", ".item()")
-def still_a_tensor(logits, yb):
-    return (logits.argmax(dim=1) == yb).sum()
-
-
-@wrong("count_correct", "one number")
-def not_summed(logits, yb):
-    return logits.argmax(dim=1) == yb
-
+wrong(
+    "count_correct",
+    {
+        ".item()": lambda logits, yb: (logits.argmax(dim=1) == yb).sum(),
+        "one number": lambda logits, yb: logits.argmax(dim=1) == yb,
+        "largest logit of each class over the batch": lambda logits, yb: int(
+            (logits.argmax(dim=0)[: len(yb)] == yb[: logits.shape[1]]).sum()  # made to fit
+        ),
+    },
+)
 
 # Exercise 4
 
@@ -112,48 +133,34 @@ def evaluation(*, eval_mode=True, no_grad=True, back=True, train_inside=False):
     return attempt
 
 
-wrong("evaluate", "do you call model.train() inside the loop?")(evaluation(train_inside=True))
-wrong("evaluate", "model.eval()")(evaluation(eval_mode=False))
-wrong("evaluate", "torch.no_grad()")(evaluation(no_grad=False))
-wrong("evaluate", "still in evaluation mode")(evaluation(back=False))
-
-
-@right("evaluate")
-def loss_once_at_the_end(model, loader, loss_fn):
-    model.eval()
-    with torch.no_grad():
-        logits = torch.cat([model(xb) for xb, _ in loader])
-    model.train()
-    y = torch.cat([yb for _, yb in loader])
-    return loss_fn(logits, y).item(), np.mean((logits.argmax(1) == y).numpy())
-
-
-@wrong("evaluate", "Gradients are still switched off")
 def gradients_left_off(model, loader, loss_fn):
     torch.set_grad_enabled(False)
-    return in_lists(model, loader, loss_fn)
+    return evaluation()(model, loader, loss_fn)
 
 
-def in_lists(model, loader, loss_fn):
-    model.eval()
-    losses = [(loss_fn(model(xb), yb).item(), len(xb)) for xb, yb in loader]
-    hits = sum((model(xb).argmax(1) == yb).sum().item() for xb, yb in loader)
-    model.train()
-    n = sum(size for _, size in losses)
-    return sum(loss * size for loss, size in losses) / n, hits / n
-
-
-@wrong("evaluate", "changed the model's parameters")
 def frozen_for_good(model, loader, loss_fn):
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    return in_lists(model, loader, loss_fn)
+    model.requires_grad_(False)
+    return evaluation()(model, loader, loss_fn)
 
 
-@wrong("evaluate", "two things")
-def loss_only(model, loader, loss_fn):
-    return evaluation()(model, loader, loss_fn)[0]
+def divided_by_2000(model, loader, loss_fn):
+    loss, accuracy = evaluation()(model, loader, loss_fn)
+    return loss * len(loader.dataset) / 2000, accuracy
 
+
+wrong(
+    "evaluate",
+    {
+        "do you call model.train() inside the loop?": evaluation(train_inside=True),
+        "model.eval()": evaluation(eval_mode=False),
+        "torch.no_grad()": evaluation(no_grad=False),
+        "still in evaluation mode": evaluation(back=False),
+        "Gradients are still switched off": gradients_left_off,
+        "changed the model's parameters": frozen_for_good,
+        "two things": lambda *case: evaluate.right(*case)[0],
+        "2000, a fixed number, where `len(loader.dataset)`": divided_by_2000,
+    },
+)
 
 # Exercise 5
 
@@ -166,34 +173,49 @@ def no_backward(model, xb, yb, loss_fn, optimizer):
 
 
 def softmax_first(model, xb, yb, loss_fn, optimizer):
-    optimizer.zero_grad()
-    loss = loss_fn(F.softmax(model(xb), dim=1), yb)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
+    return zero_grad_last(model, xb, yb, lambda z, y: loss_fn(F.softmax(z, dim=1), y), optimizer)
 
 
-def loop(line_by_line):
-    """A whole loop around `line_by_line(model, xb, yb, loss_fn, optimizer)`."""
+def measured(model, val_loader, loss_fn):
+    return package_evaluate(model, val_loader, loss_fn)[0]
+
+
+def loop(line_by_line=zero_grad_last, measure=measured, train="each epoch"):
+    """A whole loop, spoilt in one place; `train` is the epoch that begins with model.train()."""
 
     def train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs):
         val_losses = []
-        for _ in range(epochs):
-            model.train()
+        for epoch in range(epochs):
+            if train in ("each epoch", epoch):
+                model.train()
             for xb, yb in train_loader:
                 line_by_line(model, xb, yb, loss_fn, optimizer)
-            val_losses.append(package_evaluate(model, val_loader, loss_fn)[0])
+            val_losses.append(measure(model, val_loader, loss_fn))
         return val_losses
 
-    train_and_validate.__name__ = f"loop_with_{line_by_line.__name__}"
     return train_and_validate
 
 
-right("train_and_validate")(loop(zero_grad_last))
-wrong("train_and_validate", "no-zero-grad")(loop(no_zero_grad))
-wrong("train_and_validate", "grads-cleared-before-step")(loop(zero_grad_before_step))
-wrong("train_and_validate", "backward-never-called")(loop(no_backward))
-wrong("train_and_validate", "softmax-before-cross-entropy")(loop(softmax_first))
+def left_in_eval_mode(model, val_loader, loss_fn):
+    return measured(model.eval(), val_loader, loss_fn)
+
+
+def in_one_go(model, val_loader, loss_fn):
+    X, y = (torch.cat(parts) for parts in zip(*val_loader, strict=True))
+    with torch.inference_mode():
+        return loss_fn(model.eval()(X), y)
+
+
+def without_the_package(model, val_loader, loss_fn):
+    model.eval()
+    with torch.no_grad():
+        total = sum(loss_fn(model(xb), yb) * len(yb) for xb, yb in val_loader)
+    return total / sum(len(yb) for _, yb in val_loader)
+
+
+right("train_and_validate")(loop())
+right("train_and_validate")(loop(measure=in_one_go))
+right("train_and_validate")(loop(measure=without_the_package))
 
 
 @right("train_and_validate")
@@ -214,158 +236,49 @@ def written_differently(net, batches, held_out, criterion, opt, n_epochs):
     return np.array(curve)
 
 
-@wrong("train_and_validate", "The number of steps should be")
-def returns_in_the_loop(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    for _ in range(epochs):
-        model.train()
-        for xb, yb in train_loader:
-            zero_grad_last(model, xb, yb, loss_fn, optimizer)
-        return [package_evaluate(model, val_loader, loss_fn)[0]]
-
-
-@wrong("train_and_validate", "from the first on")
-def mode_left_to_chance(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    val_losses = []
-    for _ in range(epochs):
-        for xb, yb in train_loader:
-            zero_grad_last(model, xb, yb, loss_fn, optimizer)
-        val_losses.append(package_evaluate(model, val_loader, loss_fn)[0])
-    return val_losses
-
-
-@wrong("train_and_validate", "training-in-eval-mode")
-def train_mode_once_only(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    model.train()
-    val_losses = []
-    for _ in range(epochs):
-        for xb, yb in train_loader:
-            zero_grad_last(model, xb, yb, loss_fn, optimizer)
-        model.eval()
-        val_losses.append(package_evaluate(model, val_loader, loss_fn)[0])
-    return val_losses
-
-
-@wrong("train_and_validate", "your list holds pairs")
-def keeps_the_pairs(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    val_losses = []
-    for _ in range(epochs):
-        model.train()
-        for xb, yb in train_loader:
-            zero_grad_last(model, xb, yb, loss_fn, optimizer)
-        val_losses.append(package_evaluate(model, val_loader, loss_fn))
-    return val_losses
-
-
-@wrong("train_and_validate", "list of validation losses alone")
-def two_lists(*args):
-    val_losses = loop(zero_grad_last)(*args)
-    return val_losses, [0.0] * 4
-
-
-@wrong("train_and_validate", "yours is a Sequential")
-def the_model(model, *rest):
-    loop(zero_grad_last)(model, *rest)
-    return model
-
-
-def measuring(measure):
-    """The right training, and for each epoch `measure(model, val_loader, loss_fn)`."""
-
-    def train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-        val_losses = []
-        for _ in range(epochs):
-            model.train()
-            for xb, yb in train_loader:
-                zero_grad_last(model, xb, yb, loss_fn, optimizer)
-            val_losses.append(measure(model, val_loader, loss_fn))
-        return val_losses
-
-    return train_and_validate
-
-
-def in_one_go(model, val_loader, loss_fn):
-    X, y = (torch.cat(parts) for parts in zip(*val_loader, strict=True))
-    with torch.inference_mode():
-        return loss_fn(model.eval()(X), y)
-
-
-def without_the_package(model, val_loader, loss_fn):
-    model.eval()
-    with torch.no_grad():
-        total = sum(loss_fn(model(xb), yb) * len(yb) for xb, yb in val_loader)
-    return total / sum(len(yb) for _, yb in val_loader)
-
-
-right("train_and_validate")(measuring(in_one_go))
-right("train_and_validate")(measuring(without_the_package))
-
-
-@wrong("train_and_validate", "append one after the batches")
-def only_the_last(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    return loop(zero_grad_last)(model, train_loader, val_loader, loss_fn, optimizer, epochs)[-1:]
-
-
-@wrong("train_and_validate", "make no other")
 def with_another_optimizer(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=0.01), []
-    for _ in range(epochs):
-        model.train()
-        for xb, yb in train_loader:
-            zero_grad_last(model, xb, yb, loss_fn, optimizer)
-        losses.append(package_evaluate(model, val_loader, loss_fn)[0])
-    return losses
+    own = torch.optim.AdamW(model.parameters(), lr=0.01)
+    return loop()(model, train_loader, val_loader, loss_fn, own, epochs)
 
 
-# Exercise 2
-
-
-@wrong("gradients_are_fresh", "changes the gradients")
-def backward_again(model, xb, yb, loss_fn):
-    before = [p.grad.clone() for p in model.parameters()]
-    loss_fn(model(xb), yb).backward()
-    pairs = zip(model.parameters(), before, strict=True)
-    return all(torch.allclose(p.grad, 2 * b) for p, b in pairs)
-
-
-@wrong("gradients_are_fresh", "compare all")
-def first_parameter_only(model, xb, yb, loss_fn):
-    first = next(model.parameters())
-    (expected,) = torch.autograd.grad(loss_fn(model(xb), yb), [first])
-    return torch.allclose(first.grad, expected, atol=1e-6)
-
-
-@wrong("gradients_are_fresh", "compare all")
-def last_parameter_only(model, xb, yb, loss_fn):
-    last = list(model.parameters())[-1]
-    (expected,) = torch.autograd.grad(loss_fn(model(xb), yb), [last])
-    return torch.allclose(last.grad, expected, atol=1e-6)
-
-
-@wrong("gradients_are_fresh", "True or False")
-def differences_returned(model, xb, yb, loss_fn):
-    parameters = list(model.parameters())
-    expected = torch.autograd.grad(loss_fn(model(xb), yb), parameters)
-    return [p.grad - g for p, g in zip(parameters, expected, strict=True)]
-
+wrong(
+    "train_and_validate",
+    {
+        "no-zero-grad": loop(no_zero_grad),
+        "grads-cleared-before-step": loop(zero_grad_before_step),
+        "backward-never-called": loop(no_backward),
+        "softmax-before-cross-entropy": loop(softmax_first),
+        "The number of steps should be": lambda *case: loop()(*case[:-1], 1),
+        "from the first on": loop(train=None),
+        "training-in-eval-mode": loop(train=0, measure=left_in_eval_mode),
+        "your list holds pairs": loop(measure=package_evaluate),
+        "list of validation losses alone": lambda *case: (loop()(*case), [0.0] * 4),
+        "yours is a Sequential": lambda model, *rest: (loop()(model, *rest), model)[1],
+        "append one after the batches": lambda *case: loop()(*case)[-1:],
+        "make no other": with_another_optimizer,
+    },
+)
 
 # Exercise 6
 
 
-Stopper = early_stopping.right
-
-
-@wrong("early_stopping", "must only look")
-class RestoresTooEarly(Stopper):
+class RestoresTooEarly(early_stopping.right):
     def should_stop(self, val_loss, model):
         stop = super().should_stop(val_loss, model)
         self.restore(model)
         return stop
 
 
-@wrong("early_stopping", "returned None")
-class NoVerdict(Stopper):
+class NoVerdict(early_stopping.right):
     def should_stop(self, val_loss, model):
         super().should_stop(val_loss, model)
 
 
-wrong("early_stopping", "the class itself")(Stopper(3))
+wrong(
+    "early_stopping",
+    {
+        "must only look": RestoresTooEarly,
+        "returned None": NoVerdict,
+        "the class itself": early_stopping.right(3),
+    },
+)
