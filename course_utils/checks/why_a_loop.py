@@ -437,10 +437,10 @@ def _in_order(*lines):
     observe=_trained,
     praise="Your loop trains any model, with any loss and any optimizer, like ours to the last digit.",
 )
-def train_in_pytorch(model, loss_fn, optimizer, batches):
-    """`train_in_pytorch(model, loss_fn, optimizer, batches)` steps once for each batch."""
+def train_in_pytorch(model, loss_fn, optimizer, pairs):
+    """`train_in_pytorch(model, loss_fn, optimizer, pairs)` steps once for each pair (xb, yb)."""
     losses = []
-    for xb, yb in batches:
+    for xb, yb in pairs:
         optimizer.zero_grad()
         loss = loss_fn(model(xb), yb)
         loss.backward()
@@ -480,12 +480,17 @@ def _loss_after(model, loss_fn, optimizer, xb, yb):
     return loss_fn(model(xb), yb)
 
 
-def _swapped(model, loss_fn, optimizer, xb, yb):
-    optimizer.zero_grad()
-    loss = loss_fn(yb, model(xb))
-    loss.backward()
-    optimizer.step()
-    return loss
+def _with_loss(loss_of):
+    """A step on `loss_of(loss_fn, logits, yb)`."""
+
+    def step(model, loss_fn, optimizer, xb, yb):
+        optimizer.zero_grad()
+        loss = loss_of(loss_fn, model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return _loop(step)
 
 
 def _at_once(model, loss_fn, optimizer, batches):
@@ -523,7 +528,11 @@ train_in_pytorch.known(
             _loop(_loss_after)
         ),
         "The loss function wants the model's answer first, then the right one: loss_fn(logits, yb).": (
-            _loop(_swapped)
+            _with_loss(lambda loss_fn, logits, yb: loss_fn(yb, logits))
+        ),
+        "You gave loss_fn probabilities. Unlike the bce of the NumPy loop it has the sigmoid built in: "
+        "give it the logits, as they come from the model.": (
+            _with_loss(lambda loss_fn, logits, yb: loss_fn(logits.sigmoid(), yb))
         ),
         "You went through the batches in another order: backwards.": lambda model, loss_fn, optimizer, batches: (
             _loop(_right_step)(model, loss_fn, optimizer, batches[::-1])
