@@ -49,11 +49,22 @@ BY_HAND = {  # what other pairs of numbers say
         2 * (_ERROR + 2 * TARGET)
     ),
     "You lost the sign of w: y = w * x + b is -4 + 0.5.": _pair(2 * (_ERROR - 2 * W * X)),
+    "You took the bias away: y = w * x + b is -4 + 0.5.": _pair(2 * (_ERROR - 2 * B)),
+    "You took the bias away, where y = w * x + b adds it: y is -3.5, and rises with b.": [
+        2 * (_ERROR - 2 * B) * X,
+        -2 * (_ERROR - 2 * B),
+    ],
     "You left the bias out of y: y = w * x + b is -3.5.": _pair(2 * (_ERROR - B)),
     "You multiplied by the loss itself, the square of the error; its rate is twice the error.": (
         _pair(_ERROR**2)
     ),
     "That is the loss itself. Asked is how fast it changes with w, and with b.": [_ERROR**2] * 2,
+    "The gradient for w is right. That for b has the other sign: it is twice the error, and y is "
+    "below the target.": [2 * _ERROR * X, -2 * _ERROR],
+    "The gradient for b is right. That for w has the other sign: x is positive and keeps it.": [
+        -2 * _ERROR * X,
+        2 * _ERROR,
+    ],
 }
 
 
@@ -68,18 +79,31 @@ def by_hand(attempt):
         for name, answer in answers.items()
     ]
     right = _pair(2 * _ERROR)
-    one_right = {
-        "The gradient for w is right. For b the way is the same, without the link through x.": [
-            right[0],
-            yours[1],
-        ],
-        "The gradient for b is right. For w there is one more link: y changes x times as fast.": [
-            yours[0],
-            right[1],
-        ],
-    }
-    compare(yours, right, BY_HAND | one_right, "The pair (gradient for w, gradient for b)")
+    if not close(yours, right):
+        raise Mistake(_slip(yours, right))
     return "Minus signs and all: raising w or b would lower the loss here, and w does so faster."
+
+
+def _slip(yours, right):
+    """What is wrong with two numbers, in words that leave the right ones to the learner."""
+    for words, pair in BY_HAND.items():
+        if close(yours, pair):
+            return words
+    if close(yours, right, 0.05):
+        return (
+            "Very near: that is what a nudge gives. Multiply the rates along the chain instead, and "
+            "both come out as whole numbers."
+        )
+    if close(yours[0], right[0]):
+        return "The gradient for w is right. For b the way is the same, without the link through x."
+    if close(yours[1], right[1]):
+        return (
+            "The gradient for b is right. For w there is one more link: y changes x times as fast."
+        )
+    return (
+        "Go along the chain, link by link: y is -3.5, and the error y - target is -4.5. What is the "
+        "rate of squaring there? And which rate comes in addition for w?"
+    )
 
 
 def _functions():
@@ -283,8 +307,8 @@ def none_or_zero(attempt):
     if wrong:
         name = wrong[0]
         raise Mistake(
-            f"{len(answers) - len(wrong)} of {len(answers)} are right. Look at {name} again, which "
-            f"you take for {answers[name]!r}: {KINDS[name][1]}"
+            f"Right: {len(answers) - len(wrong)} of {len(answers)}. Look at {name} again, which you "
+            f"take for {answers[name]!r}: {KINDS[name][1]}"
         )
     if len(answers) < len(KINDS):
         raise NotAttempted

@@ -25,7 +25,8 @@ wrong("by_hand", {words: {"w": w, "b": b} for words, (w, b) in BY_HAND.items()})
 wrong(
     "by_hand",
     {
-        "should be [-36, -9]": {"w": -324, "b": -81},
+        "link by link": {"w": -324, "b": -81},
+        "what a nudge gives": {"w": -35.84, "b": -8.99},
         "gradient for w is right": {"w": -36, "b": 1},
         "gradient for b is right": {"w": 36, "b": -9},
         "should be a number": {"w": "minus 36", "b": -9},
@@ -101,7 +102,7 @@ wrong(
         "nothing is recorded": RIGHT | {"c": "zero"},
         "there is a path": RIGHT | {"d": "None"},
         "a gradient is about rates": RIGHT | {"e": "zero"},
-        "3 of 5 are right": RIGHT | {"d": "nonzero", "e": "zero"},
+        "Right: 3 of 5": RIGHT | {"d": "nonzero", "e": "zero"},
         'Write the word: "nonzero"': RIGHT | {"a": 1.0},
         'Write the word: "zero"': RIGHT | {"d": 0},
         'should be "None", "zero"': RIGHT | {"a": "some"},
