@@ -34,6 +34,15 @@ def _act(function, *args):
                 "be recorded: do it inside `with torch.no_grad():`."
             ) from None
         raise
+    except NameError as error:
+        if error.name == "lr":
+            raise Mistake("The learning rate belongs to the object: write self.lr.") from None
+        if error.name == "w" or "'w'" in str(error):
+            raise Mistake(
+                "There is no w in your step. Go through self.parameters, and put each parameter in "
+                "the place of w."
+            ) from None
+        raise
     except (TypeError, AttributeError) as error:
         if "NoneType" in str(error):
             raise Mistake(
@@ -123,7 +132,7 @@ def _sgd(attempt, parameters, gradients, lr):
             f"You move by {rate:.3g} times the gradient. Use the learning rate that was passed, "
             f"self.lr, {lr} here."
         )
-    yield f"After {len(gradients)} steps the way of the parameters", moved, advice
+    yield f"After {len(gradients)} steps the total move of the parameters", moved, advice
 
 
 @exercise(
@@ -214,7 +223,7 @@ def _settings():
 def _adam(attempt, parameters, gradients, settings):
     optimizer = _optimizer(attempt, "Adam", parameters, **settings)
     moved = _run(parameters, gradients, lambda: _act(optimizer.step))
-    yield f"After {len(gradients)} steps the way of the parameters", moved
+    yield f"After {len(gradients)} steps the total move of the parameters", moved
 
 
 @exercise(
@@ -648,8 +657,8 @@ def _alive(losses):
 
 pick_lr.known(
     {
-        "0.001 stands first, and that is what median(dim=1) leads to, one number for each seed. You "
-        "want one for each rate, over the seeds: dim=0.": (
+        "0.001 stands first, and is not the best. You want one median for each rate, over the "
+        "seeds: median(dim=0).values.": (
             lambda lrs, losses: lrs[_alive(losses).median(dim=1).values.argmin()].item()
         ),
         "0.003 has one NaN among its losses. To PyTorch the median or mean of numbers with a NaN is "

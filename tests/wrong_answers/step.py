@@ -45,6 +45,21 @@ class OwnRate(Optimizer):
             p -= 0.1 * p.grad
 
 
+@wrong("sgd", "write self.lr")
+class BareRate(Optimizer):
+    @torch.no_grad()
+    def step(self):
+        for p in self.with_gradient():
+            p -= lr * p.grad  # noqa: F821
+
+
+@wrong("sgd", "no w in your step")
+class LineOfTheText(Optimizer):
+    @torch.no_grad()
+    def step(self):
+        w -= 0.1 * w.grad  # noqa: F821, F841
+
+
 wrong("sgd", "Pass the class itself")(Recorded([torch.zeros(2)]))
 
 
