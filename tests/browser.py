@@ -113,10 +113,13 @@ def chromium_page(width=1280, height=900):
 
 
 @contextmanager
-def opened(notebook, folder, width=1280, height=900):
-    """(the page, errors of its console) with the notebook open and every cell executed."""
+def opened(notebook, folder, width=1280, height=900, command=None):
+    """(the page, errors of its console) with the notebook open and every cell executed.
+
+    `command` as in `lab`; it serves `folder`.
+    """
     nbformat.write(notebook, Path(folder) / "lesson.ipynb")
-    with lab(folder) as address, chromium_page(width, height) as (page, errors):
+    with lab(folder, command) as address, chromium_page(width, height) as (page, errors):
         page.goto(f"{address}/doc/tree/lesson.ipynb?reset&token=test")
         page.wait_for_function(
             "n => window.jupyterapp && document.querySelectorAll('.jp-Cell').length >= n",

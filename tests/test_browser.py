@@ -77,12 +77,36 @@ def test_a_lesson_runs_in_jupyterlab_from_top_to_bottom(tmp_path):
         assert not errors
 
 
-def test_make_lab_opens_on_a_start_page_that_shows_by_itself_what_is_solved(tmp_path):
-    work = tmp_path / "my_work"
+def make_lab(work):
+    """The command behind `make lab`, with another folder for the learner's work."""
     serve = "import pathlib, sys; from tools.lab import serve; "
     serve += "serve(pathlib.Path(sys.argv[1]), sys.argv[2:])"
-    command = [sys.executable, "-c", serve, str(work)]
-    with browser.lab(tmp_path, command) as address, browser.chromium_page() as (page, errors):
+    return [sys.executable, "-c", serve, str(work)]
+
+
+def test_a_notebook_opened_again_shows_the_last_picture_and_says_how_to_go_on(tmp_path):
+    notebook = notebook_of("from course_utils import widgets", "widgets.gradient_explorer()")
+    with browser.opened(notebook, tmp_path, command=make_lab(tmp_path)) as (page, errors):
+        said = page.locator(".said")
+        page.get_by_label("target").last.fill("7.3")
+        page.get_by_label("target").last.press("Enter")
+        expect(said).to_contain_text("target 7.3")
+        page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
+        page.reload()
+        expect(said).to_contain_text("target 7.3", timeout=60_000)
+        page.get_by_label("weight w").last.fill("1")
+        page.get_by_label("weight w").last.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("run this cell again", timeout=20_000)
+        assert not errors
+
+
+def test_make_lab_opens_on_a_start_page_that_shows_by_itself_what_is_solved(tmp_path):
+    work = tmp_path / "my_work"
+    with (
+        browser.lab(tmp_path, make_lab(work)) as address,
+        browser.chromium_page() as (page, errors),
+    ):
         page.goto(f"{address}/start?token=test")
         lesson = page.get_by_role("listitem").filter(has_text="The full loop")
         expect(lesson).to_contain_text(re.compile(r"0 of \d exercises"), timeout=60_000)
