@@ -177,14 +177,9 @@ def explained(errors):
     """Make a Mistake of an error with certain words in its message; `errors` maps them to its text."""
     try:
         yield
-    except (
-        AssertionError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (Mistake, NotAttempted):
+        raise
+    except Exception as error:
         for words, explanation in errors.items():
             if words in str(error):
                 raise Mistake(f"{explanation} (Python says: {error})") from None

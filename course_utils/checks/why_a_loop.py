@@ -1,6 +1,5 @@
 """Checks for lesson 00, why a loop."""
 
-import math
 from functools import partial
 
 import numpy as np
@@ -55,82 +54,57 @@ def in_a_tensor(n, batch_size, drop_last):
     return steps.floor() if drop_last else steps.ceil()
 
 
-@steps_per_epoch.mistake
-def always_floor(n, batch_size, drop_last):
-    """You left out the incomplete last batch, but drop_last is False here."""
-    return n // batch_size
+def _steps(otherwise, dropped=lambda n, size: n // size):
+    """The steps where drop_last is False and where it is True, from n and the size of a batch."""
+    return lambda n, size, drop_last: (dropped if drop_last else otherwise)(n, size)
 
 
-@steps_per_epoch.mistake
-def rounded(n, batch_size, drop_last):
-    """You rounded to the nearest number. Any example left over makes one more batch."""
-    return n // batch_size if drop_last else round(n / batch_size)
+def _up(n, size):
+    return -(-n // size)
 
 
-@steps_per_epoch.mistake
-def rounded_always(n, batch_size, drop_last):
-    """You rounded to the nearest number. drop_last decides whether the rest counts, not its size."""
-    return round(n / batch_size)
+def _down(n, size):
+    return n // size
 
 
-@steps_per_epoch.mistake
-def always_one_more(n, batch_size, drop_last):
-    """n divides evenly here: no example is left over, so there is no batch more."""
-    return n // batch_size if drop_last else n // batch_size + 1
-
-
-@steps_per_epoch.mistake
-def always_ceil(n, batch_size, drop_last):
-    """You counted the incomplete last batch, but drop_last is True here."""
-    return math.ceil(n / batch_size)
-
-
-@steps_per_epoch.mistake
-def drop_last_the_wrong_way_round(n, batch_size, drop_last):
-    """drop_last works the wrong way round: True leaves the incomplete batch out."""
-    return n // batch_size if not drop_last else -(-n // batch_size)
-
-
-@steps_per_epoch.mistake
-def at_least_one(n, batch_size, drop_last):
-    """There is not a single full batch here, and the incomplete one is dropped."""
-    return max(1, steps_per_epoch.right(n, batch_size, drop_last))
-
-
-@steps_per_epoch.mistake
-def plain_division(n, batch_size, drop_last):
-    """There is no fraction of a step: the examples left over make one smaller batch."""
-    return n / batch_size
-
-
-@steps_per_epoch.mistake
-def plain_division_unless_dropped(n, batch_size, drop_last):
-    """There is no fraction of a step: without drop_last the rest makes one smaller batch."""
-    return n // batch_size if drop_last else n / batch_size
-
-
-@steps_per_epoch.mistake
-def always_dropping_one(n, batch_size, drop_last):
-    """Nothing is incomplete here, so nothing is dropped."""
-    return math.ceil(n / batch_size) - (1 if drop_last else 0)
-
-
-@steps_per_epoch.mistake
-def remainder(n, batch_size, drop_last):
-    """That is the number of examples left over, not the number of steps."""
-    return n % batch_size
-
-
-@steps_per_epoch.mistake
-def one_batch_for_each_left_over(n, batch_size, drop_last):
-    """The examples left over make one batch together, not one each."""
-    return n // batch_size if drop_last else n // batch_size + n % batch_size
-
-
-@steps_per_epoch.mistake
-def needs_a_full_batch(n, batch_size, drop_last):
-    """20 examples still make one batch, an incomplete one."""
-    return 0 if n < batch_size else steps_per_epoch.right(n, batch_size, drop_last)
+steps_per_epoch.known(
+    {
+        "You left out the incomplete last batch, but drop_last is False here.": _steps(_down),
+        "You rounded to the nearest number. Any example left over makes one more batch.": _steps(
+            lambda n, size: round(n / size)
+        ),
+        "You rounded to the nearest number. drop_last decides whether the rest counts, not its "
+        "size.": lambda n, size, drop_last: round(n / size),
+        "n divides evenly here: no example is left over, so there is no batch more.": _steps(
+            lambda n, size: n // size + 1
+        ),
+        "You counted the incomplete last batch, but drop_last is True here.": _steps(_up, _up),
+        "drop_last works the wrong way round: True leaves the incomplete batch out.": _steps(
+            _down, _up
+        ),
+        "There is not a single full batch here, and the incomplete one is dropped.": _steps(
+            _up, lambda n, size: max(1, n // size)
+        ),
+        "There is no fraction of a step: the examples left over make one smaller batch.": (
+            lambda n, size, drop_last: n / size
+        ),
+        "There is no fraction of a step: without drop_last the rest makes one smaller batch.": (
+            _steps(lambda n, size: n / size)
+        ),
+        "Nothing is incomplete here, so nothing is dropped.": _steps(
+            _up, lambda n, size: _up(n, size) - 1
+        ),
+        "That is the number of examples left over, not the number of steps.": (
+            lambda n, size, drop_last: n % size
+        ),
+        "The examples left over make one batch together, not one each.": _steps(
+            lambda n, size: n // size + n % size
+        ),
+        "20 examples still make one batch, an incomplete one.": _steps(
+            lambda n, size: _up(n, size) if n > size else 0
+        ),
+    }
+)
 
 
 def _answers():
@@ -182,11 +156,6 @@ output_gradient.known(
         "loss larger, so the slope is positive.": lambda y_hat, y: (y - y_hat) / len(y),
         "The sign is the other way round, and the division by len(y) is missing.": (
             lambda y_hat, y: y - y_hat
-        ),
-        "You divided by 5, which was right for five points. Not every batch has 5: divide by "
-        "len(y).": lambda y_hat, y: (y_hat - y) / 5,
-        "You divided by 32, but not every batch has 32 rows. Divide by len(y).": (
-            lambda y_hat, y: (y_hat - y) / 32
         ),
         "The sign got lost. Where y is 1, the slope must be negative.": (
             lambda y_hat, y: abs(y_hat - y) / len(y)
@@ -277,33 +246,13 @@ def with_numpy_subtract(params, grads, lr):
     return params
 
 
-@update.mistake
-def the_friends_version(params, grads, lr):
-    """No array has changed. `p = p - …` makes a new array and calls it p, and the array in the
-    list stays as it was. `p -= …` changes the array itself."""
-    return params
-
-
-@update.mistake
-def new_arrays_in_the_list(params, grads, lr):
-    """You put new arrays into the list. The numbers are right, but everybody who holds one of the
-    old arrays still has the old numbers. Change the arrays themselves, with -=."""
-    for i, g in enumerate(grads):
-        params[i] = params[i] - lr * g
-    return params
-
-
-@update.mistake
-def new_list(params, grads, lr):
-    """You return new arrays with the right numbers, but the arrays that the network uses are as
-    they were. Change those, with -=."""
-    return [p - lr * g for p, g in zip(params, grads, strict=True)]
-
-
-@update.mistake
-def return_inside_the_loop(params, grads, lr):
-    """Only the first array has moved. Is the return inside the loop?"""
+def _first_alone(params, grads, lr):
     params[0] -= lr * grads[0]
+    return params
+
+
+def _new_in_the_list(params, grads, lr):
+    params[:] = [p - lr * g for p, g in zip(params, grads, strict=True)]
     return params
 
 
@@ -320,6 +269,19 @@ def _moving(move):
 
 update.known(
     {
+        "No array has changed. `p = p - …` makes a new array and calls it p, and the array in the "
+        "list stays as it was. `p -= …` changes the array itself.": (
+            lambda params, grads, lr: params
+        ),
+        "You put new arrays into the list. The numbers are right, but everybody who holds one of "
+        "the old arrays still has the old numbers. Change the arrays themselves, with -=.": (
+            _new_in_the_list
+        ),
+        "You return new arrays with the right numbers, but the arrays that the network uses are as "
+        "they were. Change those, with -=.": lambda params, grads, lr: [
+            p - lr * g for p, g in zip(params, grads, strict=True)
+        ],
+        "Only the first array has moved. Is the return inside the loop?": _first_alone,
         "You went uphill. The gradient points to where the loss rises, so subtract.": _moving(
             lambda p, g, lr: lr * g
         ),
@@ -408,7 +370,7 @@ def _why_nothing_moved(calls, gradient):
     )
 
 
-def _loop(step):
+def loop(step):
     """An attempt that does this for each batch."""
 
     def attempt(model, loss_fn, optimizer, batches):
@@ -420,7 +382,7 @@ def _loop(step):
     return attempt
 
 
-def _in_order(*lines):
+def in_order(*lines):
     """The beats in another order, or not all of them."""
 
     def step(model, loss_fn, optimizer, xb, yb):
@@ -449,8 +411,8 @@ def train_in_pytorch(model, loss_fn, optimizer, pairs):
     return losses
 
 
-train_in_pytorch.variant(_loop(_in_order("backward", "step", "zero_grad")))
-train_in_pytorch.variant(_loop(_in_order("zero_grad", "backward", "step")))
+train_in_pytorch.variant(loop(in_order("backward", "step", "zero_grad")))
+train_in_pytorch.variant(loop(in_order("zero_grad", "backward", "step")))
 
 
 @train_in_pytorch.variant
@@ -476,7 +438,7 @@ def _sgd_by_hand(model, loss_fn, optimizer, xb, yb):
 
 
 def _loss_after(model, loss_fn, optimizer, xb, yb):
-    _in_order("zero_grad", "backward", "step")(model, loss_fn, optimizer, xb, yb)
+    in_order("zero_grad", "backward", "step")(model, loss_fn, optimizer, xb, yb)
     return loss_fn(model(xb), yb)
 
 
@@ -490,7 +452,7 @@ def _with_loss(loss_of):
         optimizer.step()
         return loss
 
-    return _loop(step)
+    return loop(step)
 
 
 def _at_once(model, loss_fn, optimizer, batches):
@@ -510,22 +472,22 @@ def _only_the_last(model, loss_fn, optimizer, batches):
     return [loss.item()] * len(batches)
 
 
-_right_step = _in_order("zero_grad", "backward", "step")
+_right_step = in_order("zero_grad", "backward", "step")
 train_in_pytorch.known(
     {
         "zero_grad is missing in the loop: PyTorch adds each batch's gradients to those of the "
-        "batches before.": _loop(_in_order("backward", "step")),
-        "You step twice with the same gradients.": _loop(
-            _in_order("zero_grad", "backward", "step", "step")
+        "batches before.": loop(in_order("backward", "step")),
+        "You step twice with the same gradients.": loop(
+            in_order("zero_grad", "backward", "step", "step")
         ),
         "You step once, after the loop. Backward and step belong into the loop, indented like the "
         "forward pass.": _at_once,
         "Only the last batch was learned from. Backward and step belong into the loop, indented like "
         "the forward pass.": _only_the_last,
         "That is the plain step by hand. The optimizer that you were given may do more: call "
-        "optimizer.step().": _loop(_sgd_by_hand),
+        "optimizer.step().": loop(_sgd_by_hand),
         "You note the loss after the step. Note that of the forward pass, which drove it.": (
-            _loop(_loss_after)
+            loop(_loss_after)
         ),
         "The loss function wants the model's answer first, then the right one: loss_fn(logits, yb).": (
             _with_loss(lambda loss_fn, logits, yb: loss_fn(yb, logits))
@@ -535,10 +497,10 @@ train_in_pytorch.known(
             _with_loss(lambda loss_fn, logits, yb: loss_fn(logits.sigmoid(), yb))
         ),
         "You went through the batches in another order: backwards.": lambda model, loss_fn, optimizer, batches: (
-            _loop(_right_step)(model, loss_fn, optimizer, batches[::-1])
+            loop(_right_step)(model, loss_fn, optimizer, batches[::-1])
         ),
         "You return running sums of the losses. Append each step's own.": lambda *case: np.cumsum(
-            _loop(_right_step)(*case)
+            loop(_right_step)(*case)
         ),
     }
 )
@@ -615,16 +577,6 @@ def mean_of_a_tensor(train_once, widths, seeds):
     }
 
 
-@success_by_width.mistake
-def count_goes_on(train_once, widths, seeds):
-    """Your count goes on from one width to the next. Start it at 0 for each."""
-    share, works = {}, 0
-    for width in widths:
-        works += sum(train_once(width, seed) >= 0.85 for seed in seeds)
-        share[width] = works / len(seeds)
-    return share
-
-
 def _summary(summarise):
     """A right experiment up to its last line."""
 
@@ -637,6 +589,15 @@ def _summary(summarise):
 
 success_by_width.known(
     {
+        "Your count goes on from one width to the next. Start it at 0 for each.": (
+            lambda train_once, widths, seeds: dict(
+                zip(
+                    widths,
+                    np.cumsum([*success_by_width.right(train_once, widths, seeds).values()]),
+                    strict=True,
+                )
+            )
+        ),
         "Those are mean accuracies. Ask of each run whether it works, then take the share.": (
             _summary(lambda a, widths: a.mean())
         ),
@@ -664,12 +625,6 @@ success_by_width.known(
         ),
         "You ask whether the mean of the runs is high enough. Ask that of each run, then take the "
         "share.": _summary(lambda a, widths: float(a.mean() >= 0.85)),
-    }
-    | {
-        f"You divided by {n}, whatever the number of seeds: divide by len(seeds).": (
-            _summary(lambda a, widths, n=n: (a >= 0.85).sum() / n)
-        )
-        for n in (2, 3, 4, 5, 8, 10, 20)
     }
 )
 

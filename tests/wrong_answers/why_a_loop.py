@@ -1,6 +1,9 @@
 """Answers to the exercises of lesson 00."""
 
 import numpy as np
+import torch
+
+from course_utils.checks.why_a_loop import in_order, loop, success_by_width, update
 
 from . import gallery
 
@@ -14,47 +17,36 @@ def with_numpy(n, batch_size, drop_last):
     return np.floor(n / batch_size) if drop_last else -(-n // batch_size)
 
 
-@wrong("steps_per_epoch", "should be a number")
-def list_of_batches(n, batch_size, drop_last):
-    return [batch_size] * (n // batch_size)
-
+wrong(
+    "steps_per_epoch",
+    {
+        "should be a number": lambda n, size, drop_last: [size] * (n // size),
+        "or one of two": lambda n, size, drop_last: 31 if drop_last else 32,
+    },
+)
 
 # Exercise 2
 
 
-@right("output_gradient")
-def row_by_row(y_hat, y):
-    rows = [(p - t) / y.size for p, t in zip(y_hat[:, 0], y[:, 0], strict=True)]
-    return np.array(rows)[:, None]
-
-
-@wrong("output_gradient", "yours has the shape []")
-def mean_taken(y_hat, y):
-    return np.mean(y_hat - y)
-
-
-@wrong("output_gradient", "yours has the shape [20, 20]")
-def broadcast(y_hat, y):
-    return (y_hat - y.ravel()) / len(y)
-
-
-@wrong("output_gradient", "changed the data")
 def in_place(y_hat, y):
     y_hat -= y
     return y_hat / len(y)
 
 
+wrong(
+    "output_gradient",
+    {
+        "yours has the shape []": lambda y_hat, y: np.mean(y_hat - y),
+        "yours has the shape [20, 20]": lambda y_hat, y: (y_hat - y.ravel()) / len(y),
+        "changed the data": in_place,
+        "You divide by 5, a fixed number, where `len(y_hat)`": lambda y_hat, y: (y_hat - y) / 5,
+        "You divide by 32, a fixed number": lambda y_hat, y: (y_hat - y) / 32,
+    },
+)
+
 # Exercise 3
 
 
-@wrong("update", "Return the whole list")
-def returns_the_last_array(params, grads, lr):
-    for p, g in zip(params, grads, strict=True):
-        p -= lr * g
-    return p
-
-
-@wrong("update", "changed the gradients")
 def gradients_scaled(params, grads, lr):
     for p, g in zip(params, grads, strict=True):
         g *= lr
@@ -62,18 +54,15 @@ def gradients_scaled(params, grads, lr):
     return params
 
 
-@wrong("update", "but you return others")
-def returns_copies(params, grads, lr):
-    for p, g in zip(params, grads, strict=True):
-        p -= lr * g
-    return [p.copy() for p in params]
-
-
-@wrong("update", "returned None")
-def nothing_returned(params, grads, lr):
-    for p, g in zip(params, grads, strict=True):
-        p -= lr * g
-
+wrong(
+    "update",
+    {
+        "Return the whole list": lambda *case: update.right(*case)[-1],
+        "changed the gradients": gradients_scaled,
+        "but you return others": lambda *case: [p.copy() for p in update.right(*case)],
+        "returned None": lambda *case: update.right(*case) and None,
+    },
+)
 
 # Exercise 4
 
@@ -91,120 +80,74 @@ def with_names_of_his_own(net, criterion, opt, data):
     return tuple(history)
 
 
-@wrong("train_in_pytorch", "plain Python number")
-def tensors(model, loss_fn, optimizer, batches):
-    losses = []
-    for xb, yb in batches:
-        optimizer.zero_grad()
-        loss = loss_fn(model(xb), yb)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss)
-    return losses
+def steps(*lines, returns=lambda losses: losses):
+    return lambda *case: returns(
+        loop(in_order(*(lines or ("zero_grad", "backward", "step"))))(*case)
+    )
 
 
-@wrong("train_in_pytorch", "Does the return stand inside the loop")
-def return_inside_the_loop(model, loss_fn, optimizer, batches):
-    losses = []
-    for xb, yb in batches:
-        optimizer.zero_grad()
-        loss = loss_fn(model(xb), yb)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-        return losses
-
-
-@wrong("train_in_pytorch", "as a list: begin with losses = []")
-def the_sum(model, loss_fn, optimizer, batches):
-    total = 0.0
-    for xb, yb in batches:
-        optimizer.zero_grad()
-        loss = loss_fn(model(xb), yb)
-        loss.backward()
-        optimizer.step()
-        total += loss.item()
-    return total
-
-
-@wrong("train_in_pytorch", "returned None")
-def no_return(model, loss_fn, optimizer, batches):
-    for xb, yb in batches:
-        optimizer.zero_grad()
-        loss_fn(model(xb), yb).backward()
-        optimizer.step()
-
-
-def steps(*lines):
-    """An answer with these lines after the forward pass."""
-
-    def answer(model, loss_fn, optimizer, batches):
-        losses = []
-        for xb, yb in batches:
-            loss = loss_fn(model(xb), yb)
-            for line in lines:
-                loss.backward() if line == "backward" else getattr(optimizer, line)()
-            losses.append(loss.item())
-        return losses
-
-    return answer
-
-
-wrong("train_in_pytorch", "zero_grad is missing in the loop")(steps("backward", "step"))
-wrong("train_in_pytorch", "step() is missing")(steps("zero_grad", "backward"))
-wrong("train_in_pytorch", "backward() is missing")(steps("zero_grad", "step"))
-wrong("train_in_pytorch", "between backward and step")(steps("backward", "zero_grad", "step"))
-wrong("train_in_pytorch", "step comes before backward")(steps("zero_grad", "step", "backward"))
-
-
-@wrong("train_in_pytorch", "zero_grad is missing in the loop")
 def cleared_once(model, loss_fn, optimizer, batches):
     optimizer.zero_grad()
     return steps("backward", "step")(model, loss_fn, optimizer, batches)
 
 
+wrong(
+    "train_in_pytorch",
+    {
+        "plain Python number": steps(
+            returns=lambda losses: [torch.tensor(loss) for loss in losses]
+        ),
+        "Does the return stand inside the loop": lambda model, loss_fn, optimizer, batches: steps()(
+            model, loss_fn, optimizer, batches[:1]
+        ),
+        "as a list: begin with losses = []": steps(returns=sum),
+        "returned None": steps(returns=lambda losses: None),
+        "zero_grad is missing in the loop": cleared_once,
+        "step() is missing": steps("zero_grad", "backward"),
+        "backward() is missing": steps("zero_grad", "step"),
+        "between backward and step": steps("backward", "zero_grad", "step"),
+        "step comes before backward": steps("zero_grad", "step", "backward"),
+    },
+)
+
 # Exercise 5
 
 
-@wrong("success_by_width", "only trained with the seeds [3]")
-def one_seed(train_once, widths, seeds):
-    return {width: float(train_once(width, seeds[0]) >= 0.85) for width in widths}
+def of_pairs(pairs):
+    """Shares of the runs that `pairs(widths, seeds)` gives for each width."""
+
+    def success_by_width(train_once, widths, seeds):
+        runs = pairs(widths, seeds)
+        return {w: np.mean([train_once(*pair) >= 0.85 for pair in runs[w]]) for w in runs}
+
+    return success_by_width
 
 
-@wrong("success_by_width", "Width 2 was only trained with the seeds [3]. To be fair")
-def another_seed_for_each_width(train_once, widths, seeds):
-    pairs = zip(widths, seeds, strict=False)
-    return {width: float(train_once(width, seed) >= 0.85) for width, seed in pairs}
-
-
-@wrong("success_by_width", "not among those you were given")
-def own_seeds(train_once, widths, seeds):
-    return {width: np.mean([train_once(width, s) >= 0.85 for s in range(20)]) for width in widths}
-
-
-@wrong("success_by_width", "swapped the arguments")
-def swapped(train_once, widths, seeds):
-    return {width: np.mean([train_once(s, width) >= 0.85 for s in seeds]) for width in widths}
-
-
-@wrong("success_by_width", "Width 5 was never trained")
-def return_inside(train_once, widths, seeds):
-    for width in widths:
-        return {width: np.mean([train_once(width, seed) >= 0.85 for seed in seeds])}
-
-
-@wrong("success_by_width", "The keys should be the widths")
-def dict_made_anew(train_once, widths, seeds):
-    for width in widths:
-        share = {width: np.mean([train_once(width, seed) >= 0.85 for seed in seeds])}
-    return share
-
-
-@wrong("success_by_width", "Return a dict")
-def list_returned(train_once, widths, seeds):
-    return [np.mean([train_once(width, seed) >= 0.85 for seed in seeds]) for width in widths]
-
-
-@wrong("success_by_width", "never called")
-def nothing_trained(train_once, widths, seeds):
-    return {width: 1.0 for width in widths}
+wrong(
+    "success_by_width",
+    {
+        "only trained with the seeds [3]": of_pairs(
+            lambda widths, seeds: {w: [(w, seeds[0])] for w in widths}
+        ),
+        "Width 2 was only trained with the seeds [3]. To be fair": of_pairs(
+            lambda widths, seeds: {w: [(w, s)] for w, s in zip(widths, seeds, strict=False)}
+        ),
+        "not among those you were given": of_pairs(
+            lambda widths, seeds: {w: [(w, s) for s in range(20)] for w in widths}
+        ),
+        "swapped the arguments": of_pairs(
+            lambda widths, seeds: {w: [(s, w) for s in seeds] for w in widths}
+        ),
+        "Width 5 was never trained": of_pairs(
+            lambda widths, seeds: {w: [(w, s) for s in seeds] for w in widths[:1]}
+        ),
+        "The keys should be the widths": lambda train_once, widths, seeds: dict(
+            [*success_by_width.right(train_once, widths, seeds).items()][-1:]
+        ),
+        "Return a dict": lambda *case: [*success_by_width.right(*case).values()],
+        "never called": lambda train_once, widths, seeds: dict.fromkeys(widths, 1.0),
+        "You divide by 5, a fixed number, where `len(seeds)`": lambda train_once, widths, seeds: {
+            w: sum(train_once(w, s) >= 0.85 for s in seeds) / 5 for w in widths
+        },
+    },
+)
