@@ -125,62 +125,35 @@ def row_by_row(logits, yb):
     return torch.stack(losses).mean().reshape(1)
 
 
-@cross_entropy.mistake
-def shifted_by_the_largest_of_all(logits, yb):
-    """Subtract from each row its own largest logit; the largest of the whole batch wipes the
-    other rows out."""
-    shifted = logits - logits.max()
-    return (shifted.exp().sum(dim=1).log() - _right_logit(shifted, yb)).mean()
-
-
-@cross_entropy.mistake
-def one_minus_p(logits, yb):
-    """That is 1 minus the probability of the right class. Take minus its logarithm."""
-    return 1 - _p_right(logits, yb).mean()
-
-
-@cross_entropy.mistake
-def mean_over_classes(logits, yb):
-    """You took the mean over all rows and classes. Only the right class of each row counts:
-    divide by the number of rows."""
-    return -(logits.log_softmax(dim=1) * F.one_hot(yb, logits.shape[1])).mean()
-
-
-@cross_entropy.mistake
-def softmax_over_the_batch(logits, yb):
-    """Your softmax adds up over the batch. Each row is one example: dim=1."""
-    return -_right_logit(logits.log_softmax(dim=0), yb).mean()
-
-
-@cross_entropy.mistake
-def one_sum_for_all(logits, yb):
-    """Your softmax adds up over all rows and classes together. Each row is one example: dim=1."""
-    return (logits.logsumexp(dim=(0, 1)) - _right_logit(logits, yb)).mean()
-
-
-@cross_entropy.mistake
-def all_pairs(logits, yb):
-    """logits[:, yb] pairs every row with every label. Take one logit from each row:
-    logits[torch.arange(len(yb)), yb]."""
-    return -logits.log_softmax(dim=1)[:, yb].mean()
-
-
-@cross_entropy.mistake
-def half_shifted(logits, yb):
-    """You subtracted the largest logit before exp, but not from the logit of the right class.
-    Subtract it from all, or add it to the logarithm again."""
-    shifted = logits - logits.max(dim=1, keepdim=True).values
-    return (shifted.exp().sum(dim=1).log() - _right_logit(logits, yb)).mean()
-
-
-@cross_entropy.mistake
-def divided_by_classes(logits, yb):
-    """You divided by the number of classes; divide by the number of rows."""
-    return F.cross_entropy(logits, yb, reduction="sum") / logits.shape[1]
+def _shifted(logits, yb, by, right_of):
+    """The formula with powers of logits - by; `right_of` are those of the right class."""
+    return ((logits - by).exp().sum(dim=1).log() - _right_logit(right_of, yb)).mean()
 
 
 cross_entropy.known(
     {
+        "Subtract from each row its own largest logit; the largest of the whole batch wipes the "
+        "other rows out.": lambda z, yb: _shifted(z, yb, z.max(), z - z.max()),
+        "You subtracted the largest logit before exp, but not from the logit of the right class. "
+        "Subtract it from all, or add it to the logarithm again.": (
+            lambda z, yb: _shifted(z, yb, z.amax(1, True), z)
+        ),
+        "That is 1 minus the probability of the right class. Take minus its logarithm.": (
+            lambda z, yb: 1 - _p_right(z, yb).mean()
+        ),
+        "You took the mean over all rows and classes. Only the right class of each row counts: "
+        "divide by the number of rows.": lambda z, yb: F.cross_entropy(z, yb) / z.shape[1],
+        "Your softmax adds up over the batch. Each row is one example: dim=1.": (
+            lambda z, yb: -_right_logit(z.log_softmax(dim=0), yb).mean()
+        ),
+        "Your softmax adds up over all rows and classes together. Each row is one example: dim=1.": (
+            lambda z, yb: (z.logsumexp(dim=(0, 1)) - _right_logit(z, yb)).mean()
+        ),
+        "logits[:, yb] pairs every row with every label. Take one logit from each row: "
+        "logits[torch.arange(len(yb)), yb].": lambda z, yb: -z.log_softmax(dim=1)[:, yb].mean(),
+        "You divided by the number of classes; divide by the number of rows.": (
+            lambda z, yb: F.cross_entropy(z, yb, reduction="sum") / z.shape[1]
+        ),
         "The minus is missing: a logarithm of a probability is below 0.": (
             lambda logits, yb: -F.cross_entropy(logits, yb)
         ),

@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_utils.checks.loss import decide
+
 from . import gallery
 
 wrong, right = gallery("loss")
@@ -12,55 +14,35 @@ wrong, right = gallery("loss")
 # Exercise 1
 
 
-def p_right(logits, yb, dim=1):
-    return logits.softmax(dim=dim)[torch.arange(len(yb)), yb]
+def p_right(logits, yb):
+    return logits.softmax(dim=1)[torch.arange(len(yb)), yb]
 
 
-@wrong("cross_entropy", "overflows")
-def four_steps_of_the_lesson(logits, yb):
+def of_powers(logits, yb):
     exps = logits.exp()
-    probabilities = exps / exps.sum(dim=1, keepdim=True)
-    return -probabilities[torch.arange(len(yb)), yb].log().mean()
+    return -(exps / exps.sum(dim=1, keepdim=True))[torch.arange(len(yb)), yb].log().mean()
 
 
-@wrong("cross_entropy", "rounds to 0")
-def log_of_softmax(logits, yb):
-    return -p_right(logits, yb).log().mean()
-
-
-@wrong("cross_entropy", "rounds to 0")
-def log_with_a_small_number(logits, yb):
-    return -(p_right(logits, yb) + 1e-12).log().mean()
-
-
-@wrong("cross_entropy", "Take the mean over the rows")
-def one_for_each_row(logits, yb):
-    return logits.logsumexp(dim=1) - logits[torch.arange(len(yb)), yb]
-
-
-@wrong("cross_entropy", "must stay a tensor")
-def as_a_float(logits, yb):
-    return F.cross_entropy(logits, yb).item()
-
-
-@wrong("cross_entropy", "could not start")
-def detached(logits, yb):
-    return F.cross_entropy(logits.detach(), yb)
-
-
-@wrong("cross_entropy", "its gradient is not")
 def denominator_detached(logits, yb):
     return (logits.logsumexp(1).detach() - logits[torch.arange(len(yb)), yb]).mean()
 
 
-wrong("cross_entropy", "PyTorch did the work")(nn.CrossEntropyLoss())
-
-
-@wrong("cross_entropy", "not get to the logits")
-def a_new_leaf(logits, yb):
-    loss = logits.logsumexp(dim=1) - logits[torch.arange(len(yb)), yb]
-    return torch.tensor(loss.mean().item(), requires_grad=True)
-
+wrong(
+    "cross_entropy",
+    {
+        "overflows": of_powers,
+        "rounds to 0": lambda logits, yb: -p_right(logits, yb).log().mean(),
+        "capped by whatever you added": lambda z, yb: -(p_right(z, yb) + 1e-12).log().mean(),
+        "Take the mean over the rows": lambda z, yb: F.cross_entropy(z, yb, reduction="none"),
+        "must stay a tensor": lambda logits, yb: F.cross_entropy(logits, yb).item(),
+        "could not start": lambda logits, yb: F.cross_entropy(logits.detach(), yb),
+        "its gradient is not": denominator_detached,
+        "PyTorch did the work": nn.CrossEntropyLoss(),
+        "not get to the logits": lambda logits, yb: torch.tensor(
+            F.cross_entropy(logits, yb).item(), requires_grad=True
+        ),
+    },
+)
 
 # Exercise 2
 
@@ -72,103 +54,57 @@ def with_where(logits, targets):
     return [p, answers, sum(float(a) == float(t) for a, t in zip(answers, targets, strict=True))]
 
 
-@wrong("decide", "compared the logits with 0.5")
-def threshold_on_logits(logits, targets):
-    answers = (logits > 0.5).float()
-    return logits.sigmoid(), answers, (answers == targets).sum().item()
+def deciding(change):
+    """`change(probabilities, answers, count)` of the right ones."""
+    return lambda logits, targets: change(*decide.right(logits, targets))
 
 
-@wrong("decide", "share of right answers")
-def accuracy(logits, targets):
-    p = logits.sigmoid()
-    answers = (p > 0.5).float()
-    return p, answers, (answers == targets).float().mean().item()
-
-
-@wrong("decide", "gives 1 in every row")
-def softmax(logits, targets):
-    p = logits.softmax(dim=1)
-    answers = (logits > 0).float()
-    return p, answers, (answers == targets).sum().item()
-
-
-@wrong("decide", "should be a tensor [8, 1]")
-def squeezed_answers(logits, targets):
-    answers = (logits > 0).float().squeeze()
-    return logits.sigmoid(), answers, (answers == targets.squeeze()).sum().item()
-
-
-@wrong("decide", "Take its value with .item()")
-def count_as_a_tensor(logits, targets):
-    answers = (logits > 0).float()
-    return logits.sigmoid(), answers, (answers == targets).sum()
-
-
-@wrong("decide", "Return three things")
-def answers_alone(logits, targets):
-    return (logits > 0).float()
-
+wrong(
+    "decide",
+    {
+        "should be a tensor [8, 1]": deciding(lambda p, answers, n: (p, answers.squeeze(), n)),
+        "yours is list": deciding(lambda p, answers, n: (p.tolist(), answers, n)),
+        "Take its value with .item()": deciding(
+            lambda p, answers, n: (p, answers, torch.tensor(n))
+        ),
+        "Return three things": deciding(lambda p, answers, n: answers),
+    },
+)
 
 # Exercise 3
 
 
-@wrong("bce_with_logits", "A probability is rounded to 0 or 1")
-def log_of_sigmoid(logits, targets):
-    p = logits.sigmoid()
-    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
+def of_probabilities(p, t):
+    return -(t * p.log() + (1 - t) * (1 - p).log()).mean()
 
 
-@wrong("bce_with_logits", "A clamp at 1 - 1e-12 does not help")
-def clamped_as_in_numpy(logits, targets):
-    p = logits.sigmoid().clamp(1e-12, 1 - 1e-12)
-    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
-
-
-@wrong("bce_with_logits", "exp is too large or too small")
-def log_of_one_plus_exp(logits, targets):
-    return ((1 + logits.exp()).log() - logits * targets).mean()
-
-
-@wrong("bce_with_logits", "limit of nn.BCELoss")
-def sigmoid_and_bce(logits, targets):
-    return nn.BCELoss()(logits.sigmoid(), targets)
-
-
-@wrong("bce_with_logits", "caps the loss")
-def small_number_inside(logits, targets):
-    p = logits.sigmoid()
-    return -(targets * (p + 1e-7).log() + (1 - targets) * (1 - p + 1e-7).log()).mean()
-
-
-@wrong("bce_with_logits", "caps the loss")
-def clamped_logits(logits, targets):
-    return F.binary_cross_entropy_with_logits(logits.clamp(-50, 50), targets)
-
-
-@wrong("bce_with_logits", "sigmoid has been applied twice")
-def sigmoid_twice(logits, targets):
-    return F.binary_cross_entropy_with_logits(logits.sigmoid(), targets)
-
-
-@wrong("bce_with_logits", "must stay a tensor")
 def through_numpy(logits, targets):
     z, t = logits.detach().numpy(), targets.numpy()
     return float((np.logaddexp(0, z) - z * t).mean())
 
 
-wrong("bce_with_logits", "PyTorch did the work")(nn.BCEWithLogitsLoss())
+def small_number_inside(logits, targets):
+    p = logits.sigmoid()
+    return -(targets * (p + 1e-7).log() + (1 - targets) * (1 - p + 1e-7).log()).mean()
 
 
-@wrong("bce_with_logits", "Logits are no probabilities")
-def logits_as_probabilities(logits, targets):
-    return -(targets * logits.log() + (1 - targets) * (1 - logits).log()).mean()
-
-
-@wrong("bce_with_logits", "At logit 1000")
-def in_float64(logits, targets):
-    z = logits.double()
-    return ((1 + z.exp()).log() - z * targets).mean()
-
+wrong(
+    "bce_with_logits",
+    {
+        "A probability is rounded to 0 or 1": lambda z, t: of_probabilities(z.sigmoid(), t),
+        "A clamp at 1 - 1e-12 does not help": lambda z, t: of_probabilities(
+            z.sigmoid().clamp(1e-12, 1 - 1e-12), t
+        ),
+        "exp is too large or too small": lambda z, t: ((1 + z.exp()).log() - z * t).mean(),
+        "At logit 1000": lambda z, t: ((1 + z.double().exp()).log() - z * t).mean(),
+        "limit of nn.BCELoss": lambda z, t: nn.BCELoss()(z.sigmoid(), t),
+        "hides the infinity": small_number_inside,
+        "caps the loss": lambda z, t: F.binary_cross_entropy_with_logits(z.clamp(-50, 50), t),
+        "must stay a tensor": through_numpy,
+        "PyTorch did the work": nn.BCEWithLogitsLoss(),
+        "Logits are no probabilities": of_probabilities,
+    },
+)
 
 # Exercise 4
 
@@ -200,88 +136,53 @@ def choosing(task, *choice):
     return RIGHT_CHOICES | {task: choice}
 
 
-wrong("choices", "quantity, not one of several")(
-    choosing(TEMPERATURE, nn.CrossEntropyLoss, [32, 1], [32], torch.int64)
+MSE, BCE, CE = nn.MSELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss
+FLOAT, LONG = torch.float32, torch.int64
+wrong(
+    "choices",
+    {
+        "quantity, not one of several": choosing(TEMPERATURE, CE, [32, 1], [32], LONG),
+        "That is for yes or no": choosing(TEMPERATURE, BCE, [32, 1], [32, 1], FLOAT),
+        "compare everything with everything": choosing(TEMPERATURE, MSE, [32, 1], [32], FLOAT),
+        "only names": choosing(BIRDS, MSE, [32, 1], [32, 1], FLOAT),
+        "Exactly one is right": choosing(BIRDS, BCE, [32, 7], [32, 7], FLOAT),
+        "the output [32, 1] does not fit": choosing(BIRDS, CE, [32, 1], [32], LONG),
+        "class numbers, one for each row": choosing(BIRDS, CE, [32, 7], [32, 1], LONG),
+        "refuses class numbers as torch.float32": choosing(BIRDS, CE, [32, 7], [32], FLOAT),
+        "loss always 0": choosing(CANCELS, CE, [32, 1], [32], LONG),
+        "should be float32": choosing(CANCELS, BCE, [32, 1], [32, 1], LONG),
+        "compete": choosing(TOPICS, CE, [32, 12], [32], LONG),
+        "yes-or-no question, not a quantity": choosing(TOPICS, MSE, [32, 12], [32, 12], FLOAT),
+        "four things": RIGHT_CHOICES | {BIRDS: CE},
+        "wants probabilities": choosing(CANCELS, nn.BCELoss, [32, 1], [32, 1], FLOAT),
+        "The first entry": choosing(TEMPERATURE, nn.L1Loss, [32, 1], [32, 1], FLOAT),
+        "A shape is a list": choosing(TOPICS, BCE, 12, 12, FLOAT),
+        "is a dtype": choosing(BIRDS, CE, [32, 7], [32], "int64"),
+        "Keep the names": {"temperature": RIGHT_CHOICES[TEMPERATURE]},
+        "Pass the dict": list(RIGHT_CHOICES.values()),
+    },
 )
-wrong("choices", "That is for yes or no")(
-    choosing(TEMPERATURE, nn.BCEWithLogitsLoss, [32, 1], [32, 1], torch.float32)
-)
-wrong("choices", "compare everything with everything")(
-    choosing(TEMPERATURE, nn.MSELoss, [32, 1], [32], torch.float32)
-)
-wrong("choices", "only names")(choosing(BIRDS, nn.MSELoss, [32, 1], [32, 1], torch.float32))
-wrong("choices", "Exactly one is right")(
-    choosing(BIRDS, nn.BCEWithLogitsLoss, [32, 7], [32, 7], torch.float32)
-)
-wrong("choices", "the output [32, 1] does not fit")(
-    choosing(BIRDS, nn.CrossEntropyLoss, [32, 1], [32], torch.int64)
-)
-wrong("choices", "class numbers, one for each row")(
-    choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32, 1], torch.int64)
-)
-wrong("choices", "refuses class numbers as torch.float32")(
-    choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32], torch.float32)
-)
-wrong("choices", "loss always 0")(
-    choosing(CANCELS, nn.CrossEntropyLoss, [32, 1], [32], torch.int64)
-)
-wrong("choices", "should be float32")(
-    choosing(CANCELS, nn.BCEWithLogitsLoss, [32, 1], [32, 1], torch.int64)
-)
-wrong("choices", "compete")(choosing(TOPICS, nn.CrossEntropyLoss, [32, 12], [32], torch.int64))
-wrong("choices", "yes-or-no question, not a quantity")(
-    choosing(TOPICS, nn.MSELoss, [32, 12], [32, 12], torch.float32)
-)
-wrong("choices", "four things")(RIGHT_CHOICES | {BIRDS: nn.CrossEntropyLoss})
-wrong("choices", "wants probabilities")(
-    choosing(CANCELS, nn.BCELoss, [32, 1], [32, 1], torch.float32)
-)
-wrong("choices", "The first entry")(
-    choosing(TEMPERATURE, nn.L1Loss, [32, 1], [32, 1], torch.float32)
-)
-wrong("choices", "A shape is a list")(choosing(TOPICS, nn.BCEWithLogitsLoss, 12, 12, torch.float32))
-wrong("choices", "is a dtype")(choosing(BIRDS, nn.CrossEntropyLoss, [32, 7], [32], "int64"))
-wrong("choices", "Keep the names")({"temperature": RIGHT_CHOICES[TEMPERATURE]})
-wrong("choices", "Pass the dict")(list(RIGHT_CHOICES.values()))
 
 # Exercise 5
 
 
-@wrong("repaired_loss", "batch of one row")
-def squeezed(model, xb, yb):
-    return F.cross_entropy(model(xb), yb.long().squeeze())
-
-
-@wrong("repaired_loss", "make them int64")
-def dtype_forgotten(model, xb, yb):
-    return F.cross_entropy(model(xb), yb[:, 0])
-
-
-@wrong("repaired_loss", "still a column")
-def shape_forgotten(model, xb, yb):
-    return F.cross_entropy(model(xb), yb.long())
-
-
-@wrong("repaired_loss", "graph is lost")
 def without_graph(model, xb, yb):
     with torch.no_grad():
         return F.cross_entropy(model(xb), yb[:, 0].long())
 
 
-@wrong("repaired_loss", "is a class")
-def class_called(model, xb, yb):
-    return nn.CrossEntropyLoss(model(xb), yb[:, 0].long())
-
-
-@wrong("repaired_loss", "The logits stand first")
-def arguments_swapped(model, xb, yb):
-    return F.cross_entropy(yb[:, 0].long(), model(xb))
-
-
-@wrong("repaired_loss", "have lost rows")
-def first_label_only(model, xb, yb):
-    return F.cross_entropy(model(xb), yb[0].long())
-
+wrong(
+    "repaired_loss",
+    {
+        "batch of one row": lambda m, xb, yb: F.cross_entropy(m(xb), yb.long().squeeze()),
+        "make them int64": lambda m, xb, yb: F.cross_entropy(m(xb), yb[:, 0]),
+        "still a column": lambda m, xb, yb: F.cross_entropy(m(xb), yb.long()),
+        "graph is lost": without_graph,
+        "is a class": lambda m, xb, yb: nn.CrossEntropyLoss(m(xb), yb[:, 0].long()),
+        "The logits stand first": lambda m, xb, yb: F.cross_entropy(yb[:, 0].long(), m(xb)),
+        "have lost rows": lambda m, xb, yb: F.cross_entropy(m(xb), yb[0].long()),
+    },
+)
 
 # Exercise 6
 
@@ -302,17 +203,20 @@ def saying(**names):
     return RIGHT_DIAGNOSES | names
 
 
-wrong("diagnoses", "Run A: “learned only the class shares” would stop at the entropy")(
-    saying(A="learned only the class shares", C="softmax first")
+wrong(
+    "diagnoses",
+    {
+        "Run A: “learned only the class shares” would stop at the entropy": saying(
+            A="learned only the class shares", C="softmax first"
+        ),
+        "Run A: “healthy”": saying(A="healthy", F="softmax first"),
+        "Run B: “inputs not scaled”": saying(B="inputs not scaled", D="[B, 1] against [B]"),
+        "Run C: “softmax first”": saying(C="softmax first", A=...),
+        "Run D: “healthy”": saying(D="healthy", F="inputs not scaled"),
+        "Run E: “healthy”": saying(E="healthy", F="one output for cross-entropy"),
+        "Run F: “inputs not scaled”": saying(F="inputs not scaled"),
+        "is none of the names": saying(B="shape trap"),
+        "Keep the names": {"A": "healthy"},
+        "Pass the dict": "healthy",
+    },
 )
-wrong("diagnoses", "Run A: “healthy”")(saying(A="healthy", F="softmax first"))
-wrong("diagnoses", "Run B: “inputs not scaled”")(
-    saying(B="inputs not scaled", D="[B, 1] against [B]")
-)
-wrong("diagnoses", "Run C: “softmax first”")(saying(C="softmax first", A=...))
-wrong("diagnoses", "Run D: “healthy”")(saying(D="healthy", F="inputs not scaled"))
-wrong("diagnoses", "Run E: “healthy”")(saying(E="healthy", F="one output for cross-entropy"))
-wrong("diagnoses", "Run F: “inputs not scaled”")(saying(F="inputs not scaled"))
-wrong("diagnoses", "is none of the names")(saying(B="shape trap"))
-wrong("diagnoses", "Keep the names")({"A": "healthy"})
-wrong("diagnoses", "Pass the dict")("healthy")
