@@ -9,7 +9,7 @@ from torch import nn
 
 from ..models import mlp
 from .exercise import exercise
-from .feedback import Mistake, NotAttempted, as_number, call, check, filled
+from .feedback import Mistake, NotAttempted, as_number, call, check, explained, filled
 from .values import close
 
 
@@ -389,34 +389,19 @@ def where(logits, targets):
     return (softplus - logits * targets).mean()
 
 
-@bce_with_logits.mistake
-def yes_only(logits, targets):
-    """You judge the rows with target 1 only; the others cost nothing. A certain yes must cost
-    something where no is right."""
-    return -(targets * F.logsigmoid(logits)).mean()
-
-
-@bce_with_logits.mistake
-def minus_outside_the_logarithm(logits, targets):
-    """The part for no is log(1 - p), not 1 - log(p)."""
-    log_p = F.logsigmoid(logits)
-    return -(targets * log_p + (1 - targets) * (1 - log_p)).mean()
-
-
-@bce_with_logits.mistake
-def textbook_without_the_absolute_value(logits, targets):
-    """In max(z, 0) - z * target + log(1 + exp(-|z|)) the absolute value is missing."""
-    return (logits.relu() - logits * targets + (1 + (-logits).exp()).log()).mean()
-
-
-@bce_with_logits.mistake
-def textbook_without_the_maximum(logits, targets):
-    """max(z, 0) is missing in max(z, 0) - z * target + log(1 + exp(-|z|))."""
-    return (torch.log1p((-logits.abs()).exp()) - logits * targets).mean()
-
-
 bce_with_logits.known(
     {
+        "You judge the rows with target 1 only; the others cost nothing. A certain yes must cost "
+        "something where no is right.": lambda z, t: (t * F.softplus(-z)).mean(),
+        "The part for no is log(1 - p), not 1 - log(p).": lambda z, t: (
+            t * F.softplus(-z) - (1 - t) * (1 + F.softplus(-z))
+        ).mean(),
+        "In max(z, 0) - z * target + log(1 + exp(-|z|)) the absolute value is missing.": (
+            lambda z, t: (z.relu() - z * t + (1 + (-z).exp()).log()).mean()
+        ),
+        "max(z, 0) is missing in max(z, 0) - z * target + log(1 + exp(-|z|)).": (
+            lambda z, t: (torch.log1p((-z.abs()).exp()) - z * t).mean()
+        ),
         "The minus is missing: a logarithm of a probability is below 0.": lambda z, t: -_bce(z, t),
         "That is the sum over the rows; take the mean.": lambda z, t: _bce(z, t) * len(z),
         "Yes and no are swapped: target 1 asks for a large logit.": lambda z, t: _bce(-z, t),
@@ -582,19 +567,15 @@ def _labelled_columns():
         yield model, torch.randn(len(labels), 2), torch.tensor(labels)[:, None]
 
 
+_LOST_DIMENSION = (
+    "With a batch of one row it fails: .squeeze() without a dimension removes the batch dimension "
+    "too. Use yb[:, 0] or yb.squeeze(1)."
+)
+
+
 def _repaired_loss(attempt, model, xb, yb):
-    try:
+    with explained(_NOT_REPAIRED if len(xb) > 1 else {"": _LOST_DIMENSION}):
         loss = call(attempt, model, xb, yb)
-    except (RuntimeError, ValueError, IndexError) as error:
-        if len(xb) == 1:
-            raise Mistake(
-                "With a batch of one row it fails: .squeeze() without a dimension removes the batch "
-                "dimension too. Use yb[:, 0] or yb.squeeze(1)."
-            ) from None
-        for words, explanation in _NOT_REPAIRED.items():
-            if words in str(error):
-                raise Mistake(f"{explanation} (PyTorch says: {error})") from None
-        raise
     yield f"For a batch of {len(xb)} the loss", _value(loss)
     if not loss.requires_grad:
         raise Mistake(

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..models import mlp
 from .exercise import exercise, returned
-from .feedback import Mistake, NotAttempted, as_number, call
+from .feedback import Mistake, NotAttempted, as_number, call, explained
 from .values import close
 
 
@@ -21,35 +21,27 @@ def _optimizer(attempt, name, parameters, **settings):
     return optimizer
 
 
+_NO_W = (
+    "There is no w in your step. Go through self.parameters, and put each parameter in the place of "
+    "w."
+)
+_STEP_ERRORS = {
+    "name 'lr'": "The learning rate belongs to the object: write self.lr.",
+    "name 'w'": _NO_W,
+    "variable 'w'": _NO_W,
+    "leaf Variable": "Autograd refuses to record a change of a parameter in place, and it should "
+    "not be recorded: do it inside `with torch.no_grad():`.",
+    "NoneType": "One of the parameters has no gradient: its .grad is None, since the backward pass "
+    "did not reach it. Leave such a parameter alone.",
+}
+
+
 def _act(function, *args):
     """Call what should work in place, on parameters; its result doesn't matter, but `...` does."""
     if not callable(function):
         raise Mistake("Pass the function itself to the check, without parentheses after its name.")
-    try:
+    with explained(_STEP_ERRORS):
         result = function(*args)
-    except RuntimeError as error:
-        if "leaf Variable" in str(error):
-            raise Mistake(
-                "Autograd refuses to record a change of a parameter in place, and it should not "
-                "be recorded: do it inside `with torch.no_grad():`."
-            ) from None
-        raise
-    except NameError as error:
-        if error.name == "lr":
-            raise Mistake("The learning rate belongs to the object: write self.lr.") from None
-        if error.name == "w" or "'w'" in str(error):
-            raise Mistake(
-                "There is no w in your step. Go through self.parameters, and put each parameter in "
-                "the place of w."
-            ) from None
-        raise
-    except (TypeError, AttributeError) as error:
-        if "NoneType" in str(error):
-            raise Mistake(
-                "One of the parameters has no gradient: its .grad is None, since the backward "
-                "pass did not reach it. Leave such a parameter alone."
-            ) from None
-        raise
     if result is ...:
         raise NotAttempted
 
@@ -744,13 +736,8 @@ def _optimized():
 
 
 def _orphans(attempt, model, optimizer, why):
-    try:
+    with explained(_ORPHAN_ERRORS):
         result = call(attempt, model, optimizer)
-    except (AttributeError, RuntimeError, TypeError) as error:
-        for words, explanation in _ORPHAN_ERRORS.items():
-            if words in str(error):
-                raise Mistake(explanation) from None
-        raise
     if not isinstance(result, list | tuple):
         raise Mistake(f"Return a list of names; yours is a {type(result).__name__}.")
     if not all(isinstance(name, str) for name in result):
