@@ -177,31 +177,34 @@ def _stops(self):
     self.parameters = everything
 
 
+def _against(way):
+    """SGD whose parameters move by minus `way(p, gradient, lr, optimizer)`."""
+    return _variant(sgd.right, move=lambda self, p: p.sub_(way(p, p.grad, self.lr, self)))
+
+
 sgd.known(
     {
-        _NOT_MOVED: _variant(sgd.right, move=lambda self, p: None),
+        _NOT_MOVED: _against(lambda p, g, lr, sgd: 0 * g),
         _STOPPED: _variant(sgd.right, step=_stops),
-        "You move along the gradient, uphill. Go against it, with a minus.": _variant(
-            sgd.right, move=lambda self, p: p.add_(self.lr * p.grad)
+        "You move along the gradient, uphill. Go against it, with a minus.": _against(
+            lambda p, g, lr, sgd: -lr * g
         ),
-        "The learning rate is missing.": _variant(sgd.right, move=lambda self, p: p.sub_(p.grad)),
-        "You divide by the learning rate; multiply.": _variant(
-            sgd.right, move=lambda self, p: p.sub_(p.grad / self.lr)
+        "The learning rate is missing.": _against(lambda p, g, lr, sgd: g),
+        "You divide by the learning rate; multiply.": _against(lambda p, g, lr, sgd: g / lr),
+        "You divide by the number of parameters. Each takes its whole step.": _against(
+            lambda p, g, lr, sgd: lr * g / len(sgd.parameters)
         ),
-        "You divide by the number of parameters. Each takes its whole step.": _variant(
-            sgd.right, move=lambda self, p: p.sub_(self.lr * p.grad / len(self.parameters))
+        "You divide by the number of entries. Each takes its whole step.": _against(
+            lambda p, g, lr, sgd: lr * g / p.numel()
         ),
-        "You divide by the number of entries. Each takes its whole step.": _variant(
-            sgd.right, move=lambda self, p: p.sub_(self.lr * p.grad / p.numel())
+        "You move by the sign of the gradient. Its size counts, too.": _against(
+            lambda p, g, lr, sgd: lr * g.sign()
         ),
-        "You move by the sign of the gradient. Its size counts, too.": _variant(
-            sgd.right, move=lambda self, p: p.sub_(self.lr * p.grad.sign())
+        "You put the step in the place of the parameter. Start from where it is: p -= ….": _against(
+            lambda p, g, lr, sgd: p + lr * g
         ),
-        "You put the step in the place of the parameter. Start from where it is: p -= ….": _variant(
-            sgd.right, move=lambda self, p: p.copy_(-self.lr * p.grad)
-        ),
-        "You multiply by the parameter: the step is lr times the gradient, no more.": _variant(
-            sgd.right, move=lambda self, p: p.sub_(self.lr * p.grad * p)
+        "You multiply by the parameter: the step is lr times the gradient, no more.": _against(
+            lambda p, g, lr, sgd: lr * g * p
         ),
     }
 )
@@ -620,43 +623,36 @@ def nan_as_a_large_number(lrs, losses):
     return float(lrs[losses.nan_to_num(nan=1e30).quantile(0.5, dim=0).argmin()])
 
 
-@pick_lr.mistake
-def only_rates_without_a_dead_run(lrs, losses):
-    """One run of the best rate died, and you leave that rate out. Count the dead run as inf, and
-    ask for the median."""
-    alive = losses.isfinite().all(dim=0)
-    return lrs[alive][losses[:, alive].median(dim=0).values.argmin()].item()
-
-
-@pick_lr.mistake
-def inf_left_out(lrs, losses):
-    """A rate at which five of seven runs ended with inf can't be the best."""
-    kept = torch.where(losses == torch.inf, torch.nan, losses.nan_to_num(nan=1e9))
-    return lrs[kept.nanmedian(dim=0).values.argmin()].item()
-
-
-@pick_lr.mistake
-def seeds_with_a_dead_run_dropped(lrs, losses):
-    """You drop every seed in which any rate died, with all its other runs. Count only the dead run
-    itself as inf."""
-    kept = losses[~losses.isnan().any(dim=1)]
-    return lrs[kept.median(dim=0).values.argmin()].item()
-
-
 def _alive(losses):
     return torch.where(losses.isfinite(), losses, 1e9)
 
 
+def _best(lrs, losses):
+    """The rate with the lowest median of losses, NaN and inf as they are."""
+    return lrs[losses.median(dim=0).values.argmin()].item()
+
+
 pick_lr.known(
     {
+        "One run of the best rate died, and you leave that rate out. Count the dead run as inf, and "
+        "ask for the median.": lambda lrs, losses: _best(
+            lrs, torch.where(losses.isfinite().all(dim=0), losses, torch.inf)
+        ),
+        "A rate at which five of seven runs ended with inf can't be the best.": (
+            lambda lrs, losses: lrs[
+                torch.where(losses == torch.inf, torch.nan, losses.nan_to_num(nan=1e9))
+                .nanmedian(dim=0)
+                .values.argmin()
+            ].item()
+        ),
+        "You drop every seed in which any rate died, with all its other runs. Count only the dead "
+        "run itself as inf.": lambda lrs, losses: _best(lrs, losses[~losses.isnan().any(dim=1)]),
         "0.001 stands first, and is not the best. You want one median for each rate, over the "
         "seeds: median(dim=0).values.": (
             lambda lrs, losses: lrs[_alive(losses).median(dim=1).values.argmin()].item()
         ),
         "0.003 has one NaN among its losses. To PyTorch the median or mean of numbers with a NaN is "
-        "NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.": (
-            lambda lrs, losses: lrs[losses.median(dim=0).values.argmin()].item()
-        ),
+        "NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.": _best,
         "The best single run decides here, but its rate did badly in others. Take the median over "
         "the seeds, dim=0.": (
             lambda lrs, losses: lrs[_alive(losses).min(dim=0).values.argmin()].item()
@@ -752,12 +748,18 @@ def _orphans(attempt, model, optimizer, why):
 )
 def orphans(model, optimizer):
     """`orphans(model, optimizer)`: names of trainable parameters that it does not hold."""
-    held = _held(optimizer)
-    return [name for name, p in _trainable(model) if id(p) not in held]
+    return _not_in(slice(None))(model, optimizer)
 
 
-def _held(optimizer):
-    return {id(p) for group in optimizer.param_groups for p in group["params"]}
+def _held(optimizer, groups=slice(None)):
+    return {id(p) for group in optimizer.param_groups[groups] for p in group["params"]}
+
+
+def _not_in(groups):
+    """The orphans, if the optimizer had these groups alone."""
+    return lambda model, optimizer: [
+        name for name, p in _trainable(model) if id(p) not in _held(optimizer, groups)
+    ]
 
 
 def _trainable(model):
@@ -783,20 +785,6 @@ def by_hash(model, optimizer):
 
 
 @orphans.mistake
-def first_group(model, optimizer):
-    """Look at all groups: this optimizer has two, and together they hold all."""
-    held = {id(p) for p in optimizer.param_groups[0]["params"]}
-    return [name for name, p in _trainable(model) if id(p) not in held]
-
-
-@orphans.mistake
-def last_group(model, optimizer):
-    """You keep the last group only. Collect the parameters of all groups."""
-    held = {id(p) for p in optimizer.param_groups[-1]["params"]}
-    return [name for name, p in _trainable(model) if id(p) not in held]
-
-
-@orphans.mistake
 def by_value(model, optimizer):
     """The last layer was replaced by another one with equal shapes and values, which the optimizer
     does not hold. Compare by identity, not by value."""
@@ -810,6 +798,12 @@ def by_value(model, optimizer):
 
 orphans.known(
     {
+        "Look at all groups: this optimizer has two, and together they hold all.": _not_in(
+            slice(1)
+        ),
+        "You keep the last group only. Collect the parameters of all groups.": _not_in(
+            slice(-1, None)
+        ),
         "2.bias is frozen, so it needs no optimizer. Leave out what has no requires_grad.": (
             lambda model, optimizer: [
                 name for name, p in model.named_parameters() if id(p) not in _held(optimizer)
