@@ -196,13 +196,6 @@ def in_place_and_back(f, x, eps=1e-5):
 
 
 @numerical_gradient.mistake
-def all_at_once(f, x, eps=1e-5):
-    """You nudged all entries at once, so each of yours is the sum of all slopes. Nudge one entry,
-    leave the others where they are."""
-    return torch.full_like(x, (f(x + eps) - f(x - eps)) / (2 * eps))
-
-
-@numerical_gradient.mistake
 def rows_at_once(f, x, eps=1e-5):
     """You nudged a whole row at once, so each of yours is the sum of its slopes. Go through all
     dimensions of x."""
@@ -226,29 +219,22 @@ def still_nudged(f, x, eps=1e-5):
     return gradient
 
 
-@numerical_gradient.mistake
-def first_only(f, x, eps=1e-5):
-    """Only the first entry has a slope. Is the return inside the loop?"""
-    gradient = torch.zeros_like(x)
-    gradient.view(-1)[0] = _central(f, x, eps).view(-1)[0]
-    return gradient
-
-
-@numerical_gradient.mistake
-def own_eps(f, x, eps=1e-5):
-    """You used a nudge of your own. Use the eps that is passed."""
-    return _central(f, x)
-
-
-@numerical_gradient.mistake
-def in_float32(f, x, eps=1e-5):
-    """x is float64 and your gradient float32. A judge must be as exact as what it judges:
-    torch.zeros_like(x)."""
-    return _central(f, x, eps).float()
-
-
 numerical_gradient.known(
     {
+        "You nudged all entries at once, so each of yours is the sum of all slopes. Nudge one "
+        "entry, leave the others where they are.": _nudge_each(
+            lambda f, x, nudge, eps: (f(x + eps) - f(x - eps)) / (2 * eps)
+        ),
+        "Only the first entry has a slope. Is the return inside the loop?": (
+            lambda f, x, *eps: _central(f, x, *eps).where(
+                torch.arange(x.numel()).view(x.shape) < 1, 0
+            )
+        ),
+        "You used a nudge of your own. Use the eps that is passed.": lambda f, x, *eps: _central(
+            f, x
+        ),
+        "x is float64 and your gradient float32. A judge must be as exact as what it judges: "
+        "torch.zeros_like(x).": lambda f, x, *eps: _central(f, x, *eps).float(),
         "All zero: up and down are the same tensor. `a = x` only gives x another name; take "
         "x.clone().": _nudge_each(lambda f, x, nudge, eps: 0.0),
         "`/ 2 * eps` divides by 2 and multiplies by eps. Put brackets: / (2 * eps).": _nudge_each(
@@ -553,31 +539,6 @@ def backward_after_the_loop(model, pieces, loss_fn):
     return total
 
 
-@accumulate.mistake
-def cleared_at_the_end(model, pieces, loss_fn):
-    """The gradients are gone again when your function ends. Clear them before the loop, not after
-    it."""
-    total = accumulate.right(model, pieces, loss_fn)
-    model.zero_grad()
-    return total
-
-
-@accumulate.mistake
-def cleared_to_zero_at_the_end(model, pieces, loss_fn):
-    """All gradients are 0 when your function ends. Clear them before the loop, not after it."""
-    total = accumulate.right(model, pieces, loss_fn)
-    model.zero_grad(set_to_none=False)
-    return total
-
-
-@accumulate.mistake
-def without_backward(model, pieces, loss_fn):
-    """There is no gradient after your function. Is backward() called?"""
-    model.zero_grad()
-    rows = sum(len(xb) for xb, _ in pieces)
-    return sum(loss_fn(model(xb), yb).item() * len(xb) for xb, yb in pieces) / rows
-
-
 def _weighs(weight, clear=True, clear_inside=False, returns=None):
     """Accumulates losses times `weight(rows of the piece, all rows, pieces, rows so far)`."""
 
@@ -608,8 +569,27 @@ def _returns(returns):
     return _weighs(_share, returns=returns)
 
 
+def _cleared(model, pieces, loss_fn, to_none):
+    total = accumulate.right(model, pieces, loss_fn)
+    model.zero_grad(to_none)
+    return total
+
+
+@torch.no_grad()
+def _without_graph(model, pieces, loss_fn):
+    model.zero_grad()
+    rows = sum(len(xb) for xb, _ in pieces)
+    return sum(loss_fn(model(xb), yb).item() * len(xb) for xb, yb in pieces) / rows
+
+
 accumulate.known(
     {
+        "The gradients are gone again when your function ends. Clear them before the loop, not "
+        "after it.": lambda *case: _cleared(*case, True),
+        "All gradients are 0 when your function ends. Clear them before the loop, not after it.": (
+            lambda *case: _cleared(*case, False)
+        ),
+        "There is no gradient after your function. Is backward() called?": _without_graph,
         "The gradients that were left over from before are still in there. Clear them first.": (
             _weighs(_share, clear=False)
         ),

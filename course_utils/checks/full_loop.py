@@ -65,13 +65,21 @@ def one_step(model, xb, yb, loss_fn, optimizer):
     return loss.item()
 
 
-@one_step.variant
-def zero_grad_last(model, xb, yb, loss_fn, optimizer):
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.item()
+def lines(order, loss_of=lambda loss_fn, z, y: loss_fn(z, y), returns=lambda loss, rows: loss):
+    """The five lines in this order, on another loss of the logits, or with another result."""
+
+    def attempt(model, xb, yb, loss_fn, optimizer):
+        for line in order.split():
+            if line == "forward":
+                loss = loss_of(loss_fn, model(xb), yb)
+            else:
+                loss.backward() if line == "backward" else getattr(optimizer, line)()
+        return returns(loss.item(), len(xb))
+
+    return attempt
+
+
+zero_grad_last = one_step.variant(lines("forward backward step zero_grad"))
 
 
 @one_step.variant
@@ -97,80 +105,39 @@ def gradients_put_in_place(model, xb, yb, loss_fn, optimizer):
     return loss.tolist()
 
 
-@one_step.mistake
-def zero_grad_before_step(model, xb, yb, loss_fn, optimizer):
-    """After three steps no weight has moved. Either backward() is not called, or zero_grad()
-    stands between backward() and step() and throws the gradients away, or step() comes before
-    backward(), when there are no gradients yet."""
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.zero_grad()
-    optimizer.step()
-    return loss.item()
-
-
-@one_step.mistake
-def no_zero_grad(model, xb, yb, loss_fn, optimizer):
-    """The gradients of earlier batches are still in .grad when you step: clear them with
-    optimizer.zero_grad() once a step."""
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-@one_step.mistake
-def step_one_batch_late(model, xb, yb, loss_fn, optimizer):
-    """optimizer.step() comes before loss.backward(), so each step uses the gradients of the batch
-    before, and the last batch is never used."""
-    optimizer.step()
-    optimizer.zero_grad()
-    loss = loss_fn(model(xb), yb)
-    loss.backward()
-    return loss.item()
-
-
-@one_step.mistake
-def loss_after_the_step(model, xb, yb, loss_fn, optimizer):
-    """The weights are right, but that is the loss after the step. Return the one you called
-    backward() on."""
-    one_step.right(model, xb, yb, loss_fn, optimizer)
-    return loss_fn(model(xb), yb).item()
-
-
-def _steps_on(loss_of):
-    """The five lines on `loss_of(loss_fn, logits, yb)`."""
-
-    def attempt(model, xb, yb, loss_fn, optimizer):
-        return one_step.right(model, xb, yb, lambda z, y: loss_of(loss_fn, z, y), optimizer)
-
-    return attempt
-
-
-def _step_returns(change):
-    return lambda model, xb, *rest: change(one_step.right(model, xb, *rest), len(xb))
-
+_FIVE = "zero_grad forward backward step"
 
 one_step.known(
     {
+        "After three steps no weight has moved. Either backward() is not called, or zero_grad() "
+        "stands between backward() and step() and throws the gradients away, or step() comes "
+        "before backward(), when there are no gradients yet.": lines(
+            "forward backward zero_grad step"
+        ),
+        "The gradients of earlier batches are still in .grad when you step: clear them with "
+        "optimizer.zero_grad() once a step.": lines("forward backward step"),
+        "optimizer.step() comes before loss.backward(), so each step uses the gradients of the "
+        "batch before, and the last batch is never used.": lines("step zero_grad forward backward"),
+        "The weights are right, but that is the loss after the step. Return the one you called "
+        "backward() on.": lines(f"{_FIVE} forward"),
         "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as they come "
-        "from the model.": _steps_on(lambda loss_fn, z, y: loss_fn(z.softmax(dim=1), y)),
-        "You use another loss than the loss_fn you were given.": _steps_on(
-            lambda loss_fn, z, y: nn.functional.cross_entropy(z, y)
+        "from the model.": lines(_FIVE, lambda loss_fn, z, y: loss_fn(z.softmax(dim=1), y)),
+        "You use another loss than the loss_fn you were given.": lines(
+            _FIVE, lambda loss_fn, z, y: nn.functional.cross_entropy(z, y)
         ),
         "You call backward() on a sum over the rows. loss_fn gives a mean, and the mean decides how "
-        "far a step goes.": _steps_on(lambda loss_fn, z, y: loss_fn(z, y) * len(y)),
+        "far a step goes.": lines(_FIVE, lambda loss_fn, z, y: loss_fn(z, y) * len(y)),
         "You divide the loss by the number of rows before backward(); it is a mean already.": (
-            _steps_on(lambda loss_fn, z, y: loss_fn(z, y) / len(y))
+            lines(_FIVE, lambda loss_fn, z, y: loss_fn(z, y) / len(y))
         ),
-        "backward() walks from minus the loss, so the loss rises. Leave the minus out.": (
-            _steps_on(lambda loss_fn, z, y: -loss_fn(z, y))
+        "backward() walks from minus the loss, so the loss rises. Leave the minus out.": lines(
+            _FIVE, lambda loss_fn, z, y: -loss_fn(z, y)
         ),
-        "You divided by the number of rows, but the loss is a mean over them already.": (
-            _step_returns(lambda loss, rows: loss / rows)
+        "You divided by the number of rows, but the loss is a mean over them already.": lines(
+            _FIVE, returns=lambda loss, rows: loss / rows
         ),
-        "That is a sum over the rows of the batch. Return the loss as it is, a mean.": (
-            _step_returns(lambda loss, rows: loss * rows)
+        "That is a sum over the rows of the batch. Return the loss as it is, a mean.": lines(
+            _FIVE, returns=lambda loss, rows: loss * rows
         ),
     }
 )
@@ -226,28 +193,15 @@ def own_logit_is_the_largest(logits, yb):
     return int((logits.gather(1, yb[:, None]).squeeze(1) >= logits.max(dim=1).values).sum())
 
 
-@count_correct.mistake
-def counts_the_first_row(logits, yb):
-    """Only one row is counted: does the `return` stand inside your loop?"""
-    return int(logits[0].argmax() == yb[0])
-
-
-@count_correct.mistake
-def keepdim(logits, yb):
-    """You compared every prediction with every label: [B, 1] against [B] gives [B, B]. Leave
-    keepdim out."""
-    return (logits.argmax(dim=1, keepdim=True) == yb).sum().item()
-
-
-@count_correct.mistake
-def wrong_dimension(logits, yb):
-    """You looked for the largest logit of each class over the batch. Each row is one example: use
-    argmax(dim=1)."""
-    return (logits.argmax(dim=0) == yb).sum().item()
-
-
 count_correct.known(
     {
+        "Only one row is counted: does the `return` stand inside your loop?": (
+            lambda logits, yb: int(logits[0].argmax() == yb[0])
+        ),
+        "You compared every prediction with every label: [B, 1] against [B] gives [B, B]. Leave "
+        "keepdim out.": lambda logits, yb: (logits.argmax(1, keepdim=True) == yb).sum().item(),
+        "You looked for the largest logit of each class over the batch. Each row is one example: "
+        "use argmax(dim=1).": lambda logits, yb: (logits.argmax(dim=0) == yb).sum().item(),
         "That is the share of correct answers, not their number. Sum instead of averaging.": (
             lambda logits, yb: (logits.argmax(dim=1) == yb).float().mean().item()
         ),
@@ -553,21 +507,16 @@ def _measuring(measure, first=False):
     return loop
 
 
-@train_and_validate.mistake
-def on_training_rows(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    """You measure on train_loader. The validation loss is that of val_loader."""
-    return train_and_validate.right(model, train_loader, train_loader, loss_fn, optimizer, epochs)
-
-
-@train_and_validate.mistake
-def another_loss(model, train_loader, val_loader, loss_fn, optimizer, epochs):
-    """You trained with another loss than the loss_fn that your function was given."""
-    loss_fn = nn.CrossEntropyLoss()
-    return train_and_validate.right(model, train_loader, val_loader, loss_fn, optimizer, epochs)
-
-
 train_and_validate.known(
     {
+        "You measure on train_loader. The validation loss is that of val_loader.": (
+            lambda model, train, val, *rest: train_and_validate.right(model, train, train, *rest)
+        ),
+        "You trained with another loss than the loss_fn that your function was given.": (
+            lambda model, train, val, loss_fn, *rest: train_and_validate.right(
+                model, train, val, nn.CrossEntropyLoss(), *rest
+            )
+        ),
         "That is the accuracy. evaluate() returns the mean loss first.": _measuring(
             lambda evaluate, val_loader, losses: evaluate(val_loader)[1]
         ),
@@ -784,25 +733,29 @@ class early_stopping:
     """`EarlyStopping(patience)` with `.should_stop(val_loss, model)` and `.restore(model)`."""
 
     def __init__(self, patience):
-        self.patience = patience
-        self.best_loss = float("inf")
-        self.best_weights = None
-        self.waited = 0
+        self.patience, self.best_weights = patience, None
+        self.losses, self.good = [], []
 
-    def better(self, loss):
-        return loss < self.best_loss
+    def better(self):
+        return self.losses[-1] < min(self.losses[:-1], default=float("inf"))
 
-    def kept(self, model):
+    def keeps(self):
+        return self.good[-1]
+
+    def copied(self, model):
         return copy.deepcopy(model.state_dict())
 
+    def waited(self):
+        return [*self.good[::-1], True].index(True)
+
     def enough(self):
-        return self.waited >= self.patience
+        return self.waited() >= self.patience
 
     def should_stop(self, val_loss, model):
-        if self.better(val_loss):
-            self.best_loss, self.best_weights, self.waited = val_loss, self.kept(model), 0
-        else:
-            self.waited += 1
+        self.losses.append(val_loss)
+        self.good.append(self.better())
+        if self.keeps():
+            self.best_weights = self.copied(model)
         return self.enough()
 
     def restore(self, model):
@@ -851,142 +804,78 @@ def from_a_factory(patience):
     return _Stopper(patience)
 
 
-@early_stopping.mistake
-class ParametersOnly(_Stopper):
-    """restore() put back only a part of the model. A state_dict() has all of it, buffers such as
-    those of BatchNorm included."""
-
-    def kept(self, model):
-        return {name: p.detach().clone() for name, p in model.named_parameters()}
-
-    def restore(self, model):
-        model.load_state_dict(self.best_weights, strict=False)
-
-
-@early_stopping.mistake
-class ComparedWithTheLast(_Stopper):
-    """You compare each epoch with the one before. Compare with the best so far, and keep that in
-    self."""
-
-    def should_stop(self, val_loss, model):
-        stop = super().should_stop(val_loss, model)
-        self.best_loss = val_loss
-        return stop
-
-
-@early_stopping.mistake
-class CounterNeverReset(_Stopper):
-    """Bad epochs count only in a row: an epoch that is the best so far must set the counter back to
-    0."""
-
-    def should_stop(self, val_loss, model):
-        if self.better(val_loss):
-            self.best_loss, self.best_weights = val_loss, self.kept(model)
-        else:
-            self.waited += 1
-        return self.enough()
-
-
-@early_stopping.mistake
-class CountsEveryEpoch(_Stopper):
-    """You count every epoch, also those that are better. Count the bad ones in a row."""
-
-    def should_stop(self, val_loss, model):
-        super().should_stop(val_loss, model)
-        self.epochs = getattr(self, "epochs", 0) + 1
-        return self.epochs >= self.patience
-
-
-@early_stopping.mistake
-class KeepsEveryEpoch(_Stopper):
-    """restore() puts back the weights of the last epoch before the stop. Save the weights every
-    time the loss is the lowest so far, and only then."""
-
-    def should_stop(self, val_loss, model):
-        stop = super().should_stop(val_loss, model)
-        if not stop:
-            self.best_weights = copy.deepcopy(model.state_dict())
-        return stop
-
-
-@early_stopping.mistake
-class KeepsTheLast(_Stopper):
-    """restore() puts back the weights of the last epoch. Save the weights every time the loss is
-    the lowest so far, and only then."""
-
-    def should_stop(self, val_loss, model):
-        stop = super().should_stop(val_loss, model)
-        self.best_weights = copy.deepcopy(model.state_dict())
-        return stop
-
-
-@early_stopping.mistake
-class KeepsTheFirst(_Stopper):
-    """restore() puts back the weights of the first epoch. Save them anew every time the loss is the
-    lowest so far."""
-
-    def kept(self, model):
-        return self.best_weights or super().kept(model)
-
-
-@early_stopping.mistake
-class BestNeverUpdated(_Stopper):
-    """The best loss stays that of the first epoch. Write the lower one into self.best_loss."""
-
-    def better(self, loss):
-        self.first = getattr(self, "first", loss)
-        return loss < self.first or self.best_weights is None
-
-
 def _spoilt(**methods):
     """The right class with other methods."""
     return type("EarlyStopping", (_Stopper,), methods)
 
 
+def _only_parameters(self, model):
+    return dict(nn.BatchNorm1d(1).state_dict()) | {
+        name: p.detach().clone() for name, p in model.named_parameters()
+    }
+
+
 early_stopping.known(
     {
+        "restore() put back only a part of the model. A state_dict() has all of it, buffers such as "
+        "those of BatchNorm included.": _spoilt(copied=_only_parameters),
+        "You compare each epoch with the one before. Compare with the best so far, and keep that in "
+        "self.": _spoilt(better=lambda self: self.losses[-1] < [float("inf"), *self.losses][-2]),
+        "Bad epochs count only in a row: an epoch that is the best so far must set the counter back "
+        "to 0.": _spoilt(waited=lambda self: self.good.count(False)),
+        "You count every epoch, also those that are better. Count the bad ones in a row.": _spoilt(
+            waited=lambda self: len(self.losses)
+        ),
+        "restore() puts back the weights of the last epoch before the stop. Save the weights every "
+        "time the loss is the lowest so far, and only then.": _spoilt(
+            keeps=lambda self: not self.enough()
+        ),
+        "restore() puts back the weights of the last epoch. Save the weights every time the loss is "
+        "the lowest so far, and only then.": _spoilt(keeps=lambda self: True),
+        "restore() puts back the weights of the first epoch. Save them anew every time the loss is "
+        "the lowest so far.": _spoilt(keeps=lambda self: len(self.losses) == 1),
+        "The best loss stays that of the first epoch. Write the lower one into self.best_loss.": (
+            _spoilt(better=lambda self: self.losses[-1] < [*self.losses[:-1], float("inf")][0])
+        ),
         "A loss that is lower than the best so far is better; to you a higher one is.": _spoilt(
-            better=lambda self, loss: self.best_loss == float("inf") or loss > self.best_loss
+            better=lambda self: self.losses[-1] > max(self.losses[:-1], default=-float("inf"))
         ),
         "With patience=2 you stopped after 3 bad epochs: stop as soon as the count reaches the "
-        "patience (>=, not >).": _spoilt(enough=lambda self: self.waited > self.patience),
+        "patience (>=, not >).": _spoilt(enough=lambda self: self.waited() > self.patience),
         "That is one epoch early: stop when `patience` epochs in a row were not better.": _spoilt(
-            enough=lambda self: self.waited >= self.patience - 1 and self.waited > 0
+            enough=lambda self: self.waited() >= max(1, self.patience - 1)
         ),
         "You stop at the first bad epoch. Use self.patience.": _spoilt(
-            enough=lambda self: self.waited > 0
+            enough=lambda self: self.waited() > 0
         ),
         "An equal loss is no improvement and must count as a bad epoch.": _spoilt(
-            better=lambda self, loss: loss <= self.best_loss
+            better=lambda self: self.losses[-1] == min(self.losses)
         ),
         "You never stop: does should_stop return the comparison of the count with the patience?": (
             _spoilt(enough=lambda self: False)
         ),
         "It is the wrong way round: you return True as long as training should go on.": _spoilt(
-            enough=lambda self: self.waited < self.patience
+            enough=lambda self: self.waited() < self.patience
         ),
         "`==` is true only once: after one more bad epoch you would go on. Use >=.": _spoilt(
-            enough=lambda self: self.waited == self.patience
+            enough=lambda self: self.waited() == self.patience
         ),
         "You saved the weights without a copy: state_dict() holds references, and training moved "
         "what they refer to, so restore() puts back the latest weights, not the best. Save "
-        "copy.deepcopy(model.state_dict()).": _spoilt(kept=lambda self, model: model.state_dict()),
+        "copy.deepcopy(model.state_dict()).": _spoilt(copied=lambda self, m: m.state_dict()),
         "restore() changed nothing in the model it was given. Load the weights you saved: "
         "model.load_state_dict(…).": _spoilt(restore=lambda self, model: self.best_weights),
-        "A loss must be below 0 to be better than your first best: start with float('inf').": (
-            _spoilt(better=lambda self, loss: loss < min(self.best_loss, 0))
-        ),
     }
     | {
         f"You wait for {n} bad epochs, whatever the patience. Use self.patience.": _spoilt(
-            enough=lambda self, n=n: self.waited >= n
+            enough=lambda self, n=n: self.waited() >= n
         )
         for n in (2, 3)
     }
     | {
         f"Your best loss starts at {n}, and losses may be higher. Start with float('inf').": (
-            _spoilt(better=lambda self, loss, n=n: loss < min(self.best_loss, n))
+            _spoilt(better=lambda self, n=n: self.losses[-1] < min([n, *self.losses[:-1]]))
         )
-        for n in (1, 1000)
+        for n in (0, 1, 1000)
     }
 )
