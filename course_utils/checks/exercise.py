@@ -17,13 +17,15 @@ import functools
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ..devices import seeded
 from .feedback import Mistake, NotAttempted, call, check, without
-from .relations import is_telling, quantities, relation
+from .probes import Probes
+from .relations import is_telling, quantities, relation, resemblance
 from .values import contrast, same
 
 ALL = 10**9  # parts of an observation
@@ -96,7 +98,7 @@ class Exercise:
         right = [self._remembered(self.right, n) for n in range(len(yours))]
         for n, (mine, expected) in enumerate(zip(yours, right, strict=True)):
             if not mine.agrees(expected, ALL):
-                raise self._named(yours, right, n)
+                raise self._named(attempt, yours, right, n)
         if self.forbid:
             with without(*self.forbid):
                 list(self.observe(attempt, *self._drawn()[0]))
@@ -139,7 +141,7 @@ class Exercise:
         telling = [n for n in cases if not yours[n].agrees(right[n], place)]
         return len(telling) > 1 and self._is(words, yours, place, cases)
 
-    def _named(self, yours, right, n):
+    def _named(self, attempt, yours, right, n):
         """The error with the best words there are for an attempt that fails on case n."""
         place = yours[n].first_difference(right[n])
         difference = yours[n].contrast(right[n], place)
@@ -169,11 +171,24 @@ class Exercise:
         words = yours[n].parts[place].hint
         if not words and alike and is_telling(yours[n].parts[place].value):
             words = alike[0]  # up to this case; on a later one the attempt does something else
-        if words := words or relation(results):
+        if words := (
+            words
+            or relation(results)
+            or self._probed(attempt, yours, right)
+            or resemblance(results)
+        ):
             return Mistake(f"{words} ({difference})")
         if n or place:
             return Mistake(f"{difference} What is asked before that is right.")
         return Mistake(difference)
+
+    def _probed(self, attempt, yours, right):
+        """Words that other cases bring to light, where a case is what an attempt is called with."""
+        code, case = getattr(self.right, "__code__", None), self._drawn()[0]
+        if code and code.co_argcount == len(case):
+            see_right, see_yours = (partial(self._see, one) for one in (self.right, attempt))
+            names = code.co_varnames[: len(case)]
+            return Probes(names, self._drawn, right, yours, see_right, see_yours).words()
 
 
 class Part(NamedTuple):
@@ -199,6 +214,9 @@ class Observation:
             if not same(mine.value, theirs.value):
                 return place
         return min(len(self.parts), len(other.parts))
+
+    def same_as(self, other):
+        return self.agrees(other, ALL)
 
     def contrast(self, right, place):
         if place < len(self.parts):

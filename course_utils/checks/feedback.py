@@ -15,7 +15,7 @@ from .. import progress
 from ..devices import seeded
 from ..doctor import errors
 from ..doctor.where import is_learners
-from .relations import relation
+from .relations import relation, resemblance
 from .values import close, contrast
 
 PASSED, WRONG, NOT_ATTEMPTED = "passed", "wrong", "not attempted"
@@ -246,7 +246,8 @@ def compare(yours, expected, mistakes, what):
     for explanation, value in mistakes.items():
         if close(yours, value):
             raise Mistake(f"{explanation} ({shown})")
-    if words := relation([(yours, expected, {})]):
+    results = [(yours, expected, {})]
+    if words := relation(results) or resemblance(results):
         raise Mistake(f"{words} ({shown})")
     raise Mistake(shown)
 

@@ -110,9 +110,9 @@ make_features.known(
 
 def _two_parts():
     rng = np.random.default_rng(0)
-    n = 60_000  # so many rows that both definitions of the deviation give the same
+    n = 50_000  # so many rows that both definitions of the deviation give the same
     for mean, deviation in ((5, 3), (-2, 0.5)):
-        yield rng.normal(mean, deviation, (n, 3)), rng.normal(mean + 3, 2 * deviation, (n - 99, 3))
+        yield rng.normal(mean, deviation, (n, 2)), rng.normal(mean + 3, 2 * deviation, (n - 99, 2))
 
 
 def _scaled(attempt, X_train, X_test):

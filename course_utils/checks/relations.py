@@ -19,11 +19,7 @@ def relation(results):
     results: triples (yours, right, names); `names` maps words such as "`len(xb)`" to the numbers,
     and "`xb`" to the arrays, that the attempt was given.
     """
-    try:
-        results = [(as_array(yours), as_array(right), names) for yours, right, names in results]
-    except (TypeError, ValueError):
-        return None
-    wrong = [(y, r) for y, r, _ in results if not _equal(y, r)]
+    results, wrong = _as_arrays(results)
     if not wrong:
         return None
     if words := _not_finite(*wrong[0]):
@@ -35,7 +31,23 @@ def relation(results):
                 return words
         if words := _fixed_number(results) or _common_factor(results):
             return words
-    return _always_the_same(results) or _another_order(wrong) or _partly_right(*wrong[0])
+    return _always_the_same(results)
+
+
+def resemblance(results):
+    """Words for what `results` have in common, where there is no plain relation, or None."""
+    results, wrong = _as_arrays(results)
+    if wrong:
+        return _proportions(results) or _another_order(wrong) or _partly_right(*wrong[0])
+
+
+def _as_arrays(results):
+    """(the results as arrays, those of them that are wrong); two empty lists if they can't be."""
+    try:
+        results = [(as_array(yours), as_array(right), names) for yours, right, names in results]
+    except (TypeError, ValueError):
+        return [], []
+    return results, [(y, r) for y, r, _ in results if not _equal(y, r)]
 
 
 def quantities(function, case):
@@ -345,8 +357,15 @@ def _common_factor(results):
         return f"Every number of yours is {factor:.4g} times the right one."
     if len(np.unique(np.round(y, 6))) > 1 and _equal(y - (y - r).mean(), r):
         return f"Every number of yours is the right one {(y - r).mean():+.4g}."
-    for a, b in zip(yours, right, strict=True):
-        if len(np.unique(b)) < 3 or not (b @ b) or not _equal(a, (a @ b) / (b @ b) * b):
+    return None
+
+
+def _proportions(results):
+    for y, r, _ in results:
+        a, b = y.ravel(), r.ravel()
+        if y.shape != r.shape or len(np.unique(b)) < 3 or not (b @ b):
+            return None
+        if not np.isfinite([*a, *b]).all() or not _equal(a, (a @ b) / (b @ b) * b):
             return None
     return "Your numbers have the right proportions, but a common factor is wrong."
 
