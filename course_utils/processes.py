@@ -24,7 +24,6 @@ def torchrun(script, processes=2):
     command += [f"--nproc-per-node={processes}", "-m", "course_utils.processes", str(script)]
     package = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    # Without buffers, a process would break into another's line.
     variables = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": ""}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=script.parent, env=variables, **pipes) as job:
@@ -59,6 +58,9 @@ def _what_failed(complaints):
 
 def _run(script):
     """Run the script in this process; an error goes out in one piece, marked with the process."""
+    # Whole lines: without a buffer a process would break into another's line, and a longer one is
+    # lost when the process is ended because another failed.
+    sys.stdout.reconfigure(line_buffering=True)
     try:
         runpy.run_path(script, run_name="__main__")
     except Exception as error:
@@ -67,7 +69,6 @@ def _run(script):
             own = own.tb_next  # leave out how the script was started
         text = "".join(traceback.format_exception(error.with_traceback(own or error.__traceback__)))
         marked = [f"[process {os.environ['RANK']}] {line}\n" for line in text.splitlines()]
-        sys.stdout.flush()
         sys.stderr.write("".join(marked))
         sys.stderr.flush()
         os._exit(1)  # at once: tidying up might wait for the others

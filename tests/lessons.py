@@ -129,11 +129,13 @@ def solve(notebook):
 # Execution
 
 # Sums are taken in another order elsewhere, so no two kinds of processor compute the same last digit.
-# The second stands for the others: it does without the vector instructions that most have.
+# Elsewhere, that is, without the vector instructions that most have, they differ most.
 BACKENDS = {
     "here": {},
     "elsewhere": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
-    "two threads": {"OMP_NUM_THREADS": "2"},
+    "a laptop": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
+    # Waiting threads sleep; those that spin slow down whatever runs beside them.
+    "two threads": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"},
 }
 
 

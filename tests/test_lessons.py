@@ -161,9 +161,8 @@ def test_the_core_alone_runs_as_shipped_shows_its_figures_and_proves_its_numbers
 @pytest.mark.parametrize(
     "backend",
     [
-        pytest.param("here", marks=pytest.mark.everywhere),
-        "elsewhere",
-        pytest.param("two threads", marks=pytest.mark.everywhere),
+        pytest.param(name, marks=[pytest.mark.everywhere] if name != "elsewhere" else [])
+        for name in lessons.BACKENDS
     ],
 )
 @each_lesson

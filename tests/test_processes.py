@@ -7,14 +7,17 @@ from course_utils import profiling
 from course_utils.processes import _what_failed, torchrun
 
 FAILS = """
-import os, sys
+import os, pathlib, time
 rank = int(os.environ["RANK"])
 print(f"process {rank} is here")
 def divide(a, b):
     return a / b
+spoken = pathlib.Path(__file__).with_suffix(".spoken")
 if rank == 1:
+    while not spoken.exists():
+        time.sleep(0.01)
     divide(1, 0)
-import time
+spoken.touch()
 time.sleep(60)
 """
 
