@@ -57,6 +57,7 @@ RELATED = {
     "3.7 times": lambda r, n: 3.7 * r,
     "right one +0.25": lambda r, n: r + 0.25,
     "proportions": lambda r, n: r * math.pi**n,
+    "All of your numbers are 0": lambda r, n: 0 * r,
     "NaN": lambda r, n: r * math.nan,
     "infinite": lambda r, n: r + math.inf,
     "but the last row": lambda r, n: np.concatenate([r[:-1], r[-1:] + 1]),
@@ -118,7 +119,7 @@ def test_what_is_no_number_has_no_relation():
 
 
 def test_names_come_from_the_arguments():
-    names = quantities(lambda xb, lr, widths, flag: 0, (torch.ones(6, 4), 0.1, [1, 2], True))
+    names = quantities(("xb", "lr", "widths", "flag"), (torch.ones(6, 4), 0.1, [1, 2], True))
     numbers = {name: value for name, value in names.items() if not isinstance(value, np.ndarray)}
     assert numbers == {
         "`len(xb)`": 6,

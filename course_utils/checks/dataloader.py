@@ -628,6 +628,9 @@ sample_weights.known(
         "The shares go to the classes in reverse order.": _weights(
             lambda shares, counts: shares.flip(0) / counts
         ),
+        "Classes 0 and 1 have each other's share.": _weights(
+            lambda shares, counts: torch.cat([shares[:2].flip(0), shares[2:]]) / counts
+        ),
     }
 )
 

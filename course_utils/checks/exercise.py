@@ -112,7 +112,7 @@ class Exercise:
             return [*cases, next(iter(self.cases()))]
 
     def _see(self, attempt, case):
-        seen = Observation(quantities(self.right, case))
+        seen = Observation(quantities(self._arguments(case), case))
         try:
             with _randomness(1):
                 for part in self.observe(attempt, *case):
@@ -122,6 +122,14 @@ class Exercise:
         except Exception as error:
             seen.error = error
         return seen
+
+    def _arguments(self, case):
+        """The names of what a case holds: those of the right answer, if it is called with them."""
+        for function, names_before in ((self.right, 0), (self.observe, 1)):
+            code = getattr(function, "__code__", None)
+            if code and code.co_argcount == len(case) + names_before:
+                return code.co_varnames[names_before : code.co_argcount]
+        return ()
 
     def _is(self, words, yours, place, cases):
         """Whether a known mistake does the same on these cases, up to the part at `place`."""

@@ -24,6 +24,8 @@ def relation(results):
         return None
     if words := _not_finite(*wrong[0]):
         return words
+    if all(y.size > 1 and not y.any() for y, _ in wrong):
+        return "All of your numbers are 0."
     if is_telling(*(right for _, right in wrong)):
         fits = [list(_fits(*result)) for result in results]
         for words in fits[0]:
@@ -50,11 +52,10 @@ def _as_arrays(results):
     return results, [(y, r) for y, r, _ in results if not _equal(y, r)]
 
 
-def quantities(function, case):
+def quantities(arguments, case):
     """The `names` for `relation`: lengths, sizes and numbers among the arguments of a case."""
-    code = getattr(function, "__code__", None)
     names = {}
-    for name, value in zip(code.co_varnames if code else (), case, strict=False):
+    for name, value in zip(arguments, case, strict=False):
         if isinstance(value, bool):
             continue
         if isinstance(value, int | float):

@@ -168,6 +168,9 @@ def in_percent(y, shares):
 wrong(
     "sample_weights",
     {
+        "With shares [0.1, 0.15": lambda y, shares: (  # those of the first case, written in
+            in_percent(y, [0.5, 0.2, 0.3, *shares[3:]])
+        ),
         "one weight a class": lambda y, shares: torch.as_tensor(shares) / torch.bincount(y),
         "same weight": lambda y, shares: sample_weights.right(y.sort().values, shares),
         "with a list such as": lambda y, shares: (shares / torch.bincount(y))[y],
