@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch.profiler
 
-from course_utils import profiling
+from course_utils import killed_run, profiling
 from course_utils.processes import _what_failed, torchrun
 
 FAILS = """
@@ -68,3 +68,12 @@ def test_what_a_build_of_the_profiler_warns_of_is_not_shown(recwarn):
     with profiling._quiet():
         warnings.warn("Profiler clears events at the end of each cycle.", stacklevel=1)
     assert not recwarn.list
+
+
+def test_a_run_that_is_killed_leaves_a_file_from_which_it_ends_as_if_nothing_had_been(tmp_path):
+    assert killed_run.start_and_kill(tmp_path / "run.pt", epoch=3) != 0
+    resumed, history = killed_run.run(tmp_path / "run.pt")
+    undisturbed, expected = killed_run.run()
+    assert history["train_loss"] == expected["train_loss"] and history.epochs == 60
+    for mine, theirs in zip(resumed.parameters(), undisturbed.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
