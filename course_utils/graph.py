@@ -148,7 +148,7 @@ def _draw_box(ax, place, label, leaf):
         FancyBboxPatch(
             (left, y - _BOX_HEIGHT / 2), right - left, _BOX_HEIGHT,
             boxstyle="square,pad=0" if leaf else "round,pad=0,rounding_size=0.2",
-            facecolor="#d9ebf7" if leaf else "white", edgecolor=BLUE if leaf else "black",
+            facecolor=(BLUE, 0.15) if leaf else "white", edgecolor=BLUE if leaf else "black",
             lw=2.5 if leaf else 1.5,
         )
     )  # fmt: skip

@@ -22,6 +22,7 @@ COLORS = (BLUE, VERMILLION, GREEN, PURPLE, SKY, GREY)
 CONFIDENCE = LinearSegmentedColormap.from_list("confidence", ["#7fb8dd", "white", "#f0b27a"])
 MARKERS = ("o", "^", "s", "D", "v", "P")
 _DESCRIPTIONS = Path(__file__).parent / "figures"
+FORMATS = ["png"]  # of a finished figure; the web pages add "svg"
 
 
 def use_course_style():
@@ -46,8 +47,8 @@ def use_course_style():
 class Picture:
     """A finished figure with the sentence that says what it shows, for those who don't see it."""
 
-    def __init__(self, png, alt):
-        self._png, self.alt = png, alt
+    def __init__(self, png, alt, svg=None):
+        self._png, self._svg, self.alt = png, svg, alt
 
     def _repr_html_(self):
         source = f"data:image/png;base64,{b64encode(self._png).decode()}"
@@ -55,6 +56,9 @@ class Picture:
 
     def _repr_png_(self):
         return self._png
+
+    def _repr_svg_(self):
+        return self._svg and self._svg.decode()
 
     def __repr__(self):
         return f"[Figure: {self.alt}]"
@@ -79,10 +83,16 @@ def show(figure, name):
     given, figure = figure, getattr(np.ravel(figure)[0], "figure", figure)
     if not hasattr(figure, "savefig"):
         raise TypeError(f"show takes a figure or its Axes; got a {type(given).__name__}.")
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    drawn = {kind: _drawn(figure, kind) for kind in FORMATS}
     plt.close(figure)
-    return Picture(buffer.getvalue(), alt)
+    return Picture(**drawn, alt=alt)
+
+
+def _drawn(figure, kind):
+    buffer = BytesIO()
+    with plt.rc_context({"svg.fonttype": "none"}):  # words stay words
+        figure.savefig(buffer, format=kind, dpi=100)
+    return buffer.getvalue()
 
 
 def _described():
@@ -185,7 +195,8 @@ def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     probability = logits.softmax(1)[:, 1] if logits.shape[1] == 2 else logits.sigmoid()[:, 0]
     probability = probability.reshape(resolution, resolution).T.numpy()
     x1, x2 = x1.numpy(), x2.numpy()
-    ground = ax.pcolormesh(x1, x2, probability, cmap=CONFIDENCE, vmin=0, vmax=1, shading="auto")
+    look = {"cmap": CONFIDENCE, "vmin": 0, "vmax": 1, "rasterized": True}
+    ground = ax.pcolormesh(x1, x2, probability, shading="auto", **look)
     ax.contour(x1, x2, probability, levels=[0.5], colors="black", linewidths=1.5)
     ax.figure.colorbar(ground, ax=ax, label="probability of class 1")
     return plot_points(X, y, ax)

@@ -15,6 +15,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
+# Figures as drawings, too, which a page can show in its own colours.
+_FIRST = "from course_utils import plotting; plotting.FORMATS.append('svg')"
 
 
 def lessons(names=()):
@@ -52,6 +54,7 @@ def execute(notebook, name):
             timeout=600,
             kernel_name="python3",
             store_widget_state=False,
+            extra_arguments=[f"--IPKernelApp.exec_lines={_FIRST}"],
             resources={"metadata": {"path": folder}},
         )
         try:

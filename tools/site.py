@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 import tomllib
+import zlib
 from base64 import b64decode
 from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from tools import executed, recordings, rendering
+from tools import drawings, executed, recordings, rendering
 from tools.stamp import local_links
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +85,7 @@ def body(cells):
             parts.append(rendering.markdown(local_links(cell.source)))
         elif cell.cell_type == "code" and not cell.source.startswith("check."):
             tags = cell.metadata.get("tags", [])
-            outputs = "".join(map(rendering.output, cell.outputs))
+            outputs = "".join(map(_output, cell.outputs))
             html = rendering.code(cell.source)
             if cell.source.startswith("widgets."):
                 shows = f'<figure data-shows="{escape(cell.source)}" class="simulation">'
@@ -97,6 +98,15 @@ def body(cells):
             kind = "cell exercise" if "exercise" in tags else "cell"
             parts.append(f'<div class="{kind}">{html}</div>')
     return "\n".join(parts)
+
+
+def _output(shown):
+    """An output as a page shows it: a figure as a drawing, where that can be."""
+    svg = shown.get("data", {}).get("image/svg+xml")
+    if svg:
+        alt = BeautifulSoup(shown.data["text/html"], "html.parser").img["alt"]
+        svg = drawings.drawing(svg, alt, f"d{zlib.crc32(svg.encode()):x}")
+    return svg or rendering.output(shown)
 
 
 def name_sections(soup):
@@ -126,12 +136,14 @@ def section_texts(soup, lesson):
 
 
 def move_pictures(soup, folder, name):
-    """Pictures out of the page into files, which are fetched only when they come into sight."""
+    """Pictures out of the page into files, which are fetched only when they come into sight; round
+    them and drawings the frame in which they scroll on a phone."""
     for number, image in enumerate(soup.select("img[src^='data:image/webp']"), 1):
         file = f"images/{name}-{number}.webp"
         (folder / file).write_bytes(b64decode(image["src"].partition(",")[2]))
         image["src"] = file
         image["loading"] = "lazy"
+    for image in soup.select("img[loading], svg[role]"):
         # At seven tenths of its size the labels of a figure can still be read.
         readable = f"--readable: {round(0.7 * int(image['width']))}px"
         image.wrap(soup.new_tag("div", attrs={"class": "picture", "style": readable}))
