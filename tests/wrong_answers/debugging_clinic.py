@@ -77,78 +77,43 @@ def with_a_closure(model, optimizer, loader):
     return total / len(loader.dataset)
 
 
-def epoch(softmax=False, clear="first", train=True):
+def epoch(loss_fn=F.cross_entropy, clear="first", train=True, noted=torch.Tensor.item):
     """The right epoch, to be spoilt in one place."""
 
     def attempt(model, optimizer, loader):
         if train:
             model.train()
-        total = 0.0
+        total, rows = 0.0, 0
         for xb, yb in loader:
             if clear == "first":
                 optimizer.zero_grad()
-            logits = model(xb)
-            loss = F.cross_entropy(logits.softmax(dim=1) if softmax else logits, yb)
+            loss = loss_fn(model(xb), yb)
             loss.backward()
             if clear == "before step":
                 optimizer.zero_grad()
             optimizer.step()
-            total += loss.item() * len(xb)
-        return total / len(loader.dataset)
+            total, rows = total + noted(loss) * len(xb), rows + len(xb)
+        return float(total) / rows
 
     return attempt
 
 
-wrong("epoch", "softmax-before-cross-entropy")(epoch(softmax=True))
-wrong("epoch", "grads-cleared-before-step")(epoch(clear="before step"))
-wrong("epoch", "no-zero-grad")(epoch(clear="never"))
-wrong("epoch", "training-in-eval-mode")(epoch(train=False))
-
-
-@wrong("epoch", "graph-kept")
-def graph_kept(model, optimizer, loader):
-    model.train()
-    total = 0.0
-    for xb, yb in loader:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(xb), yb)
-        loss.backward()
-        optimizer.step()
-        total += loss * len(xb)
-    return total.item() / len(loader.dataset)
-
-
-@wrong("epoch", "should be 42; you have 3")
-def returned_inside_the_loop(model, optimizer, loader):
-    model.train()
-    for xb, yb in loader:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(xb), yb)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-
-@wrong("epoch", "returned None")
-def nothing_returned(model, optimizer, loader):
-    zero_grad_last(model, optimizer, loader)
-
-
-@wrong("epoch", "take its value with .item()".capitalize())
-def tensor_returned(model, optimizer, loader):
-    return torch.tensor(zero_grad_last(model, optimizer, loader))
-
-
-@wrong("epoch", "weights at the end")
-def other_loss(model, optimizer, loader):
-    model.train()
-    for xb, yb in loader:
-        optimizer.zero_grad()
-        loss = F.multi_margin_loss(model(xb), yb)
-        loss.backward()
-        optimizer.step()
-    return loss.item()
-
+wrong(
+    "epoch",
+    {
+        "softmax-before-cross-entropy": epoch(lambda z, y: F.cross_entropy(z.softmax(dim=1), y)),
+        "grads-cleared-before-step": epoch(clear="before step"),
+        "no-zero-grad": epoch(clear="never"),
+        "training-in-eval-mode": epoch(train=False),
+        "graph-kept": epoch(noted=lambda loss: loss),
+        "should be 42; you have 3": lambda model, optimizer, loader: epoch()(
+            model, optimizer, [next(iter(loader))]
+        ),
+        "returned None": lambda *case: epoch()(*case) and None,
+        "Take its value with .item()": lambda *case: torch.tensor(epoch()(*case)),
+        "weights at the end": epoch(F.multi_margin_loss),
+    },
+)
 
 # Exercise 2
 
@@ -188,15 +153,20 @@ def tuner(head="first", clip="after", schedule="epoch", only_head=False, result=
     return attempt
 
 
-wrong("finetune", "clip-misplaced")(tuner("late", "before", "batch"))
-wrong("finetune", "optimizer-holds-other-params")(tuner(head="late"))
-wrong("finetune", "2 of 6 parameters of SGD are in no model")(tuner(head="late", schedule="batch"))
-wrong("finetune", "scheduler-per-batch")(tuner(schedule="batch"))
-wrong("finetune", "params-not-optimized")(tuner(only_head=True))
-wrong("finetune", "Return the model")(tuner(result=lambda m: m.state_dict()))
-wrong("finetune", "out of bounds")(tuner(head="never"))
-wrong("finetune", "other layers than planned")(tuner(head="appended"))
-wrong("finetune", "clip_grad_value_ limits single numbers")(tuner(clip="by value"))
+wrong(
+    "finetune",
+    {
+        "clip-misplaced": tuner("late", "before", "batch"),
+        "optimizer-holds-other-params": tuner(head="late"),
+        "2 of 6 parameters of SGD are in no model": tuner(head="late", schedule="batch"),
+        "scheduler-per-batch": tuner(schedule="batch"),
+        "params-not-optimized": tuner(only_head=True),
+        "Return the model": tuner(result=lambda m: m.state_dict()),
+        "out of bounds": tuner(head="never"),
+        "other layers than planned": tuner(head="appended"),
+        "clip_grad_value_ limits single numbers": tuner(clip="by value"),
+    },
+)
 
 
 @right("finetune")
@@ -245,7 +215,11 @@ def head_replaced_by_name(model, loader, epochs):
 # Exercise 3
 
 
-def fitter(evaluate=True, back=True, graph=False):
+def correct(logits, yb):
+    return (logits.argmax(dim=1) == yb).sum().item()
+
+
+def fitter(evaluate=True, back=True, graph=False, count=correct):
     """The right fit, to be spoilt in one place."""
 
     def attempt(model, optimizer, train_loader, val_loader, epochs):
@@ -264,21 +238,11 @@ def fitter(evaluate=True, back=True, graph=False):
             hits = 0
             with torch.set_grad_enabled(graph):
                 for xb, yb in val_loader:
-                    hits += (model(xb).argmax(dim=1) == yb).sum().item()
+                    hits += count(model(xb), yb)
             accuracies.append(hits / len(val_loader.dataset))
         return accuracies
 
     return attempt
-
-
-wrong("fit", "eval-builds-graph")(fitter(graph=True))
-wrong("fit", "eval-in-train-mode")(fitter(evaluate=False))
-wrong("fit", "training-in-eval-mode")(fitter(back=False))
-
-
-@wrong("fit", "Return a list")
-def the_last_one(*args):
-    return fitter()(*args)[-1]
 
 
 @wrong("fit", "metric-not-normalised")
@@ -299,28 +263,17 @@ def added_means(model, optimizer, train_loader, val_loader, epochs):
     return accuracies
 
 
-@wrong("fit", "argmax-wrong-dim")
-def argmax_over_the_batch(model, optimizer, train_loader, val_loader, epochs):
-    accuracies = []
-    for _ in range(epochs):
-        model.train()
-        for xb, yb in train_loader:
-            optimizer.zero_grad()
-            F.cross_entropy(model(xb), yb).backward()
-            optimizer.step()
-        model.eval()
-        hits = 0
-        with torch.no_grad():
-            for xb, yb in val_loader:
-                best = model(xb).argmax(dim=0)
-                hits += (best == yb[:2]).sum().item()
-        accuracies.append(hits / len(val_loader.dataset))
-    return accuracies
-
-
-@wrong("fit", "There are 1 accuracies in your list")
-def only_one_epoch(model, optimizer, train_loader, val_loader, epochs):
-    return fitter()(model, optimizer, train_loader, val_loader, epochs)[-1:]
+wrong(
+    "fit",
+    {
+        "eval-builds-graph": fitter(graph=True),
+        "eval-in-train-mode": fitter(evaluate=False),
+        "training-in-eval-mode": fitter(back=False),
+        "Return a list": lambda *case: fitter()(*case)[-1],
+        "There are 1 accuracies in your list": lambda *case: fitter()(*case)[-1:],
+        "argmax-wrong-dim": fitter(count=lambda z, y: (z.argmax(dim=0) == y[:2]).sum().item()),
+    },
+)
 
 
 @right("fit")
@@ -394,21 +347,17 @@ def regression(squeeze=True, number=True, keep=copy.deepcopy, restore=True):
     return attempt
 
 
-wrong("regression", "broadcast-loss")(regression(squeeze=False))
-wrong("regression", "graph-kept")(regression(number=False))
-wrong("regression", "best-state-alias")(regression(keep=lambda state: state))
-wrong("regression", "share memory")(regression(keep=dict))
-
-
-@wrong("regression", "There are 12 losses in your list")
-def a_loss_for_each_epoch(*args):
-    losses = regression()(*args)
-    return [sum(losses[i : i + 4]) / 4 for i in range(0, 48, 4)]
-
-
-@wrong("regression", "plain Python number")
-def detached_tensors(*args):
-    return [torch.tensor(loss) for loss in regression()(*args)]
+wrong(
+    "regression",
+    {
+        "broadcast-loss": regression(squeeze=False),
+        "graph-kept": regression(number=False),
+        "best-state-alias": regression(keep=lambda state: state),
+        "share memory": regression(keep=dict),
+        "There are 12 losses in your list": lambda *case: regression()(*case)[::4],
+        "plain Python number": lambda *case: [torch.tensor(x) for x in regression()(*case)],
+    },
+)
 
 
 @right("regression")
@@ -481,17 +430,22 @@ DIAGNOSES = {
 }
 right("exam")(DIAGNOSES)
 right("exam")([name.replace("-", "_").upper() for name in DIAGNOSES.values()])
-wrong("exam", "9 of 10.\nLoop 1: the rate is too low indeed")({**DIAGNOSES, 1: "lr-too-low"})
-wrong("exam", "Loop 1: the schedule it is")({**DIAGNOSES, 1: "scheduler-per-epoch"})
-wrong("exam", "Loop 2: not lr-too-high; work out what is in .grad")({**DIAGNOSES, 2: "lr-too-high"})
-wrong("exam", "Loop 2: it does add up gradients; but what is backward() called on?")(
-    {**DIAGNOSES, 2: "accumulation-not-averaged"}
-)
-wrong("exam", "Loop 6: one layer stays as it is")({**DIAGNOSES, 6: "params-not-optimized"})
-wrong("exam", "Loop 8: not healthy; its chart gives nothing away")({**DIAGNOSES, 8: "healthy"})
-wrong("exam", "2 of 10.")(dict.fromkeys(DIAGNOSES, "healthy"))
 right("exam")({number: DIAGNOSES[number] for number in (1, 2, 3)})
-wrong("exam", "1 of 2. Not answered yet: 2.")({1: "scheduler-per-batch", 2: ...})
-wrong("exam", "Did you mean 'no-zero-grad'")({**DIAGNOSES, 3: "no-zero-grads"})
-wrong("exam", "no loop 11")({**DIAGNOSES, 11: "healthy"})
-wrong("exam", "Pass a dict")("healthy")
+wrong(
+    "exam",
+    {
+        "9 of 10.\nLoop 1: the rate is too low indeed": DIAGNOSES | {1: "lr-too-low"},
+        "Loop 1: the schedule it is": DIAGNOSES | {1: "scheduler-per-epoch"},
+        "Loop 2: not lr-too-high; work out what is in .grad": DIAGNOSES | {2: "lr-too-high"},
+        "Loop 2: it does add up gradients; but what is backward() called on?": (
+            DIAGNOSES | {2: "accumulation-not-averaged"}
+        ),
+        "Loop 6: one layer stays as it is": DIAGNOSES | {6: "params-not-optimized"},
+        "Loop 8: not healthy; its chart gives nothing away": DIAGNOSES | {8: "healthy"},
+        "2 of 10.": dict.fromkeys(DIAGNOSES, "healthy"),
+        "1 of 2. Not answered yet: 2.": {1: "scheduler-per-batch", 2: ...},
+        "Did you mean 'no-zero-grad'": DIAGNOSES | {3: "no-zero-grads"},
+        "no loop 11": DIAGNOSES | {11: "healthy"},
+        "Pass a dict": "healthy",
+    },
+)
