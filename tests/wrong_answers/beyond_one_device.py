@@ -60,9 +60,6 @@ def averaged(loss, model, all_reduce, world_size):
         parameter.grad /= world_size
 
 
-wrong("step_together", "all_reduce was never called")(step(lambda loss, *_: loss.backward()))
-
-
 @wrong("step_together", "too late, or on copies")
 @step
 def result_thrown_away(loss, model, all_reduce, world_size):
@@ -141,29 +138,58 @@ def only_one_calls(model, xb, yb, loss_fn, optimizer, all_reduce, world_size):
     return step(reduced)(model, xb, yb, loss_fn, optimizer, all_reduce, world_size)
 
 
-@wrong("step_together", "still has its graph")
 def loss_with_graph(model, xb, yb, loss_fn, *rest):
     step(averaged)(model, xb, yb, loss_fn, *rest)
     return loss_fn(model(xb), yb)
 
 
-@wrong("step_together", "The step is right. The loss")
-def loss_after_the_step(*args):
-    return loss_with_graph(*args).item()
-
+wrong(
+    "step_together",
+    {
+        "all_reduce was never called": step(lambda loss, *_: loss.backward()),
+        "still has its graph": loss_with_graph,
+        "The step is right. The loss": lambda *case: loss_with_graph(*case).item(),
+    },
+)
 
 # Exercise 3
 
 
-def _order(n, seed):
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+def share(
+    seeded=lambda seed, epoch, rank: seed + epoch,
+    padded=lambda order, size, epoch: order + order[: -len(order) % size],
+    mine=lambda rows, rank, size: rows[rank::size],
+):
+    """The right rows of a process, to be spoilt in the order, its length, or the share of it."""
+
+    def my_rows(n, rank, world_size, epoch, seed=0):
+        generator = torch.Generator().manual_seed(seeded(seed, epoch, rank))
+        order = torch.randperm(n, generator=generator).tolist()
+        return mine(padded(order, world_size, epoch), rank, world_size)
+
+    return my_rows
 
 
-@right("my_rows")
-def by_slicing(n, rank, world_size, epoch, seed=0):
-    order = _order(n, seed + epoch)
-    order += order[: -n % world_size]
-    return order[rank::world_size]
+def by_seed_alone(seed, epoch, rank):
+    return seed
+
+
+def pushed_on(order, size, epoch):
+    return (order[epoch:] + order[:epoch]) + order[epoch : epoch + -len(order) % size]
+
+
+def shares_exchanged(n, rank, world_size, epoch, seed=0):
+    return share(by_seed_alone)(n, (rank + epoch) % world_size, world_size, epoch, seed)
+
+
+def from_the_global_generator(n, rank, world_size, epoch, seed=0):
+    order = torch.randperm(n).tolist()
+    return (order + order[: -n % world_size])[rank::world_size]
+
+
+def shuffled_within_the_share(n, rank, world_size, epoch, seed=0):
+    rows = [*range(n), *range(-n % world_size)][rank::world_size]
+    return [rows[i] for i in share()(len(rows), 0, 1, epoch, seed)]
 
 
 @right("my_rows")
@@ -173,83 +199,61 @@ def by_pytorch(n, rank, world_size, epoch, seed=0):
     return list(sampler)
 
 
-@right("my_rows")
-def in_pieces(n, rank, world_size, epoch, seed=0):
-    order = torch.tensor(_order(n, 1000 * seed + epoch))
-    length = -(-n // world_size)
-    return torch.cat([order, order])[rank * length : (rank + 1) * length]
-
-
-@wrong("my_rows", "Epoch 0 and epoch 1")
-def without_epoch(n, rank, world_size, epoch, seed=0):
-    order = _order(n, seed)
-    return (order + order[: -n % world_size])[rank::world_size]
-
-
-@wrong("my_rows", "not with the rank")
-def seeded_with_the_rank(n, rank, world_size, epoch, seed=0):
-    order = _order(n, seed + 100 * epoch + rank)
-    return (order + order[: -n % world_size])[rank::world_size]
-
-
-@wrong("my_rows", "not with the rank")
-def from_the_global_generator(n, rank, world_size, epoch, seed=0):
-    order = torch.randperm(n).tolist()
-    return (order + order[: -n % world_size])[rank::world_size]
-
-
-@wrong("my_rows", "the shares have [12, 11] rows")
-def unequal(n, rank, world_size, epoch, seed=0):
-    return _order(n, seed + epoch)[rank::world_size]
-
-
-@wrong("my_rows", "1 row is never drawn")
-def left_out(n, rank, world_size, epoch, seed=0):
-    order = _order(n, seed + epoch)
-    return order[: n - n % world_size][rank::world_size]
-
-
-@wrong("my_rows", "2 rows come twice; 0 would do")
-def one_too_many(n, rank, world_size, epoch, seed=0):
-    order = _order(n, seed + epoch)
-    return (order + order[: world_size - n % world_size])[rank::world_size]
-
-
-@wrong("my_rows", "only in another order")
-def shuffled_within_the_share(n, rank, world_size, epoch, seed=0):
-    rows = [*range(n), *range(-n % world_size)][rank::world_size]
-    return [rows[i] for i in _order(len(rows), seed + epoch)]
-
-
-@wrong("my_rows", "every process gets all rows")
-def everything(n, rank, world_size, epoch, seed=0):
-    return _order(n, seed + epoch)
-
-
-@wrong("my_rows", "stored order")
-def not_shuffled(n, rank, world_size, epoch, seed=0):
-    return list(range(n))[rank::world_size]
-
-
-@wrong("my_rows", "Use seed as well")
-def without_seed(n, rank, world_size, epoch, seed=0):
-    return by_slicing(n, rank, world_size, epoch)
-
+right("my_rows")(share())
+right("my_rows")(
+    share(
+        lambda seed, epoch, rank: 1000 * seed + epoch,
+        mine=lambda rows, rank, size: torch.tensor(rows).view(size, -1)[rank],
+    )
+)
+wrong(
+    "my_rows",
+    {
+        "Epoch 0 and epoch 1": share(by_seed_alone),
+        "Epoch 0 and epoch 2": share(lambda seed, epoch, rank: seed + epoch % 2),
+        "not with the rank": share(lambda seed, epoch, rank: seed + 100 * epoch + rank),
+        "seeded alike on every process": from_the_global_generator,
+        "the shares have [12, 11] rows": share(padded=lambda order, size, epoch: order),
+        "1 row is never drawn": share(
+            padded=lambda order, size, epoch: order[: len(order) - len(order) % size]
+        ),
+        "2 rows come twice; 0 would do": share(
+            padded=lambda order, size, epoch: order + order[: size - len(order) % size]
+        ),
+        "you hand out row -1": share(
+            padded=lambda order, size, epoch: order + [-1] * (-len(order) % size)
+        ),
+        "only in another order": shuffled_within_the_share,
+        "every process gets all rows": share(mine=lambda rows, rank, size: rows),
+        "stored order": lambda n, rank, world_size, epoch, seed=0: [*range(n)][rank::world_size],
+        "Use seed as well": lambda n, rank, world_size, epoch, seed=0: share()(
+            n, rank, world_size, epoch
+        ),
+        "exchanged or its order pushed on": shares_exchanged,
+        "its order pushed on": share(by_seed_alone, pushed_on),
+        "in ascending order": share(mine=lambda rows, rank, size: sorted(rows[rank::size])),
+    },
+)
 
 # Exercise 4
 
 right("wrong_lines")({7, 15, 18})
 right("wrong_lines")([18, 15, 7])
-wrong("wrong_lines", "Line 3 is right")({3, 7, 15})
-wrong("wrong_lines", "Line 5 is right")({5, 15, 18})
-wrong("wrong_lines", "Line 17 is right")({7, 15, 17})
-wrong("wrong_lines", "Line 9 is right")({7, 9, 18})
-wrong("wrong_lines", "polite, not a must")({7, 15, 19})
-wrong("wrong_lines", "2 of the three found. Which rows")({15, 18})
-wrong("wrong_lines", "happen once")({7, 15})
-wrong("wrong_lines", "Its partner never comes")({7, 18})
-wrong("wrong_lines", "single number")(7)
-wrong("wrong_lines", "from 1 to 19")({7, 15, 20})
+wrong(
+    "wrong_lines",
+    {
+        "Line 3 is right": {3, 7, 15},
+        "Line 5 is right": {5, 15, 18},
+        "Line 17 is right": {7, 15, 17},
+        "Line 9 is right": {7, 9, 18},
+        "polite, not a must": {7, 15, 19},
+        "2 of the three found. Which rows": {15, 18},
+        "happen once": {7, 15},
+        "Its partner never comes": {7, 18},
+        "single number": 7,
+        "from 1 to 19": {7, 15, 20},
+    },
+)
 
 # Exercise 5
 
@@ -259,39 +263,4 @@ right("plan")(RIGHT_PLAN)
 right("plan")({**RIGHT_PLAN, "drawn_twice": 2.0, "note": "eight processes"})
 wrong("plan", "should be a number")({**RIGHT_PLAN, "steps": "twenty"})
 for name, numbers in WRONG_PLANS.items():
-    for words, number in numbers.items():
-        wrong("plan", words)({**RIGHT_PLAN, name: number})
-
-
-# Exercise 3, rows that stay together
-
-
-def order_of(n, world_size, seed):
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
-    return order + order[: -n % world_size]
-
-
-@wrong("my_rows", "exchanged or its order pushed on")
-def shares_exchanged(n, rank, world_size, epoch, seed=0):
-    return order_of(n, world_size, seed)[(rank + epoch) % world_size :: world_size]
-
-
-@wrong("my_rows", "exchanged or its order pushed on")
-def one_order_pushed_on(n, rank, world_size, epoch, seed=0):
-    order = order_of(n, world_size, seed)
-    return (order[epoch:] + order[:epoch])[rank::world_size]
-
-
-@wrong("my_rows", "in ascending order")
-def sorted_shares(n, rank, world_size, epoch, seed=0):
-    return sorted(order_of(n, world_size, seed + epoch)[rank::world_size])
-
-
-@wrong("my_rows", "Epoch 0 and epoch 2")
-def two_orders_in_turn(n, rank, world_size, epoch, seed=0):
-    return order_of(n, world_size, seed + epoch % 2)[rank::world_size]
-
-
-@wrong("my_rows", "you hand out row -1")
-def padded_with_minus_one(n, rank, world_size, epoch, seed=0):
-    return (order_of(n, 1, seed + epoch) + [-1] * (-n % world_size))[rank::world_size]
+    wrong("plan", {words: RIGHT_PLAN | {name: number} for words, number in numbers.items()})
