@@ -26,6 +26,8 @@ _AS_THEY_ARE = (
 
 def clone(state):
     """A copy of a nested state that shares no tensor, array or list with the original."""
+    if type(state) in _AS_THEY_ARE:
+        return state
     if isinstance(state, torch.Tensor):
         return state.detach().clone()
     if isinstance(state, dict):
@@ -111,8 +113,8 @@ class TrainingState:
                 stacklevel=4,
             )
 
-    def resume(self, path, describe):
-        """Go on from the checkpoint at `path`, if there is one.
+    def resume(self, path, describe, epochs):
+        """Go on from the checkpoint at `path`, if there is one, up to so many epochs.
 
         `describe()` returns what must be the same then as now: texts by name. Of several processes
         the first one reads, for all. Raises ValueError if the file is no readable checkpoint, if
@@ -155,7 +157,14 @@ class TrainingState:
                 f"checkpoint={str(path)!r} does not fit this run ({error}). {advice}"
             ) from error
         if distributed.rank() == 0:
-            print(f"Going on after epoch {self._parts['history'].epochs}, from {path}.")
+            done = self._parts["history"].epochs
+            if done < epochs:
+                print(f"Going on after epoch {done}, from {path}.")
+            else:
+                print(
+                    f"Nothing to train: epochs={epochs}, and the run in {path} has had {done}. Model "
+                    f"and history are those of epoch {done}."
+                )
 
     def _warn_if_resuming_will_differ(self):
         for loader in self._loaders:
@@ -173,7 +182,7 @@ def exists(path):
     """Whether there is a checkpoint to go on from."""
     try:
         return path is not None and _file(path).exists()
-    except (TypeError, RuntimeError):  # no path; the examination has words for it
+    except (TypeError, ValueError, OSError, RuntimeError):  # the examination has words for it
         return False
 
 

@@ -165,7 +165,8 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
     random draws are the same, in less time. `options` go to `DataLoader` (`generator`,
     `drop_last`, …).
 
-    Raises TypeError if something is not a tensor, ValueError if lengths differ or are zero.
+    Raises TypeError if something is not a tensor, ValueError if lengths differ or are zero or if
+    `batch_size` is no whole number of at least 1, and both as `DataLoader` does for its options.
     """
     for tensor in tensors:
         if not isinstance(tensor, torch.Tensor):
@@ -179,9 +180,16 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
         raise ValueError("tensor_loader needs at least one tensor with at least one row.")
     if len(set(lengths)) > 1:
         raise ValueError(f"tensor_loader needs tensors of equal length; got lengths {lengths}.")
+    if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ValueError(f"batch_size must be a whole number of at least 1; got {batch_size!r}.")
+    if own_rules := [name for name in ("batch_sampler", "collate_fn") if name in options]:
+        raise TypeError(
+            f"tensor_loader makes its batches itself, without {own_rules[0]}. Pass yours to "
+            f"DataLoader(TensorDataset(X, y), {own_rules[0]}=…)."
+        )
     return DataLoader(
         TensorBatches(tensors),
-        batch_size=batch_size,
+        batch_size=int(batch_size),
         shuffle=shuffle,
         collate_fn=as_fetched,
         **options,

@@ -4,7 +4,9 @@ Every process trains a copy of the model on its own share of each batch, and the
 averaged before each step, so that all copies stay equal. On one process nothing here does anything.
 """
 
+import gc
 import os
+import traceback
 from contextlib import contextmanager
 from itertools import count, cycle, pairwise, repeat
 
@@ -28,8 +30,9 @@ _joined = count()
 def process_group():
     """Join the processes that `torchrun` started; leave at the end, also after an exception.
 
-    A group that somebody else has joined already is used and left alone. CPU tensors travel by
-    gloo, those on CUDA by nccl.
+    If one process raises, the others do, too, with its words: it leaves the group, at which what
+    they wait for breaks. A group that somebody else has joined already is used and left alone, so
+    there they wait until it ends. CPU tensors travel by gloo, those on CUDA by nccl.
     """
     started = dist.is_available() and int(os.environ.get("WORLD_SIZE", 1)) > 1
     join = started and not dist.is_initialized()
@@ -38,17 +41,42 @@ def process_group():
         if local_rank < torch.cuda.device_count():
             torch.cuda.set_device(local_rank)  # what "cuda" means from here on
         # Under a new name each time: who joins again must not find the addresses of last time.
-        store, rank, world_size = next(dist.rendezvous("env://"))
+        store, number, world_size = next(dist.rendezvous("env://"))
         store = dist.PrefixStore(f"train {next(_joined)}", store)
-        dist.init_process_group(store=store, rank=rank, world_size=world_size)
+        dist.init_process_group(store=store, rank=number, world_size=world_size)
         _meet()  # or who leaves at once, with an error, breaks the others' attempt to connect
     try:
         yield
         if join:
             _meet()
+    except Exception as error:
+        if not join or getattr(error, "known_to_all", False):
+            raise
+        _forget_frames(error)
+        own = f"process {number} stopped with {type(error).__name__}: {error}"
+        first = _first_words(store, own)
+        if first != own:
+            raise RuntimeError(first) from None
+        raise
     finally:
         if join:
             dist.destroy_process_group()
+
+
+def _first_words(store, own):
+    """What the process that failed first said of it."""
+    try:
+        return store.compare_set("failed", "", own).decode()
+    except RuntimeError:  # the store has gone with its process
+        return own
+
+
+def _forget_frames(error):
+    """Let go of what the functions held that `error` came through: a replica keeps the group open."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 def _meet():

@@ -1,5 +1,6 @@
 """What can be known of a loader without training on it."""
 
+import math
 import warnings
 from operator import length_hint
 
@@ -57,24 +58,24 @@ def all_batches(loader):
     return [tuple(tensors)] if tensors and len(tensors) == 2 else []
 
 
-class Unmeasured:
-    """A loader without a length, which says so if an epoch goes on and on."""
+class Watched:
+    """A loader that remembers its latest batch, and says so if a pass goes on and on."""
 
-    def __init__(self, loader):
-        self.loader = loader
+    def __init__(self, name, loader):
+        self.name, self.loader = name, loader
+        self.given, self.latest = 0, None  # how many batches; None while the next one is fetched
 
     def __iter__(self):
-        for number, batch in enumerate(self.loader):
-            if number == _MANY:
+        length = length_hint(self.loader)
+        for batch in self.loader:
+            self.given, self.latest = self.given + 1, batch
+            if self.given > _MANY and not length:
                 warnings.warn(
-                    f"train_loader has no length and has given {_MANY} batches in this epoch. If "
-                    "it never ends, neither does the epoch: stop, and give it an end, for example "
-                    "by itertools.islice in its __iter__.",
+                    f"{self.name} has no length and has given more than {_MANY} batches in one "
+                    "pass. If it never ends, neither does the pass: stop, and give it an end, for "
+                    "example by itertools.islice in its __iter__.",
                     stacklevel=3,
                 )
+                length = math.inf  # said once
             yield batch
-
-
-def with_an_end(loader):
-    """`loader`, watched if nobody knows how long it is."""
-    return loader if length_hint(loader) else Unmeasured(loader)
+            self.latest = None

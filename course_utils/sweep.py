@@ -1,12 +1,14 @@
 """Train many copies of a model at once, each with its own learning rate."""
 
-from itertools import count
+import math
+from itertools import repeat
 from numbers import Integral
+from operator import length_hint
 
 import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from . import inputs
+from . import inputs, trial
 from .devices import seeded
 from .losses import rows_counted
 
@@ -28,19 +30,20 @@ def sweep_learning_rates(
     `make_model()` returns a new model; it is called once for each seed, after seeding, so all
     learning rates of a seed start from the same weights. `optimizer(parameters, lr=…)` makes the
     optimizer: `torch.optim.AdamW`, or `functools.partial(torch.optim.SGD, momentum=0.9)`. It can
-    be any whose step is proportional to its learning rate, as it is for SGD, Adam and AdamW.
+    be any that moves each weight by itself, in proportion to its learning rate, as SGD, Adam and
+    AdamW do; three made-up steps are compared, and others (Adafactor, LBFGS, Muon) refused.
 
     `schedule(done)` returns what the rates are multiplied by when the share `done` of all steps
-    is behind, from 0 on and below 1; None leaves them as they are.
+    is behind, from 0 on and below 1, a number of at least 0; None leaves them as they are.
 
     All copies see the same batches, and layers with `requires_grad=False` stay as they are. Their
     weights are stacked, [64, 2] becomes [copies, 64, 2], and `torch.func.vmap` takes one step with
     all of them. The loss is the mean over all rows of `val_loader`, or of `train_loader` if it is
     None, at the end, in evaluation mode; a run that blew up ends with infinity or NaN.
 
-    Raises ValueError or TypeError if there is no seed, if `lrs` are not positive numbers or `epochs`
-    no whole number from 0, if the model can't learn from the loader (as `train` does), or if it has
-    buffers, as BatchNorm does: its copies can't share a batch.
+    Raises ValueError or TypeError if an argument can't work, if the model can't learn from the loader
+    (as `train` does), also when a later batch shows it, or if it has buffers, as BatchNorm does: its
+    copies can't share a batch.
     """
     try:
         rates = torch.as_tensor(lrs, dtype=torch.float32)
@@ -50,8 +53,10 @@ def sweep_learning_rates(
     if not usable:
         raise ValueError(f"lrs must be a list of learning rates above 0; got {lrs!r}.")
     lrs = rates
-    if isinstance(seeds, int):
+    if isinstance(seeds, Integral):
         raise TypeError(f"seeds is a list of seeds: seeds=range({seeds}), or seeds=[{seeds}].")
+    if not hasattr(seeds, "__iter__"):
+        raise TypeError(f"seeds is a list of seeds, as in range(20); got {seeds!r}.")
     for name, value in (("make_model", make_model), ("optimizer", optimizer)):
         if isinstance(value, torch.nn.Module | torch.optim.Optimizer) or not callable(value):
             raise TypeError(
@@ -60,29 +65,22 @@ def sweep_learning_rates(
             )
     if not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 0:
         raise ValueError(f"epochs must be a whole number of at least 0; got {epochs!r}.")
-    starts = []
-    for seed in seeds:
-        if not isinstance(seed, Integral):
-            raise TypeError(f"seeds are whole numbers, as in seeds=range(20); got {seed!r}.")
-        with seeded(int(seed)):
-            starts.append(make_model())
-    if not starts:
-        raise ValueError("seeds must name at least one seed, as in seeds=range(20).")
+    starts = _starts(make_model, seeds)
     model = starts[0]
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"make_model must return a model; it returned a {type(model).__name__}.")
     if next(model.buffers(), None) is not None:
         raise ValueError(
             "sweep_learning_rates can't train a model with buffers (BatchNorm keeps running "
             "means there). Train such models one by one."
         )
 
-    device = next(model.parameters()).device
-    inputs.check_data("train_loader", train_loader, model, loss_fn, device)
+    device = next((parameter.device for parameter in model.parameters()), "cpu")
+    inputs.check_learnable("train_loader", train_loader, model, loss_fn, device)
     if val_loader is None:
         val_loader = train_loader
     else:
-        inputs.check_data("val_loader", val_loader, model, loss_fn, device)
+        inputs.check_learnable("val_loader", val_loader, model, loss_fn, device)
+    _check_optimizer(optimizer)
+    factors = repeat(1.0) if schedule is None else _factors(schedule, epochs, train_loader)
 
     stacked, _ = stack_module_state(starts)
     parameters = {
@@ -98,27 +96,110 @@ def sweep_learning_rates(
 
     gradients_of = vmap(grad(loss_of), in_dims=(0, None, None), randomness="different")
     losses_of = vmap(loss_of, in_dims=(0, None, None))
-    # One optimizer for all, with learning rate 1; each copy then goes its own share of the way.
     whole_step = optimizer(list(trained.values()), lr=1.0)
     model.train()
-    steps, factor = count(), 1.0
     for _ in range(epochs):
-        for xb, yb in train_loader:
-            if schedule is not None:
-                factor = schedule(next(steps) / (epochs * len(train_loader)))
-            gradients = gradients_of(parameters, xb.to(device), yb.to(device))
-            before = {name: value.clone() for name, value in trained.items()}
-            for name, value in trained.items():
-                value.grad = gradients[name]
-            whole_step.step()
-            for name, value in trained.items():
-                share = factor * rates.view(-1, *[1] * (value.ndim - 1))
-                value.copy_(torch.lerp(before[name], value, share))
+        with trial.watching("train_loader", train_loader, model, loss_fn, device) as batches:
+            for xb, yb in batches:
+                gradients = gradients_of(parameters, xb.to(device), yb.to(device))
+                for name, value in trained.items():
+                    value.grad = gradients[name]
+                _step(whole_step, trained.values(), next(factors) * rates)
 
     model.eval()
     counted, total, rows = rows_counted(loss_fn), torch.zeros(len(rates), device=device), 0
-    for xb, yb in val_loader:
-        if n := counted(yb):  # none, if the loss ignores all labels of the batch
-            total += n * losses_of(parameters, xb.to(device), yb.to(device))
-            rows += n
+    with trial.watching("val_loader", val_loader, model, loss_fn, device) as batches:
+        for xb, yb in batches:
+            if n := counted(yb):  # none, if the loss ignores all labels of the batch
+                total += n * losses_of(parameters, xb.to(device), yb.to(device))
+                rows += n
     return (total / rows).view(len(starts), len(lrs)).cpu()
+
+
+def _starts(make_model, seeds):
+    """A new model for each seed; ValueError or TypeError if they can't be stacked."""
+    starts = []
+    for seed in seeds:
+        if not isinstance(seed, Integral) or abs(seed) >= 2**63:
+            raise TypeError(f"seeds are whole numbers, as in seeds=range(20); got {seed!r}.")
+        with seeded(int(seed)):
+            model = make_model()
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(
+                f"make_model must return a model; it returned a {type(model).__name__}."
+            )
+        if any(model is other for other in starts) or (
+            starts and _shapes(model) != _shapes(starts[0])
+        ):
+            raise ValueError(
+                "make_model must return a new model each time, with the same layers; it returned "
+                "the same one again, or one of other widths."
+            )
+        starts.append(model)
+    if not starts:
+        raise ValueError("seeds must name at least one seed, as in seeds=range(20).")
+    return starts
+
+
+def _shapes(model):
+    return {name: (value.shape, value.dtype) for name, value in model.named_parameters()}
+
+
+def _factors(schedule, epochs, loader):
+    """What `schedule` says before each step, one after the other."""
+    if not callable(schedule):
+        raise TypeError(f"schedule must be a function; got {type(schedule).__name__}.")
+    if not length_hint(loader):
+        raise ValueError(
+            "schedule is told which share of all steps is done, so train_loader must have a length."
+        )
+    factors, steps = [], epochs * length_hint(loader)
+    for step in range(steps):
+        try:
+            factor = float(schedule(step / steps))
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"schedule must take the share of steps that is done and return a number ({error})."
+            ) from error
+        if not 0 <= factor < math.inf:
+            raise ValueError(
+                f"schedule must return numbers of at least 0; schedule({step / steps:g}) is {factor}."
+            )
+        factors.append(factor)
+    return iter(factors)
+
+
+def _step(optimizer, weights, rates):
+    """A step of all copies with learning rate 1, of which each goes its own share, [copies]."""
+    before = [value.clone() for value in weights]
+    optimizer.step()
+    for start, value in zip(before, weights, strict=True):
+        share = rates.to(value.dtype).view(-1, *[1] * (value.ndim - 1))
+        value.copy_(torch.lerp(start, value, share))
+
+
+def _check_optimizer(optimizer):
+    """Whether copies in one optimizer move as each would in its own, on three made-up steps."""
+    generator = torch.Generator().manual_seed(0)
+    gradients = torch.randn(3, 2, 4, 3, dtype=torch.float64, generator=generator)
+    weights = torch.randn(2, 4, 3, dtype=torch.float64, generator=generator)
+    rates, alone = torch.tensor([0.5, 0.01], dtype=torch.float64), [*weights.clone()]
+    try:
+        whole = optimizer([weights], lr=1.0)
+        own = [optimizer([w], lr=rate) for w, rate in zip(alone, rates.tolist(), strict=True)]
+        for gradient in gradients:
+            weights.grad = gradient
+            _step(whole, [weights], rates)
+            for w, g, optimizer_of_w in zip(alone, gradient, own, strict=True):
+                w.grad = g
+                optimizer_of_w.step()
+    except Exception as error:
+        reason = trial.in_short(error)
+    else:
+        if torch.allclose(weights, torch.stack(alone), rtol=1e-6):
+            return
+        reason = "its step is not proportional to the learning rate, or depends on other weights"
+    raise ValueError(
+        f"optimizer can't train many copies at once ({reason}). Take one that moves each weight by "
+        "itself, such as SGD, Adam or AdamW, or train the models one by one."
+    )

@@ -10,9 +10,8 @@ from operator import length_hint
 import torch
 from torch import nn
 
-from . import checkpoints, distributed, fingerprint, inputs
+from . import checkpoints, distributed, fingerprint, inputs, trial
 from .devices import pick_device
-from .loaders import with_an_end
 from .losses import rows_counted
 from .models import evaluating
 
@@ -128,23 +127,26 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
     gradients, and leaves every layer in the mode it was in. `device=None` is the model's own.
 
     Class weights and `ignore_index` of a cross-entropy count as they would in one large batch (see
-    `losses.rows_counted`). `accuracy` counts ignored labels as wrong.
+    `losses.rows_counted`), if it is passed as it is or by `functools.partial`; the batches of any
+    other loss count with their rows. `accuracy` counts ignored labels as wrong.
 
-    Raises ValueError or TypeError if an argument can't work, or if the loader gives no batch.
+    Raises ValueError or TypeError if an argument can't work, if the loader gives no batch, or if
+    a batch, which the message names, can't be used.
     """
     device = inputs.examine_evaluation(model, loader, loss_fn, device, metric, accuracy)
-    return measure(model, loader, loss_fn, device, metric, autocast)
+    return measure("loader", loader, model, loss_fn, device, metric, autocast)
 
 
-def measure(model, loader, loss_fn, device, metric, autocast):
-    """What `evaluate` returns, for arguments that have been looked at.
+def measure(name, loader, model, loss_fn, device, metric, autocast):
+    """What `evaluate` returns, for arguments that have been looked at; the loader has this name.
 
     If `loader` is one process's share (see `distributed`), the numbers are those of all together.
     """
     mean_loss, all_logits, all_y = WeightedMean(), [], []
     rows = rows_counted(loss_fn)  # len, for most losses
-    with evaluating(model), torch.no_grad(), autocast or nullcontext():
-        for xb, yb in loader:
+    watched = trial.watching(name, loader, model, loss_fn, device)
+    with watched as batches, evaluating(model), torch.no_grad(), autocast or nullcontext():
+        for xb, yb in batches:
             xb, yb = xb.to(device, non_blocking=True), yb.to(device, non_blocking=True)
             logits = model(xb)
             mean_loss.add(loss_fn(logits, yb), rows(yb))
@@ -156,8 +158,9 @@ def measure(model, loader, loss_fn, device, metric, autocast):
         all_logits = distributed.gather_tensors(all_logits, device)
         all_y = distributed.gather_tensors(all_y, device)
     loss = mean_loss.value()
-    score = math.nan if metric is None else float(metric(torch.cat(all_logits), torch.cat(all_y)))
-    return loss, score
+    if metric is None:
+        return loss, math.nan
+    return loss, trial.score(metric, torch.cat(all_logits), torch.cat(all_y))
 
 
 class History(dict):
@@ -247,7 +250,7 @@ def train(
       `ReduceLROnPlateau` is given the validation loss
     - `patience`: stop after this many epochs without a lower validation loss, and put the
       weights of the best epoch back
-    - `max_grad_norm`: shorten longer gradients to this length
+    - `max_grad_norm`: shorten longer gradients to this length, a number above 0
     - `amp`: mixed precision, see `mixed_precision`
     - `checkpoint`: a file that holds the whole state after every epoch. The same call with the
       same file goes on where the last run was stopped; see below
@@ -258,7 +261,8 @@ def train(
 
     Ctrl-C, or the notebook's stop button, ends the run early: model, optimizer and history are
     put back to the end of the last finished epoch (with `patience` the model to the best one), and
-    the history is returned.
+    the history is returned. If a batch can't be used (a label that is no class, a file that can't
+    be read), they are put back in the same way, and ValueError names the batch and what is wrong.
 
     A resumed run equals an unbroken one, on the CPU to the last bit. Part of the state are the
     weights of model and `loss_fn`, optimizer, schedule, history, and random numbers: the global
@@ -272,11 +276,12 @@ def train(
     rows. Give every process all the data. `batch_size` is that of one process: the result is that
     of one process with batches so many times as large, also with class weights and `ignore_index`
     in a cross-entropy of PyTorch, except that a last uneven batch is filled up with the epoch's
-    first rows, and that BatchNorm sees the batch of its own process alone. A loss of your own must
-    be a mean over rows. A schedule by the batch is counted in batches of the loader as you pass it,
-    `epochs * len(train_loader)`, on any number of processes. Every process returns the same
-    weights and losses; the first one alone shows progress, saves and runs the callbacks, which must
-    only look. Ctrl-C ends the whole job; to go on from its checkpoint, start as many processes again.
+    first rows, and that BatchNorm sees the batch of its own process alone. A loss of your own, also
+    one that wraps a cross-entropy, must be a mean over rows. A schedule by the batch is counted in
+    batches of the loader as you pass it, `epochs * len(train_loader)`, on any number of processes.
+    Every process returns the same weights and losses; the first one alone shows progress, saves and
+    runs the callbacks, which must only look. If one process fails, all stop. Ctrl-C ends the whole
+    job; to go on from its checkpoint, start as many processes again.
 
     Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
     one batch of each loader is looked at first (with a checkpoint or several processes a few rows
@@ -299,7 +304,6 @@ def train(
     # Gather all that the run changes, and go on from where an earlier call was stopped.
     replica = distributed.replicate(model)
     step_loss = distributed.share_of_loss(loss_fn)
-    train_loader = with_an_end(train_loader)
     history = History()
     autocast, scaler = mixed_precision(amp, device)
     state = checkpoints.TrainingState(
@@ -313,7 +317,7 @@ def train(
     run = partial(fingerprint.of_run, model, loss_fn, optimizer, scheduler, choices, data)
     if checkpoint is not None:
         with distributed.together():
-            state.resume(checkpoint, run)
+            state.resume(checkpoint, run, epochs)
     last_epoch_end = state.snapshot()
     step_options = {"max_grad_norm": max_grad_norm, "autocast": autocast, "scaler": scaler}
     rows = rows_counted(loss_fn)  # len, for most losses
@@ -325,20 +329,23 @@ def train(
             start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
             model.train()
             mean_loss = WeightedMean()
-            for xb, yb in train_loader:
-                xb, yb = xb.to(device, non_blocking=True), yb.to(device, non_blocking=True)
-                loss = train_step(replica, xb, yb, step_loss, optimizer, **step_options)
-                mean_loss.add(loss, rows(yb))
-                if scheduler is not None and scheduler_step == "batch":
-                    for _ in range(next(schedule_steps)):  # one, unless processes share the batches
-                        scheduler.step()
-                bar.update()
+            with trial.watching("train_loader", train_loader, model, loss_fn, device) as batches:
+                for xb, yb in batches:
+                    xb, yb = xb.to(device, non_blocking=True), yb.to(device, non_blocking=True)
+                    loss = train_step(replica, xb, yb, step_loss, optimizer, **step_options)
+                    mean_loss.add(loss, rows(yb))
+                    if scheduler is not None and scheduler_step == "batch":
+                        for _ in range(next(schedule_steps)):  # one, unless processes share batches
+                            scheduler.step()
+                    bar.update()
             distributed.copy_buffers(model)
 
             # Its end: validation and the schedule.
             val_loss, val_acc = math.nan, math.nan
             if val_loader is not None:
-                val_loss, val_acc = measure(model, val_loader, loss_fn, device, metric, autocast)
+                val_loss, val_acc = measure(
+                    "val_loader", val_loader, model, loss_fn, device, metric, autocast
+                )
             if scheduler is not None and scheduler_step == "epoch":
                 if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
                     scheduler.step(val_loss)
@@ -370,6 +377,13 @@ def train(
         state.restore(last_epoch_end)
         model.train()  # the interrupt may have come in the middle of an evaluation
         print(f"Stopped at the end of epoch {history.epochs}, the last one that was finished.")
+    except Exception as error:
+        state.restore(last_epoch_end)
+        model.train()
+        if isinstance(error, trial.Unusable):
+            when = f"at the end of epoch {history.epochs}" if history.epochs else "before the call"
+            error.args = (f"{error} Model, optimizer and history are as they were {when}.",)
+        raise
     finally:
         bar.close()
     state.put_best_back()
@@ -401,7 +415,9 @@ def _warn_if_diverged(history, model):
     losses = history["train_loss"]
     if math.isfinite(losses[-1]) or not all(map(math.isfinite, losses[:-1])):
         return
-    if all(parameter.isfinite().all() for parameter in model.parameters()):
+    if not math.isfinite(history["lr"][-1]):
+        reason = f"The learning rate is {history['lr'][-1]}: does its schedule divide by zero?"
+    elif all(parameter.isfinite().all() for parameter in model.parameters()):
         reason = (
             "All weights are still finite, so it is the loss of some batch that has no value: a "
             "mean over no rows, for example, or the logarithm of 0."

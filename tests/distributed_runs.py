@@ -7,6 +7,7 @@ one file for each process. The combined batch is the same for any number of proc
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -233,6 +234,42 @@ def one_fails():
             go(train_loader, val_loader, **options)
         except Exception as error:
             said[name] = f"{type(error).__name__}: {error}"
+    return said
+
+
+class WithHole(TensorDataset):
+    """Rows of which one has, on process 1 alone, what `hole` makes of its label."""
+
+    def __init__(self, hole):
+        super().__init__(X_train, y_train)
+        self.hole = hole
+
+    def __getitem__(self, index):
+        x, label = super().__getitem__(index)
+        return x, self.hole(label) if RANK == 1 and index == 101 else label
+
+
+def one_fails_in_mid_epoch():
+    """For each failure what the process says, after how many seconds, and its weights."""
+    fetched = []
+
+    def missing_in_the_second_epoch(label):
+        fetched.append(label)
+        if len(fetched) == 2:
+            raise FileNotFoundError("no such picture")
+        return label
+
+    attempts = {"a label": lambda label: label + 7, "a file": missing_in_the_second_epoch}
+    said, kept = {}, []
+    for name, hole in attempts.items():
+        model = mlp(2, 16, 2)
+        start = time.monotonic()
+        try:
+            go(DataLoader(WithHole(hole), BATCH_SIZE), model=lambda model=model: model)
+        except Exception as error:
+            kept.append(error)  # as a notebook or a debugger does
+            words, seconds = f"{type(error).__name__}: {error}", time.monotonic() - start
+            said[name] = words, seconds, model[0].weight.detach().clone()
     return said
 
 

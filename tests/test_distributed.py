@@ -19,7 +19,8 @@ LIKE_ONE_PROCESS = [
 ]  # fmt: skip
 OTHERS = [
     "batch_norm", "bfloat16", "callbacks", "joined_before", "refusals", "unbroken", "not_broken",
-    "checkpoint_of_one_process", "one_fails", "one_cycle",
+    "checkpoint_of_one_process", "one_fails", "one_fails_in_mid_epoch",
+    "one_cycle",
 ]  # fmt: skip
 
 
@@ -130,6 +131,22 @@ def test_if_one_process_fails_none_waits_for_it(together):
         assert said["a hole"].startswith(reason) and "val_loader has 1 NaN" in said["a hole"]
         reason = "ConnectionError: the disk" if rank == 0 else "RuntimeError: process 0 stopped"
         assert said["a callback"].startswith(reason) and "disk is full" in said["a callback"]
+
+
+def test_if_one_process_fails_in_mid_epoch_all_stop_at_once_with_its_words(together):
+    first, second = (process["one_fails_in_mid_epoch"] for process in together)
+    for name, words in (
+        ("a label", "batch 4 of train_loader has labels from 0 to 8"),
+        ("a file", "train_loader can't give batch 4 (FileNotFoundError: no such picture)"),
+    ):
+        assert second[name][0].startswith(f"Unusable: {words}")
+        assert first[name][0] == f"RuntimeError: process 1 stopped with {second[name][0]}"
+        assert (
+            max(first[name][1], second[name][1]) < 30
+        )  # the group itself would wait for 30 minutes
+        torch.testing.assert_close(first[name][2], second[name][2], rtol=0, atol=0)
+    assert first["a label"][0].endswith("as they were before the call.")
+    assert first["a file"][0].endswith("as they were at the end of epoch 1.")
 
 
 def test_each_process_picks_a_gpu_of_its_own_and_one_process_the_default(monkeypatch):

@@ -1,0 +1,383 @@
+"""A batch goes through model, loss and metric, to say in one sentence what would not work.
+
+`train`, `evaluate` and the sweep do this with one batch before any weight changes, and, when
+something fails in the middle of a pass, with the batch at which it did.
+"""
+
+import math
+import traceback
+import warnings
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from . import loaders
+from .losses import OF_CLASSES, YES_OR_NO, kind_of, option
+from .models import evaluating
+from .random_state import undisturbed
+
+_SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
+
+class Unusable(ValueError):
+    """Something that failed in the middle of a pass, in words that help."""
+
+
+@contextmanager
+def watching(name, loader, model, loss_fn, device):
+    """In a `with` block: the batches of `loader`. If using one fails, `Unusable` says why."""
+    batches = loaders.Watched(name, loader)
+    try:
+        yield batches
+    except torch.OutOfMemoryError:
+        raise  # programs catch it by this name, to try again with smaller batches
+    except Exception as error:
+        raise Unusable(_what_failed(batches, model, loss_fn, device, error)) from error
+
+
+def _what_failed(batches, model, loss_fn, device, error):
+    if batches.latest is None:
+        return f"{batches.name} can't give batch {batches.given + 1} ({in_short(error)})."
+    name = f"batch {batches.given} of {batches.name}"
+    try:
+        with undisturbed(model, loss_fn), torch.no_grad(), evaluating(model):
+            _try_batches(name, [batches.latest], [], model, loss_fn, device, learns=False)
+    except (TypeError, ValueError) as found:
+        return str(found)
+    return f"{name} can't be used ({in_short(error)})."
+
+
+def try_loader(name, loader, model, loss_fn, device, learns):
+    """Try the first batch, and look through all data in memory: (logits, labels) of the batch."""
+    with undisturbed(loader, model, loss_fn), torch.set_grad_enabled(learns), evaluating(model):
+        batch = _first_batch(name, loader)
+        whole = loaders.all_batches(loader)
+        batches = whole if isinstance(loader, list | tuple) else [batch]
+        return _try_batches(name, batches, whole, model, loss_fn, device, learns)
+
+
+def _try_batches(name, batches, whole, model, loss_fn, device, learns):
+    """(logits, labels) of the first of `batches`; the values are those of `whole`, if there are any."""
+    tried = {}  # by the kind of input: later batches of a list may be of another
+    for batch in batches:
+        _check_batch(name, batch)
+        if _kind_of_input(batch[0]) not in tried:
+            xb, yb = (tensor.to(device) for tensor in batch)
+            tried[_kind_of_input(xb)] = _try_forward(name, model, xb), yb
+    for X, y in whole or batches:
+        _check_values(name, X, y)
+        _check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device), X)
+    for logits, yb in tried.values():
+        _try_loss(name, loss_fn, logits, yb, learns)
+    logits, yb = tried[_kind_of_input(batches[0][0])]
+    return logits.detach(), yb
+
+
+def _kind_of_input(xb):
+    return xb.dtype, xb.shape[1:]
+
+
+def _first_batch(name, loader):
+    try:
+        batch = loaders.first_batch(loader)
+    except Exception as error:  # as in _try_forward
+        raise ValueError(f"{name} can't give its first batch ({in_short(error)}).") from error
+    if batch is None:
+        raise ValueError(f"{name} is empty: it gave no batch.")
+    return batch
+
+
+def _check_batch(name, batch):
+    if not (isinstance(batch, tuple | list) and len(batch) == 2):
+        some = isinstance(batch, tuple | list)
+        got = f"{len(batch)} part{'s' * (len(batch) > 1)}" if some else f"a {type(batch).__name__}"
+        raise TypeError(
+            f"{name} must give pairs of tensors (xb, yb), and gives {got}. Build it from both: "
+            "tensor_loader(X, y, batch_size=64)."
+        )
+    for part, tensor in zip(("xb", "yb"), batch, strict=True):
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(
+                f"{name} must give tensors; {part} is a {type(tensor).__name__}. Convert it with "
+                "torch.as_tensor."
+            )
+    xb, yb = batch
+    for part, tensor in (("inputs", xb), ("labels", yb)):
+        if tensor.is_nested or tensor.layout is not torch.strided or tensor.is_meta:
+            what = "nested" if tensor.is_nested else "on the meta device, without numbers"
+            what = "sparse" if tensor.layout in _SPARSE and not tensor.is_nested else what
+            raise TypeError(
+                f"{name} gives {part} that are {what}. Plain tensors are needed: use "
+                "tensor.to_dense(), or torch.nested.to_padded_tensor(tensor, 0.0)."
+            )
+    if xb.ndim == 0 or yb.ndim == 0 or len(xb) != len(yb) or len(xb) == 0:
+        raise ValueError(
+            f"{name} must give one label for each example, and at least one; it gives xb "
+            f"{list(xb.shape)} and yb {list(yb.shape)}."
+        )
+
+
+def _check_values(name, X, y):
+    for part, values in (("inputs", X), ("labels", y)):
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            bad = (~torch.isfinite(values)).sum().item()
+            consequence = (
+                "A loss over them is NaN, and so no epoch could count as the best"
+                if name == "val_loader"
+                else "Training on them would turn every weight into NaN"
+            )
+            raise ValueError(
+                f"{name} has {bad} NaN or infinite value{'s' * (bad > 1)} among its {part}. "
+                f"{consequence}: fill or drop those rows."
+            )
+
+
+def _try_forward(name, model, xb):
+    try:
+        logits = model(xb)
+    except Exception as error:  # whatever the model raises, the learner needs the same sentence
+        raise _forward_error(name, model, xb, error) from error
+    if not isinstance(logits, torch.Tensor):
+        got = "None: has its forward a return?" if logits is None else f"a {type(logits).__name__}."
+        raise TypeError(f"model must return one tensor, the logits; it returned {got}")
+    return logits
+
+
+def _forward_error(name, model, xb, error):
+    weight = next(model.parameters(), None)
+    if weight is not None and xb.dtype != weight.dtype and "dtype" in str(error):
+        convert = f"X.to({weight.dtype})" if weight.dtype != torch.float32 else "X.float()"
+        return TypeError(
+            f"{name} gives inputs of {xb.dtype}, but the model's weights are {weight.dtype}. "
+            f"Convert the inputs with {convert}."
+        )
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        layer, x = frame.f_locals.get("self"), frame.f_locals.get("input")
+        known = isinstance(layer, nn.Linear) and isinstance(x, torch.Tensor)
+        if known and x.shape[-1] != layer.in_features:
+            return ValueError(
+                f"{name} gives inputs of shape {list(xb.shape)}, and the layer "
+                f"nn.Linear({layer.in_features}, {layer.out_features}) of the model gets "
+                f"{list(x.shape)}: {x.shape[-1]} features instead of {layer.in_features}. "
+                f"{_width_advice(x, layer, x is xb)}"
+            )
+    return ValueError(
+        f"{name} gives inputs of shape {list(xb.shape)} and {xb.dtype}, and the model fails on "
+        f"them ({in_short(error)}). To see the line, run it alone: model(xb)."
+    )
+
+
+def _width_advice(x, layer, is_data):
+    if x.ndim > 2 and math.prod(x.shape[1:]) == layer.in_features:
+        return "Put nn.Flatten() in front of it."
+    if is_data:
+        return "Change the data or the model's input width."
+    return f"Make it nn.Linear({x.shape[-1]}, {layer.out_features})."
+
+
+def _check_labels(name, loss_fn, logits, y, X):
+    if len(y) != len(X):
+        raise ValueError(f"{name} has {len(X)} inputs but {len(y)} labels.")
+    kind = kind_of(loss_fn)
+    if kind in OF_CLASSES:
+        _check_class_labels(name, kind, option(loss_fn, "ignore_index", -100), logits, y)
+    elif kind is not None:
+        _check_number_labels(name, kind, logits, y)
+
+
+def _check_number_labels(name, kind, logits, y):
+    if logits.shape[1:] != y.shape[1:]:
+        raise ValueError(
+            f"{name} gives labels of shape [N{_rest(y)}], but the model's outputs have shape "
+            f"[N{_rest(logits)}]. {_reshape_advice(logits, y)}"
+        )
+    if not y.is_floating_point():
+        raise TypeError(
+            f"{name} gives labels of {y.dtype}, but {kind.__name__} compares them with the "
+            "model's outputs as numbers. Convert them with y.float()."
+        )
+    if kind in YES_OR_NO and bool(((y < 0) | (y > 1)).any()):
+        raise ValueError(
+            f"{name} has labels from {y.min().item():g} to {y.max().item():g}, but "
+            f"{kind.__name__} needs labels between 0 and 1."
+        )
+
+
+def _check_class_labels(name, kind, ignore_index, logits, y):
+    if logits.ndim < 2:
+        raise ValueError(
+            f"the model's outputs have shape {list(logits.shape)}, but {kind.__name__} needs one "
+            "logit for each class, [N, C]. For a single logit use nn.BCEWithLogitsLoss()."
+        )
+    if y.is_floating_point() and y.shape[1:] == logits.shape[1:]:
+        return  # probabilities of the classes
+    if y.ndim == 2 and logits.ndim == 2:
+        advice = "y.squeeze(1)" if y.shape[1] == 1 else "y.argmax(dim=1)"
+        raise ValueError(
+            f"{name} gives labels of shape [N{_rest(y)}], but {kind.__name__} needs class "
+            f"numbers of shape [N]. Make them so with {advice}{'.long()' * y.is_floating_point()}."
+        )
+    if y.dtype != torch.int64:
+        raise TypeError(
+            f"{name} gives labels of {y.dtype}, but {kind.__name__} needs class numbers of "
+            "torch.int64. Convert them with y.long()."
+        )
+    n_classes = logits.shape[1]
+    if n_classes == 1:
+        raise ValueError(
+            f"the model has a single output, but {kind.__name__} needs one for each class. Give "
+            "the model as many outputs as there are classes, or, for two classes, keep one and use "
+            "nn.BCEWithLogitsLoss() with labels y.float()[:, None]."
+        )
+    outside = (y != ignore_index) & ((y < 0) | (y >= n_classes))
+    if outside.any():
+        raise ValueError(
+            f"{name} has labels from {y.min().item()} to {y.max().item()}, but the model has "
+            f"{n_classes} outputs, so they must lie between 0 and {n_classes - 1}. Number the "
+            "classes from 0, or give the model more outputs."
+        )
+
+
+def _try_loss(name, loss_fn, logits, yb, learns):
+    try:
+        with warnings.catch_warnings():  # PyTorch only warns when shapes broadcast
+            warnings.filterwarnings("error", message="Using a target size")
+            loss = loss_fn(logits, yb)
+    except Exception as error:  # as in _try_forward
+        raise ValueError(
+            f"{name}: loss_fn can't compare the model's outputs {list(logits.shape)} of "
+            f"{logits.dtype} with labels {list(yb.shape)} of {yb.dtype} "
+            f"({in_short(error)})."
+        ) from error
+    if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
+        got = list(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
+        raise ValueError(
+            f"loss_fn must return a tensor with one number; it returned {got}. Take the mean() of "
+            "several numbers, and leave out .item()."
+        )
+    if loss.is_complex():
+        raise ValueError(
+            "loss_fn returns a complex number, and only a real one can be made smaller. Take its "
+            "square, loss.abs() ** 2, or compare the parts with .real and .imag."
+        )
+    if learns and not loss.requires_grad:
+        raise ValueError(
+            "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
+            "all parameters frozen, or does the model or loss_fn use .detach() or no_grad()?"
+        )
+    if kind_of(loss_fn) is None:
+        _check_own_loss(loss_fn, logits.detach(), yb)
+
+
+def _check_own_loss(loss_fn, logits, yb):
+    """What its type does not tell: that it is a mean over rows, each compared with its own label."""
+
+    def loss_of(outputs, labels):
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")
+                return loss_fn(outputs, labels).item()
+        except Exception:  # a loss that is made for one number of rows
+            return math.nan
+
+    def same(a, b):
+        return math.isclose(a, b, rel_tol=1e-5)
+
+    loss = loss_of(logits, yb)
+    if loss and same(2 * loss, loss_of(torch.cat([logits, logits]), torch.cat([yb, yb]))):
+        raise ValueError(
+            "loss_fn adds up its rows: for every row twice it is twice as large. The mean over an "
+            "epoch needs the mean of each batch. Use .mean() instead of .sum(), or divide by len(y)."
+        )
+    if (*yb.shape, 1) != logits.shape and yb.shape != (*logits.shape, 1):
+        return
+    # Answers that are half right: those of an untrained model may be alike, and in any order so.
+    outputs = (logits + yb.to(logits).view_as(logits)) / 2
+    loss, other_order, other_labels = (
+        loss_of(outputs, labels) for labels in (yb, yb.roll(1, 0), yb[:1].expand_as(yb))
+    )
+    if same(loss, other_order) and not same(loss, other_labels):
+        raise ValueError(
+            f"loss_fn compares every output with every label: the outputs have shape "
+            f"{list(logits.shape)}, the labels {list(yb.shape)}, and in whatever order the labels "
+            f"stand, the loss stays the same. {_reshape_advice(logits, yb)}"
+        )
+
+
+def check_metric(metric, default_metric, loss_fn, logits, yb):
+    """Whether `metric` can judge what `loss_fn` compares; `default_metric` is one that reads logits."""
+    if metric is None:
+        return
+    if metric is default_metric and kind_of(loss_fn) is nn.BCELoss:
+        raise ValueError(
+            "metric=accuracy reads logits, but BCELoss works on probabilities. Leave the Sigmoid "
+            "out of the model and use nn.BCEWithLogitsLoss(), or pass your own metric."
+        )
+    if metric is default_metric and _are_probabilities(loss_fn, logits, yb):
+        raise ValueError(
+            f"the labels {list(yb.shape)} are probabilities of classes, such as one-hot rows, and "
+            "metric=accuracy would read each entry as an answer of its own, yes or no. Pass class "
+            "numbers as labels, y.argmax(dim=1), or your own metric, or metric=None."
+        )
+    try:
+        _score(metric, logits, yb)
+    except TypeError as error:
+        raise TypeError(
+            f"metric must take (logits, labels) and return one number ({error})."
+        ) from error
+    except ValueError:
+        if metric is default_metric:
+            raise
+        return  # another metric may be unable to judge a single batch
+    except Exception as error:
+        raise ValueError(f"metric can't judge the first batch ({in_short(error)}).") from error
+
+
+def score(metric, logits, y):
+    """`metric(logits, y)` as a float, for all rows at once; `Unusable` if it is none."""
+    try:
+        return _score(metric, logits, y)
+    except Exception as error:
+        raise Unusable(f"metric can't judge all {len(y)} rows ({in_short(error)}).") from error
+
+
+def _score(metric, logits, y):
+    score = metric(logits, y)
+    if isinstance(score, torch.Tensor):
+        score = score.detach()
+    try:
+        return float(score)
+    except (TypeError, ValueError, RuntimeError) as error:
+        got = f"a tensor {list(score.shape)}" if isinstance(score, torch.Tensor) else repr(score)
+        raise TypeError(f"it returned {got}") from error
+
+
+def _are_probabilities(loss_fn, logits, yb):
+    if not yb.is_floating_point() or yb.shape != logits.shape or logits.ndim < 2:
+        return False
+    if logits.shape[1] == 1:
+        return False
+    kind = kind_of(loss_fn)
+    return kind in OF_CLASSES or (kind is None and bool((yb.sum(dim=1) - 1).abs().max() < 1e-4))
+
+
+def in_short(error):
+    """The type of an error and the first line of what it says; that of a worker's says it last."""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    told_by_worker = any(line.startswith("Original Traceback") for line in lines)
+    return lines[-1] if told_by_worker else f"{type(error).__name__}: {lines[0]}"
+
+
+def _rest(tensor):
+    return "".join(f", {size}" for size in tensor.shape[1:])
+
+
+def _reshape_advice(logits, y):
+    if logits.ndim == y.ndim + 1 and logits.shape[-1] == 1:
+        return "Give the labels a second dimension: y[:, None]."
+    if y.ndim == logits.ndim + 1 and y.shape[-1] == 1:
+        return "Take the labels' second dimension away: y.squeeze(1)."
+    return "Both must have the same shape, or PyTorch would compare every output with every label."
