@@ -4,11 +4,13 @@ import tomllib
 from base64 import b64encode
 from html import escape
 from io import BytesIO
+from numbers import Integral
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from .models import evaluating
@@ -80,7 +82,9 @@ def show(figure, name):
             f'The figure {name!r} has no description. Write a line {short or "NAME"} = "…" into '
             f"course_utils/figures/{lesson}_….toml: what there is to see, for those who can't."
         )
-    given, figure = figure, getattr(np.ravel(figure)[0], "figure", figure)
+    given = figure
+    for first in np.ravel(figure)[:1]:
+        figure = getattr(first, "figure", figure)
     if not hasattr(figure, "savefig"):
         raise TypeError(f"show takes a figure or its Axes; got a {type(given).__name__}.")
     drawn = {kind: _drawn(figure, kind) for kind in FORMATS}
@@ -104,6 +108,48 @@ def _described():
     }
 
 
+def _axes(ax, **options):
+    """`ax`, or that of a new figure; TypeError if it is none."""
+    if ax is None:
+        _, ax = plt.subplots(**options)
+    if not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax is what plt.subplots() gives as its second value; got a {type(ax).__name__}."
+        )
+    return ax
+
+
+def _numbers(name, values):
+    """A list, array or tensor of numbers as a flat array of floats; TypeError if it is none."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+    elif isinstance(values, list | tuple):
+        values = [
+            part.detach().cpu() if isinstance(part, torch.Tensor) else part for part in values
+        ]
+    try:
+        numbers = np.asarray(values, dtype=float)
+    except (TypeError, ValueError, RuntimeError):
+        numbers = None
+    if numbers is None or numbers.ndim != 1 or len(numbers) == 0:
+        raise TypeError(f"{name} must be a list of numbers, not empty; got {_in_short(values)}.")
+    return numbers
+
+
+def _in_short(value):
+    return " ".join(repr(value).split())[:60]
+
+
+def _named(name, curves):
+    """`curves` with its values as arrays; TypeError if it is no dict of lists of numbers."""
+    if not isinstance(curves, dict) or not curves:
+        raise TypeError(
+            f"{name} is a dict of lists, name -> numbers, as in "
+            f'{{"SGD": [0.2, 0.3], "Adam": [0.1, 0.2]}}; got {_in_short(curves)}.'
+        )
+    return {key: _numbers(f"{name}[{key!r}]", values) for key, values in curves.items()}
+
+
 def plot_history(history, axes=None, metric="accuracy (share correct)"):
     """Loss and metric of a `History` against the epoch; returns the two Axes.
 
@@ -112,14 +158,14 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
 
     Raises TypeError for anything but a `History` and a pair.
     """
-    if not hasattr(history, "best_epoch"):
+    if not isinstance(history, dict) or not hasattr(history, "best_epoch"):
         raise TypeError(
             f"plot_history takes what train returned, a History; got a {type(history).__name__}."
         )
-    if axes is not None and np.shape(axes) != (2,):
-        raise TypeError("axes is a pair of Axes: figure, axes = plt.subplots(1, 2).")
     if axes is None:
         _, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+    if np.shape(axes) != (2,) or not all(isinstance(ax, Axes) for ax in axes):
+        raise TypeError("axes is a pair of Axes: figure, axes = plt.subplots(1, 2).")
     epochs = range(1, history.epochs + 1)
     loss_ax, score_ax = axes
     loss_ax.plot(epochs, history["train_loss"], BLUE, label="training")
@@ -141,11 +187,13 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
 def plot_points(X, y, ax=None):
     """The points `X` [N, 2] of the classes 0 and 1, `y` [N], by shape and colour. Returns the Axes.
 
-    Raises ValueError for other shapes and for other classes.
+    Raises ValueError for other shapes, for other classes and for points that are not finite, and
+    TypeError for what holds no numbers.
     """
     X, y = _two_classes("plot_points", X, y)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6, 3.6))
+    own = ax is None
+    ax = _axes(ax, figsize=(6, 3.6))
+    if own:
         ax.set_aspect("equal")
     for c, marker, color in ((0, "o", BLUE), (1, "^", VERMILLION)):
         ax.scatter(
@@ -160,7 +208,13 @@ def plot_points(X, y, ax=None):
 
 def _two_classes(name, X, y):
     """Tensors on the CPU; ValueError if they are no points [N, 2] with classes 0 and 1."""
-    X, y = (torch.as_tensor(part).detach().cpu() for part in (X, y))
+    try:
+        X, y = (torch.as_tensor(part).detach().cpu() for part in (X, y))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} draws points X [N, 2] with their classes y [N], tensors or arrays; got a "
+            f"{type(X).__name__} and a {type(y).__name__}."
+        ) from error
     y = y.reshape(-1)
     if X.ndim != 2 or X.shape[1] != 2 or len(X) != len(y) or len(X) == 0:
         raise ValueError(
@@ -169,6 +223,8 @@ def _two_classes(name, X, y):
         )
     if not bool(((y == 0) | (y == 1)).all()):
         raise ValueError(f"{name} draws the classes 0 and 1; got {y.unique()[:6].tolist()}.")
+    if not bool(X.isfinite().all()):
+        raise ValueError(f"{name} can't draw points at NaN or infinity: fill or drop those rows.")
     return X, y
 
 
@@ -176,18 +232,31 @@ def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     """What a two-class model of 2-D points answers everywhere, with the points `X`, `y` on top.
 
     The ground shows the probability of class 1, from [N, 2] logits by softmax or from [N, 1] by
-    sigmoid; the black line is where it is one half. Returns the Axes.
+    sigmoid; the black line is where it is one half. `resolution` is the number of places along each
+    side. Returns the Axes.
+
+    Raises ValueError or TypeError if an argument can't work.
     """
     X, y = _two_classes("plot_decision_boundary", X, y)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(5.4, 4.4))
+    ax = _axes(ax, figsize=(5.4, 4.4))
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"plot_decision_boundary draws a model; got a {type(model).__name__}.")
+    whole = isinstance(resolution, Integral) and not isinstance(resolution, bool)
+    if not whole or not 2 <= resolution <= 2000:
+        raise ValueError(f"resolution is a whole number from 2 to 2000; got {resolution!r}.")
     low, high = X.min(dim=0).values - 0.3, X.max(dim=0).values + 0.3
     x1 = torch.linspace(low[0].item(), high[0].item(), resolution)
     x2 = torch.linspace(low[1].item(), high[1].item(), resolution)
     grid = torch.cartesian_prod(x1, x2)
     with evaluating(model), torch.no_grad():
-        logits = model(grid.to(next(model.parameters()))).float().cpu()
-    if logits.ndim != 2 or logits.shape[1] > 2:
+        try:
+            logits = model(grid.to(next(model.parameters(), grid))).float().cpu()
+        except Exception as error:  # whatever the model raises
+            raise ValueError(
+                f"plot_decision_boundary gives the model points {list(grid.shape)}, and it fails on "
+                f"them ({type(error).__name__}: {str(error).partition(chr(10))[0]})."
+            ) from error
+    if logits.ndim != 2 or logits.shape[1] not in (1, 2):
         raise ValueError(
             f"plot_decision_boundary is for models of two classes, with outputs [N, 1] or [N, 2]; "
             f"this one gives {list(logits.shape)}."
@@ -209,10 +278,13 @@ def plot_curves(curves, x, xlabel, ylabel, ax=None):
     """A line for each entry of `curves` (name -> numbers, one for each of `x`); returns the Axes.
 
     The lines are told apart by dash and marker as well as by colour.
+
+    Raises TypeError if `curves` is no dict of lists of numbers, ValueError if one has another length.
     """
-    if ax is None:
-        _, ax = plt.subplots(figsize=(9, 4))
+    curves, x, ax = _named("curves", curves), _numbers("x", x), _axes(ax, figsize=(9, 4))
     for i, (name, values) in enumerate(curves.items()):
+        if len(values) != len(x):
+            raise ValueError(f"x has {len(x)} numbers, but curves[{name!r}] has {len(values)}.")
         # From the first repeated colour on, another dash goes with it.
         color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
         dash = _DASHES[(i + i // len(COLORS)) % len(_DASHES)]
@@ -230,14 +302,9 @@ def plot_spread(results, xlabel, ax=None):
 
     Raises TypeError if `results` is no dict of lists.
     """
-    if not isinstance(results, dict) or any(np.ndim(values) != 1 for values in results.values()):
-        raise TypeError(
-            'results is a dict of lists, name -> numbers, as in {"SGD": [0.2, 0.3], "Adam": [0.1]}.'
-        )
-    if ax is None:
-        _, ax = plt.subplots(figsize=(9, 0.9 + 0.75 * len(results)))
+    results = _named("results", results)
+    ax = _axes(ax, figsize=(9, 0.9 + 0.75 * len(results)))
     for row, (name, values) in enumerate(results.items()):
-        values = np.asarray(values, dtype=float)
         offsets = np.linspace(-0.22, 0.22, len(values))[
             np.random.default_rng(0).permutation(len(values))
         ]
@@ -262,6 +329,11 @@ def plot_passes(tensors, links):
     Raises TypeError for anything but tensors of one number, and ValueError if one has no gradient
     or if the numbers of tensors and links don't match.
     """
+    if not isinstance(tensors, dict) or not isinstance(links, list | tuple):
+        raise TypeError(
+            "plot_passes takes a dict, name -> tensor, and a list of links, as in "
+            'plot_passes({"w": w, "loss": loss}, ["squared"]).'
+        )
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor) or tensor.numel() != 1:
             raise TypeError(f"{name} must be a tensor of one number.")
@@ -269,8 +341,9 @@ def plot_passes(tensors, links):
             raise ValueError(
                 f"{name} has no gradient: call {name}.retain_grad() before backward()."
             )
-    if len(links) != len(tensors) - 1:
-        raise ValueError(f"{len(tensors)} tensors need {len(tensors) - 1} links; got {len(links)}.")
+    if not tensors or len(links) != len(tensors) - 1:
+        needed = f"{len(tensors)} tensors need {len(tensors) - 1} links; got {len(links)}."
+        raise ValueError(needed if tensors else "plot_passes needs at least one tensor.")
     _, ax = plt.subplots(figsize=(2.2 * len(tensors), 3))
     centred = {"ha": "center", "va": "center", "fontsize": 14}
     box = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": "black"}
@@ -308,8 +381,7 @@ def plot_loop_cycle(ax=None):
 
     Returns the Axes.
     """
-    if ax is None:
-        _, ax = plt.subplots(figsize=(11, 5.8))
+    ax = _axes(ax, figsize=(11, 5.8))
 
     def on_ring(turn, radius=2.6):
         """The point a share `turn` of the way around, clockwise from the top."""

@@ -292,8 +292,7 @@ def _check_own_loss(loss_fn, logits, yb):
         )
     if (*yb.shape, 1) != logits.shape and yb.shape != (*logits.shape, 1):
         return
-    # Answers that are half right: those of an untrained model may be alike, and in any order so.
-    outputs = (logits + yb.to(logits).view_as(logits)) / 2
+    outputs = yb.to(logits).view_as(logits)  # all right, as long as nobody changes their order
     loss, other_order, other_labels = (
         loss_of(outputs, labels) for labels in (yb, yb.roll(1, 0), yb[:1].expand_as(yb))
     )

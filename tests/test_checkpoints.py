@@ -80,6 +80,10 @@ def test_resuming_says_where_it_goes_on(tmp_path, capsys):
     assert capsys.readouterr().out == ""
     run(tmp_path / "run.pt", epochs=3)
     assert "Going on after epoch 2, from" in capsys.readouterr().out
+    for epochs in (3, 1):  # no more than it has had
+        _, history = run(tmp_path / "run.pt", epochs=epochs)
+        said = f"Nothing to train: epochs={epochs}, and the run in {tmp_path / 'run.pt'} has had 3."
+        assert history.epochs == 3 and said in capsys.readouterr().out
 
 
 def test_a_learning_rate_from_numpy_can_be_saved_and_loaded(tmp_path):

@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -137,5 +138,16 @@ def test_tensor_loader_refuses_what_is_not_tensors_of_equal_length():
         tensor_loader(X, y[:9])
     with pytest.raises(ValueError, match="at least one row"):
         tensor_loader(X[:0], y[:0])
+
+
+@pytest.mark.parametrize("batch_size", [0, -3, 32.0, True, "32", None])
+def test_tensor_loader_needs_a_batch_size_and_makes_its_batches_itself(batch_size):
+    X, y = moons(10)
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1; got"):
+        tensor_loader(X, y, batch_size=batch_size)
+    for option in ("batch_sampler", "collate_fn"):
+        with pytest.raises(TypeError, match=rf"DataLoader\(TensorDataset\(X, y\), {option}=…\)"):
+            tensor_loader(X, y, **{option: list})
+    assert len(tensor_loader(X, y, batch_size=np.int64(4))) == 3
     with pytest.raises(ValueError, match="at least one tensor"):
         tensor_loader()

@@ -1,5 +1,6 @@
 """Bad input to `train` gets one sentence that names the argument, before any weight changes."""
 
+import os
 import re
 from functools import partial
 
@@ -58,6 +59,8 @@ SINGLE, SINGLE_LOSS = mlp(2, 8, 1), nn.BCEWithLogitsLoss()
 
 NORMED = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
 FROZEN = mlp(2, 8, 2).requires_grad_(False)
+with torch.inference_mode():
+    INFERENCE = mlp(2, 8, 2)
 
 
 class Failing(Dataset):
@@ -68,6 +71,16 @@ class Failing(Dataset):
         if index == 3:
             raise KeyError(3)
         return X[index], y[index]
+
+
+class Unbounded:
+    """A loader without a length."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
 
 
 class Detached(nn.Module):
@@ -214,6 +227,17 @@ BAD = {
     "hidden broadcasting": (
         dict(model=SINGLE, loss_fn=lambda a, b: F.mse_loss(a, b), y=X[:, 0], metric=None), ValueError, ["target size"],
     ),
+    "own loss that compares all with all": (
+        dict(model=SINGLE, loss_fn=lambda a, b: ((a - b) ** 2).mean(), y=X[:, 0], metric=None),
+        ValueError, ["every output with every label", "y[:, None]"],
+    ),
+    "own loss that compares all with all, the other way round": (
+        dict(model=nn.Sequential(SINGLE, nn.Flatten(0)), loss_fn=lambda a, b: (a - b).abs().mean(), y=X[:, :1], metric=None),
+        ValueError, ["every output with every label", "y.squeeze(1)"],
+    ),
+    "a model that can't learn": (
+        dict(model=INFERENCE), ValueError, ["inference_mode", "load_state_dict"],
+    ),
     "labels out of range for NLLLoss": (
         dict(model=nn.Sequential(mlp(2, 8, 2), nn.LogSoftmax(1)), loss_fn=nn.NLLLoss(), y=y * 2), ValueError, ["from 0 to 2"],
     ),
@@ -222,10 +246,12 @@ BAD = {
     "half an epoch": (dict(epochs=0.5), ValueError, ["epochs", "got 0.5"]),
     "epochs=True": (dict(epochs=True), ValueError, ["epochs", "got True"]),
     "an unknown device": (dict(device="gpu"), ValueError, ["device='gpu'", '"cpu"']),
+    "a device without numbers": (dict(device="meta"), ValueError, ["device='meta'", '"cpu"']),
     "a device that isn't there": (dict(device="cuda:99"), ValueError, ["device='cuda:99'"]),
     "patience without validation": (dict(patience=3, val_loader=None), ValueError, ["patience", "val_loader"]),
     "patience 0": (dict(patience=0), ValueError, ["patience", "at least 1"]),
     "a negative clip norm": (dict(max_grad_norm=-1.0), ValueError, ["max_grad_norm", "-1.0"]),
+    "a clip norm of NaN": (dict(max_grad_norm=float("nan")), ValueError, ["max_grad_norm", "nan"]),
     "a clip norm that is no number": (dict(max_grad_norm="1"), ValueError, ["max_grad_norm", "'1'"]),
     "amp by name": (dict(amp="fp16"), ValueError, ["amp must be True"]),
     "float16 on the CPU": (dict(amp=torch.float16, device="cpu"), ValueError, ["torch.bfloat16"]),
@@ -238,6 +264,9 @@ BAD = {
         dict(metric=lambda logits, y: logits @ y), ValueError, ["metric can't judge", "RuntimeError"],
     ),
     "a metric that is no function": (dict(metric="auc"), TypeError, ["metric"]),
+    "a metric that is no function, and nothing to judge": (
+        dict(metric="auc", val_loader=None), TypeError, ["metric must be a function"],
+    ),
     "a checkpoint that is no path": (dict(checkpoint=5), TypeError, ["checkpoint", "int"]),
     # schedulers
     "another optimizer's scheduler": (
@@ -317,6 +346,13 @@ def test_a_cosine_period_in_epochs_is_not_stepped_by_the_batch():
         (dict(y=F.one_hot(y).float()), "probabilities of classes"),
         (dict(model=3), "model must be"),
         (dict(device="gpu"), "can't be used on this machine"),
+        (dict(device="meta"), "can't be used on this machine"),
+        (dict(loader=iter([(X, y)])), "pass list(loader)"),
+        (
+            dict(model=SINGLE, y=X[:, 0], loss_fn=lambda a, b: ((a - b) ** 2).mean()),
+            "every output with",
+        ),
+        (dict(loader=Unbounded([(X, y), (X, y + 5)])), "batch 2 of loader has labels from 5 to 6"),
     ],
 )
 def test_evaluate_says_what_is_wrong_too(arguments, says):
@@ -354,6 +390,16 @@ def test_a_checkpoint_must_be_a_file_in_a_folder_that_exists(tmp_path):
         attempt(checkpoint=tmp_path)
     with pytest.raises(ValueError, match="doesn't exist"):
         attempt(checkpoint=tmp_path / "runs" / "a.pt")
+    (tmp_path / "file").touch()
+    os.symlink(tmp_path / "loop", tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    for name in ("file/a.pt", "loop", "a" * 300, "a\0b"):
+        with pytest.raises(ValueError, match="can't be a file") as caught:
+            attempt(checkpoint=tmp_path / name)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="no ordinary file"):
+        attempt(checkpoint=tmp_path / "pipe")
+    attempt(checkpoint=tmp_path / "without_a_suffix")
 
 
 class Squares(Dataset):
@@ -377,16 +423,6 @@ def test_looking_at_the_data_draws_no_random_numbers_and_moves_no_statistics():
     assert torch.equal(statistics, model[1].running_mean) and model.training
 
 
-class Unbounded:
-    """A loader without a length."""
-
-    def __init__(self, batches):
-        self.batches = batches
-
-    def __iter__(self):
-        return iter(self.batches)
-
-
 class Empty:
     """A loader that has no length to tell that it is empty."""
 
@@ -407,13 +443,16 @@ def repaired(rows):
         dict(model=nn.Sequential(nn.Flatten(), mlp(4, 8, 2)), X=torch.randn(100, 2, 2)),
         dict(model=nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2)), X=torch.randint(5, (100, 2))),
         dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: F.mse_loss(p.squeeze(1), t), y=X[:, 0], metric=None),
+        dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: (p[:, 0] - t).square().mean(), y=1e6 + 1e3 * X[:, 0], metric=None, max_grad_norm=1.0),
+        dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: -p.mean(), metric=None),
+        dict(max_grad_norm=float("inf")),
         dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
         dict(train_loader=DataLoader(TensorDataset(with_nan, y), batch_size=10, collate_fn=repaired)),
         dict(model=NORMED, train_loader=tensor_loader(X[:97], y[:97], batch_size=32, drop_last=True)),
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "no limit for gradients", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):

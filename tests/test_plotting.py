@@ -129,6 +129,63 @@ def test_a_figure_without_a_description_is_refused():
         plotting.show(plt.subplots()[1], "05.sunset")
 
 
+H = History()
+WRONG = {
+    "curves that are no dict": (plotting.plot_curves, ([[1, 2]], [0, 1], "x", "y"), "dict of lists"),
+    "no curves": (plotting.plot_curves, ({}, [0, 1], "x", "y"), "dict of lists"),
+    "a curve of one number": (plotting.plot_curves, ({"a": 1}, [0], "x", "y"), "list of numbers"),
+    "a curve of two dimensions": (
+        plotting.plot_curves, ({"a": torch.ones(2, 2)}, [0, 1], "x", "y"), r"curves\['a'\] must be",
+    ),
+    "a curve of another length": (
+        plotting.plot_curves, ({"a": [1, 2, 3]}, [0, 1], "x", "y"), "x has 2 numbers, but",
+    ),
+    "curves over nothing": (plotting.plot_curves, ({"a": [1]}, None, "x", "y"), "x must be a list"),
+    "curves on a figure": (
+        plotting.plot_curves, ({"a": [1]}, [0], "x", "y", plt.Figure()), "ax is what plt.subplots",
+    ),
+    "an empty spread": (plotting.plot_spread, ({"a": []}, "x"), "not empty"),
+    "a spread of words": (plotting.plot_spread, ({"a": ["b"]}, "x"), "list of numbers"),
+    "a spread on a word": (plotting.plot_spread, ({"a": [1.0]}, "x", "ax"), "ax is what plt.subplots"),
+    "passes of a list": (plotting.plot_passes, ([1], []), "takes a dict, name -> tensor"),
+    "passes without links": (plotting.plot_passes, ({"a": torch.ones(())}, None), "a list of links"),
+    "passes of nothing": (plotting.plot_passes, ({}, []), "at least one tensor"),
+    "a history class": (plotting.plot_history, (History,), "what train returned"),
+    "a history on numbers": (plotting.plot_history, (H, (1, 2)), "pair of Axes"),
+    "a history on one": (plotting.plot_history, (H, plt.Figure()), "pair of Axes"),
+    "a cycle on a number": (plotting.plot_loop_cycle, (3,), "ax is what plt.subplots"),
+    "points on a number": (plotting.plot_points, (*moons(9), 3), "ax is what plt.subplots"),
+    "points that are words": (plotting.plot_points, ("a", "b"), "tensors or arrays"),
+    "points without classes": (plotting.plot_points, (moons(9)[0], None), "tensors or arrays"),
+    "points at infinity": (plotting.plot_points, (moons(9)[0] / 0, moons(9)[1]), "NaN or infinity"),
+    "no model": (plotting.plot_decision_boundary, (len, *moons(9)), "draws a model"),
+    "a model of three features": (
+        plotting.plot_decision_boundary, (mlp(3, 2), *moons(9)), r"points \[22500, 2\], and it fails",
+    ),
+    **{
+        f"resolution {resolution!r}": (
+            plotting.plot_decision_boundary, (mlp(2, 2), *moons(9), None, resolution), "from 2 to 2000",
+        )
+        for resolution in (0, 1, -1, 10.0, True, "a", 10**6)
+    },
+    "no figure": (plotting.show, ([], "05.overfit"), "takes a figure"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_can_not_be_drawn_is_said_in_one_sentence(case):
+    plot, arguments, says = WRONG[case]
+    with pytest.raises((TypeError, ValueError), match=says) as caught:
+        plot(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_curves_may_be_tensors_with_a_graph_and_lists_of_them():
+    tensor = torch.ones(2, requires_grad=True)
+    ax = plotting.plot_curves({"a": tensor, "b": list(tensor * 2)}, tensor * 3, "x", "y")
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1, 1], [2, 2]]
+
+
 def test_the_two_passes_show_values_gradients_and_rates():
     w = torch.tensor(2.0, requires_grad=True)
     error = w * 3 - 5

@@ -10,6 +10,23 @@ X, y = moons(96, seed=0)
 BATCHES = [(X[i : i + 32], y[i : i + 32]) for i in (0, 32, 64)]
 LOSS = nn.CrossEntropyLoss()
 LRS = [0.001, 0.03, 0.5]
+FIXED = mlp(2, 8, 2)
+
+
+class Lengthless:
+    """A loader without a length, whose second batch has labels that are no classes."""
+
+    def __iter__(self):
+        return iter([(X, y), (X, y + 5)])
+
+
+class UnitLength(torch.optim.SGD):
+    """Proportional to the learning rate, but copies in one tensor would share one length."""
+
+    def step(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.sub_(group["lr"] * parameter.grad / parameter.grad.norm())
 
 
 def one_by_one(optimizer, seeds, schedule=lambda done: 1.0, judged_on=BATCHES):
@@ -34,6 +51,9 @@ def one_by_one(optimizer, seeds, schedule=lambda done: 1.0, judged_on=BATCHES):
         torch.optim.SGD,
         partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=0.01),
         torch.optim.Adam,
+        torch.optim.RMSprop,
+        torch.optim.Adagrad,
+        torch.optim.NAdam,
         partial(torch.optim.AdamW, weight_decay=0.1),
     ],
 )
@@ -72,6 +92,18 @@ def test_a_schedule_and_other_rows_to_judge_by():
     torch.testing.assert_close(losses, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_a_model_of_doubles_ends_where_one_of_floats_does():
+    doubles = [(xb.double(), yb) for xb, yb in BATCHES]
+    losses = [
+        sweep_learning_rates(make_model, LRS, batches, LOSS, torch.optim.Adam, 5)
+        for make_model, batches in (
+            (partial(mlp, 2, 8, 2), BATCHES),
+            (lambda: mlp(2, 8, 2).double(), doubles),
+        )
+    ]
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+
+
 def test_dropout_is_on_in_training_and_off_in_the_final_loss():
     def sweep(dropout, epochs):
         make_model = partial(mlp, 2, 8, 2, dropout=dropout)
@@ -103,6 +135,34 @@ def test_a_run_that_blows_up_says_so_and_spares_the_others():
         ({"train_loader": [(X[:, :1], y)]}, "1 features instead of 2"),
         ({"make_model": lambda: mlp(2, 8, 2).requires_grad_(False)}, "trainable parameter"),
         ({"make_model": lambda: None}, "must return a model"),
+        ({"make_model": lambda: FIXED, "seeds": (0, 1)}, "a new model each time"),
+        (
+            {"make_model": lambda: mlp(2, 8 + torch.randint(9, ()).item(), 2), "seeds": range(5)},
+            "same layers",
+        ),
+        ({"lrs": [0.1, float("nan")]}, "list of learning rates above 0"),
+        ({"seeds": None}, "a list of seeds"),
+        ({"seeds": [2**70]}, "whole numbers"),
+        ({"schedule": 0.5}, "schedule must be a function"),
+        ({"schedule": lambda done: None}, "return a number"),
+        (
+            {"schedule": lambda done: float("nan") if done > 0.5 else 1.0},
+            r"schedule\(0.666667\) is nan",
+        ),
+        ({"schedule": lambda done: -1.0}, "numbers of at least 0"),
+        ({"schedule": lambda done: 1.0, "train_loader": Lengthless()}, "must have a length"),
+        ({"train_loader": Lengthless()}, "batch 2 of train_loader has labels from 5 to 6"),
+        ({"val_loader": Lengthless()}, "batch 2 of val_loader has labels from 5 to 6"),
+        ({"optimizer": torch.optim.Adafactor}, "not proportional to the learning rate"),
+        ({"optimizer": torch.optim.ASGD}, "not proportional to the learning rate"),
+        ({"optimizer": torch.optim.LBFGS}, "LBFGS.step"),
+        ({"optimizer": torch.optim.SparseAdam}, "dense gradients"),
+        (
+            {"optimizer": lambda parameters, lr: torch.optim.SGD(parameters, lr=0.1)},
+            "not proportional",
+        ),
+        ({"optimizer": lambda parameters, lr: None}, "many copies at once"),
+        ({"optimizer": UnitLength}, "depends on other weights"),
         ({"make_model": lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))}, "buffers"),
     ],
 )

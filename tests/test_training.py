@@ -1,5 +1,6 @@
 import math
 import os
+import re
 import signal
 import threading
 import warnings
@@ -9,7 +10,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, TensorDataset
 
 from course_utils import History, accuracy, evaluate, mlp, moons, tensor_loader, train, train_step
 from course_utils import loaders as loaders_module
@@ -441,6 +442,129 @@ def test_an_interrupt_in_the_first_epoch_leaves_everything_untouched():
     )
     assert history.epochs == 0 and history.best_epoch is None
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+# Failing in the middle
+
+
+class Rows(Dataset):
+    """Rows of two moons, of which number 77 is what `row` makes of it once it is `armed`."""
+
+    def __init__(self, row):
+        self.row, self.armed = row, True
+
+    def __len__(self):
+        return 160
+
+    def __getitem__(self, index):
+        if index == 77 and self.armed:
+            return self.row(X[index], y[index])
+        return X[index], y[index]
+
+
+def unreadable(x, label):
+    raise FileNotFoundError("no such picture")
+
+
+FAILURES = [
+    (lambda x, label: (x, label + 7), "batch 3 of train_loader has labels from 0 to 8"),
+    (
+        lambda x, label: (x[:1], label),
+        "train_loader can't give batch 3 (RuntimeError: ",
+    ),
+    (unreadable, "train_loader can't give batch 3 (FileNotFoundError: no such picture)"),
+]
+
+
+@pytest.mark.parametrize(("row", "says"), FAILURES, ids=["label", "width", "file"])
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.filterwarnings("ignore:.*worker processes")
+def test_a_bad_row_beyond_the_first_batch_is_named_and_the_state_put_back(row, says, workers):
+    def arm(epoch, model, history):
+        data.armed = True
+        kept.append([p.detach().clone() for p in model.parameters()])
+        kept.append(
+            {i: state["step"].item() for i, state in optimizer.state_dict()["state"].items()}
+        )
+
+    kept, data = [], Rows(row)
+    data.armed = False
+    model, optimizer = setting(optimizer=torch.optim.AdamW)
+    loader = DataLoader(data, batch_size=32, num_workers=workers)
+    with pytest.raises(ValueError, match=re.escape(says)) as caught:
+        train(model, loader, None, LOSS, optimizer, 3, callbacks=[arm], progress=False)
+    assert str(caught.value).endswith("history are as they were at the end of epoch 1.")
+    assert "\n" not in str(caught.value)
+    weights, steps = kept
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
+    state = optimizer.state_dict()["state"]
+    assert steps == {i: state[i]["step"].item() for i in state} and all(
+        layer.training for layer in model.modules()
+    )
+
+
+def test_a_bad_row_in_the_first_epoch_leaves_everything_untouched():
+    for loaders_ in (
+        (DataLoader(Rows(lambda x, label: (x, label * 0.5)), batch_size=77), None),
+        ([(X, y)], DataLoader(Rows(lambda x, label: (x, label - 3)), batch_size=32)),
+        (DataLoader(ConcatDataset([TensorDataset(X, y), TensorDataset(X, y + 7)]), batch_size=32), None),
+        (DataLoader([(x, label + 7 * (i > 90)) for i, (x, label) in enumerate(zip(X, y, strict=True))], 32), None),
+    ):  # fmt: skip
+        model, optimizer = setting()
+        before = [p.detach().clone() for p in model.parameters()]
+        with pytest.raises(ValueError, match=r"batch \d of .*as they were before the call\."):
+            train(model, *loaders_, LOSS, optimizer, 3, progress=False)
+        assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("late", "says"),
+    [
+        (
+            lambda: torch.ones(3),
+            r"metric can't judge all 40 rows \(TypeError: it returned a tensor \[3\]",
+        ),
+        (lambda: None, "it returned None"),
+        (lambda: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_a_metric_that_can_not_judge_all_rows_is_said_and_the_state_put_back(late, says):
+    model, optimizer = setting()
+    before = [p.detach().clone() for p in model.parameters()]
+    train_loader, val_loader = loaders()
+
+    def metric(logits, labels):
+        return 0.5 if len(labels) < 40 else late()
+
+    with pytest.raises(ValueError, match=says):
+        train(model, train_loader, val_loader, LOSS, optimizer, 2, metric=metric, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    with pytest.raises(ValueError, match=says):
+        evaluate(model, val_loader, LOSS, metric=metric)
+
+
+def test_a_metric_may_return_a_tensor_with_a_graph(recwarn):
+    _, history = run(epochs=1, metric=lambda logits, labels: torch.ones((), requires_grad=True))
+    assert history["val_acc"] == [1.0] and not recwarn.list
+
+
+def test_a_callbacks_own_exception_comes_out_as_it_is():
+    def stop(epoch, model, history):
+        kept.extend(parameter.detach().clone() for parameter in model.parameters())
+        raise LookupError("enough")
+
+    kept = []
+    model, optimizer = setting()
+    with pytest.raises(LookupError, match=r"^enough$"):
+        train(model, *loaders(), LOSS, optimizer, 3, callbacks=[stop], progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
+
+
+def test_a_schedule_that_gives_nan_is_named_as_the_cause():
+    model, optimizer = setting()
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda e: math.nan if e else 1.0)
+    with pytest.warns(UserWarning, match="learning rate is nan: does its schedule"):
+        train(model, *loaders(), LOSS, optimizer, 3, scheduler=schedule, progress=False)
 
 
 def test_an_interrupt_in_the_middle_of_an_evaluation_leaves_the_model_in_training_mode():
