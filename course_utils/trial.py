@@ -51,9 +51,11 @@ def _what_failed(batches, model, loss_fn, device, error):
 def try_loader(name, loader, model, loss_fn, device, learns):
     """Try the first batch, and look through all data in memory: (logits, labels) of the batch."""
     with undisturbed(loader, model, loss_fn), torch.set_grad_enabled(learns), evaluating(model):
-        batch = _first_batch(name, loader)
-        whole = loaders.all_batches(loader)
-        batches = whole if isinstance(loader, list | tuple) else [batch]
+        whole = batches = loaders.all_batches(loader)
+        if not whole:
+            batches = [_first_batch(name, loader)]
+        elif not isinstance(loader, list | tuple):  # its rows in one piece
+            batches = [tuple(part[: loader.batch_size or 64] for part in whole[0])]
         return _try_batches(name, batches, whole, model, loss_fn, device, learns)
 
 
