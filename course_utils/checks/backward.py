@@ -220,47 +220,37 @@ def still_nudged(f, x, eps=1e-5):
 
 
 numerical_gradient.known(
-    {
-        "You nudged all entries at once, so each of yours is the sum of all slopes. Nudge one "
-        "entry, leave the others where they are.": _nudge_each(
-            lambda f, x, nudge, eps: (f(x + eps) - f(x - eps)) / (2 * eps)
-        ),
-        "Only the first entry has a slope. Is the return inside the loop?": (
-            lambda f, x, *eps: _central(f, x, *eps).where(
-                torch.arange(x.numel()).view(x.shape) < 1, 0
-            )
-        ),
-        "You used a nudge of your own. Use the eps that is passed.": lambda f, x, *eps: _central(
-            f, x
-        ),
-        "x is float64 and your gradient float32. A judge must be as exact as what it judges: "
-        "torch.zeros_like(x).": lambda f, x, *eps: _central(f, x, *eps).float(),
-        "All zero: up and down are the same tensor. `a = x` only gives x another name; take "
-        "x.clone().": _nudge_each(lambda f, x, nudge, eps: 0.0),
-        "`/ 2 * eps` divides by 2 and multiplies by eps. Put brackets: / (2 * eps).": _nudge_each(
-            lambda f, x, nudge, eps: (f(x + nudge) - f(x - nudge)) / 2 * eps
-        ),
-        "That is the difference between up and down, divided by eps. The two points lie 2 * eps "
-        "apart.": _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x - nudge)) / eps),
-        "That is the rise itself. Divide it by the distance of the two points, 2 * eps.": (
-            _nudge_each(lambda f, x, nudge, eps: f(x + nudge) - f(x - nudge))
-        ),
-        "You nudged to one side only. That works, but less well: use f(x + nudge) - f(x - nudge), "
-        "divided by 2 * eps.": _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x)) / eps),
-        "You nudged downwards only. That works, but less well: use f(x + nudge) - f(x - nudge), "
-        "divided by 2 * eps.": _nudge_each(lambda f, x, nudge, eps: (f(x) - f(x - nudge)) / eps),
-        "Your numbers are those of a nudge to one side only, divided by 2 * eps. If your code "
-        "nudges both ways: `old = x[i, j]` is no copy, it changes with x. Take "
-        "`x[i, j].item()`.": _nudge_each(
-            lambda f, x, nudge, eps: (f(x + nudge) - f(x)) / (2 * eps)
-        ),
-        "The sign is the wrong way round: it is up minus down.": _nudge_each(
-            lambda f, x, nudge, eps: (f(x - nudge) - f(x + nudge)) / (2 * eps)
-        ),
-        "You add up and down. Subtract: what counts is how much higher it is on one side.": (
-            _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) + f(x - nudge)) / (2 * eps))
-        ),
-    }
+    "You nudged all entries at once, so each of yours is the sum of all slopes. Nudge one "
+    "entry, leave the others where they are.",
+    _nudge_each(lambda f, x, nudge, eps: (f(x + eps) - f(x - eps)) / (2 * eps)),
+    "Only the first entry has a slope. Is the return inside the loop?",
+    lambda f, x, *eps: _central(f, x, *eps).where(torch.arange(x.numel()).view(x.shape) < 1, 0),
+    "You used a nudge of your own. Use the eps that is passed.",
+    lambda f, x, *eps: _central(f, x),
+    "x is float64 and your gradient float32. A judge must be as exact as what it judges: "
+    "torch.zeros_like(x).",
+    lambda f, x, *eps: _central(f, x, *eps).float(),
+    "All zero: up and down are the same tensor. `a = x` only gives x another name; take x.clone().",
+    _nudge_each(lambda f, x, nudge, eps: 0.0),
+    "`/ 2 * eps` divides by 2 and multiplies by eps. Put brackets: / (2 * eps).",
+    _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x - nudge)) / 2 * eps),
+    "That is the difference between up and down, divided by eps. The two points lie 2 * eps apart.",
+    _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x - nudge)) / eps),
+    "That is the rise itself. Divide it by the distance of the two points, 2 * eps.",
+    _nudge_each(lambda f, x, nudge, eps: f(x + nudge) - f(x - nudge)),
+    "You nudged to one side only. That works, but less well: use f(x + nudge) - f(x - nudge), "
+    "divided by 2 * eps.",
+    _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x)) / eps),
+    "You nudged downwards only. That works, but less well: use f(x + nudge) - f(x - nudge), "
+    "divided by 2 * eps.",
+    _nudge_each(lambda f, x, nudge, eps: (f(x) - f(x - nudge)) / eps),
+    "Your numbers are those of a nudge to one side only, divided by 2 * eps. If your code nudges "
+    "both ways: `old = x[i, j]` is no copy, it changes with x. Take `x[i, j].item()`.",
+    _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x)) / (2 * eps)),
+    "The sign is the wrong way round: it is up minus down.",
+    _nudge_each(lambda f, x, nudge, eps: (f(x - nudge) - f(x + nudge)) / (2 * eps)),
+    "You add up and down. Subtract: what counts is how much higher it is on one side.",
+    _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) + f(x - nudge)) / (2 * eps)),
 )
 
 
@@ -392,43 +382,33 @@ def _from(G, b_grad=lambda G: G.sum(dim=0)):
 
 
 layer_gradients.known(
-    {
-        "The mean is over all B x out numbers, so divide by error.numel(); you divided by the "
-        "number of rows.": _from(lambda e, x, t, b: 2 * e / len(e)),
-        "The rate of the mean is missing: each number counts with 1 / error.numel().": _from(
-            lambda e, x, t, b: 2 * e
-        ),
-        "The rate of squaring is missing: twice the error.": _from(
-            lambda e, x, t, b: e / e.numel()
-        ),
-        "The rate of squaring and that of the mean are missing: twice the error, divided by "
-        "error.numel().": _from(lambda e, x, t, b: e),
-        "The sign is the wrong way round: the error is out - target.": _from(
-            lambda e, x, t, b: -2 * e / e.numel()
-        ),
-        "You divided by the number of outputs; the mean is over rows and outputs.": _from(
-            lambda e, x, t, b: 2 * e / e.shape[1]
-        ),
-        "You divided by the number of inputs, x.numel(); the mean is over error.numel().": _from(
-            lambda e, x, t, b: 2 * e / x.numel()
-        ),
-        "You left the bias out of the forward pass.": _from(
-            lambda e, x, t, b: 2 * (e - b) / e.numel()
-        ),
-        "You left the target out: the error is out - target.": _from(
-            lambda e, x, t, b: 2 * (e + t) / e.numel()
-        ),
-        "You took the squared errors; their rate is twice the error.": _from(
-            lambda e, x, t, b: e**2 / e.numel()
-        ),
-        "You took the size of the errors. Their sign counts, too.": _from(
-            lambda e, x, t, b: 2 * e.abs() / e.numel()
-        ),
-        "The gradient for W is right. You averaged the rows of G for the bias. The 1/B is in G "
-        "already: add them up.": _from(
-            lambda e, x, t, b: 2 * e / e.numel(), lambda G: G.mean(dim=0)
-        ),
-    }
+    "The mean is over all B x out numbers, so divide by error.numel(); you divided by the "
+    "number of rows.",
+    _from(lambda e, x, t, b: 2 * e / len(e)),
+    "The rate of the mean is missing: each number counts with 1 / error.numel().",
+    _from(lambda e, x, t, b: 2 * e),
+    "The rate of squaring is missing: twice the error.",
+    _from(lambda e, x, t, b: e / e.numel()),
+    "The rate of squaring and that of the mean are missing: twice the error, divided by "
+    "error.numel().",
+    _from(lambda e, x, t, b: e),
+    "The sign is the wrong way round: the error is out - target.",
+    _from(lambda e, x, t, b: -2 * e / e.numel()),
+    "You divided by the number of outputs; the mean is over rows and outputs.",
+    _from(lambda e, x, t, b: 2 * e / e.shape[1]),
+    "You divided by the number of inputs, x.numel(); the mean is over error.numel().",
+    _from(lambda e, x, t, b: 2 * e / x.numel()),
+    "You left the bias out of the forward pass.",
+    _from(lambda e, x, t, b: 2 * (e - b) / e.numel()),
+    "You left the target out: the error is out - target.",
+    _from(lambda e, x, t, b: 2 * (e + t) / e.numel()),
+    "You took the squared errors; their rate is twice the error.",
+    _from(lambda e, x, t, b: e**2 / e.numel()),
+    "You took the size of the errors. Their sign counts, too.",
+    _from(lambda e, x, t, b: 2 * e.abs() / e.numel()),
+    "The gradient for W is right. You averaged the rows of G for the bias. The 1/B is in G "
+    "already: add them up.",
+    _from(lambda e, x, t, b: 2 * e / e.numel(), lambda G: G.mean(dim=0)),
 )
 
 
@@ -583,57 +563,48 @@ def _without_graph(model, pieces, loss_fn):
 
 
 accumulate.known(
-    {
-        "The gradients are gone again when your function ends. Clear them before the loop, not "
-        "after it.": lambda *case: _cleared(*case, True),
-        "All gradients are 0 when your function ends. Clear them before the loop, not after it.": (
-            lambda *case: _cleared(*case, False)
-        ),
-        "There is no gradient after your function. Is backward() called?": _without_graph,
-        "The gradients that were left over from before are still in there. Clear them first.": (
-            _weighs(_share, clear=False)
-        ),
-        "Only the last piece is left: you clear the gradients inside the loop.": _weighs(
-            _share, clear_inside=True
-        ),
-        "You added up the means of the pieces. Each must count with its share of the rows: "
-        "loss * len(xb) / rows.": _weighs(lambda n, rows, k, seen: 1),
-        "You divided by the number of pieces. They have different numbers of rows, so the small "
-        "ones count too much: use loss * len(xb) / rows.": _weighs(lambda n, rows, k, seen: 1 / k),
-        "You added up sums over rows. Divide by the number of all rows.": _weighs(
-            lambda n, rows, k, seen: n
-        ),
-        "Each mean is divided by the number of rows, but not multiplied by its own rows.": _weighs(
-            lambda n, rows, k, seen: 1 / rows
-        ),
-        "You divided each mean by its own rows. It is a mean already: multiply by them, and divide "
-        "by all rows.": _weighs(lambda n, rows, k, seen: 1 / n),
-        "You divided by the rows so far. Count all rows before the first piece.": _weighs(
-            lambda n, rows, k, seen: n / seen
-        ),
-        "The shares of the rows are right, and then you divide by the number of pieces, too.": (
-            _weighs(lambda n, rows, k, seen: n / rows / k)
-        ),
-        "The gradient is right, but the loss you return is the last piece's alone.": _returns(
-            lambda losses, rows: losses[-1][0]
-        ),
-        "The gradient is right, but you return the last piece's share of the loss. Add the shares "
-        "up.": _returns(lambda losses, rows: losses[-1][2]),
-        "The gradient is right, but you return the plain mean of the pieces' losses. Weigh them by "
-        "their rows as well.": _returns(
-            lambda losses, rows: sum(loss for loss, _, _ in losses) / len(losses)
-        ),
-        "The gradient is right, but you return the sum of the pieces' losses.": _returns(
-            lambda losses, rows: sum(loss for loss, _, _ in losses)
-        ),
-        "The gradient is right, but you return the sum over all rows. Divide by their number.": (
-            _returns(lambda losses, rows: rows * sum(part for _, _, part in losses))
-        ),
-        "The gradient is right, but the shares add up to the mean: don't divide them by the number "
-        "of pieces again.": _returns(
-            lambda losses, rows: sum(part for _, _, part in losses) / len(losses)
-        ),
-    }
+    "The gradients are gone again when your function ends. Clear them before the loop, not "
+    "after it.",
+    lambda *case: _cleared(*case, True),
+    "All gradients are 0 when your function ends. Clear them before the loop, not after it.",
+    lambda *case: _cleared(*case, False),
+    "There is no gradient after your function. Is backward() called?",
+    _without_graph,
+    "The gradients that were left over from before are still in there. Clear them first.",
+    _weighs(_share, clear=False),
+    "Only the last piece is left: you clear the gradients inside the loop.",
+    _weighs(_share, clear_inside=True),
+    "You added up the means of the pieces. Each must count with its share of the rows: "
+    "loss * len(xb) / rows.",
+    _weighs(lambda n, rows, k, seen: 1),
+    "You divided by the number of pieces. They have different numbers of rows, so the small "
+    "ones count too much: use loss * len(xb) / rows.",
+    _weighs(lambda n, rows, k, seen: 1 / k),
+    "You added up sums over rows. Divide by the number of all rows.",
+    _weighs(lambda n, rows, k, seen: n),
+    "Each mean is divided by the number of rows, but not multiplied by its own rows.",
+    _weighs(lambda n, rows, k, seen: 1 / rows),
+    "You divided each mean by its own rows. It is a mean already: multiply by them, and divide "
+    "by all rows.",
+    _weighs(lambda n, rows, k, seen: 1 / n),
+    "You divided by the rows so far. Count all rows before the first piece.",
+    _weighs(lambda n, rows, k, seen: n / seen),
+    "The shares of the rows are right, and then you divide by the number of pieces, too.",
+    _weighs(lambda n, rows, k, seen: n / rows / k),
+    "The gradient is right, but the loss you return is the last piece's alone.",
+    _returns(lambda losses, rows: losses[-1][0]),
+    "The gradient is right, but you return the last piece's share of the loss. Add the shares up.",
+    _returns(lambda losses, rows: losses[-1][2]),
+    "The gradient is right, but you return the plain mean of the pieces' losses. Weigh them by "
+    "their rows as well.",
+    _returns(lambda losses, rows: sum(loss for loss, _, _ in losses) / len(losses)),
+    "The gradient is right, but you return the sum of the pieces' losses.",
+    _returns(lambda losses, rows: sum(loss for loss, _, _ in losses)),
+    "The gradient is right, but you return the sum over all rows. Divide by their number.",
+    _returns(lambda losses, rows: rows * sum(part for _, _, part in losses)),
+    "The gradient is right, but the shares add up to the mean: don't divide them by the number "
+    "of pieces again.",
+    _returns(lambda losses, rows: sum(part for _, _, part in losses) / len(losses)),
 )
 
 

@@ -82,19 +82,20 @@ def with_loops(shares):
 
 
 average_gradients.known(
-    {
-        "That is the plain average. Shares have different numbers of rows, so each must count with "
-        "its number of rows.": _weighted(lambda rows: torch.ones_like(rows) / len(rows)),
-        "That is the plain sum of the gradients.": _weighted(torch.ones_like),
-        "The gradients are weighted by their rows, but the sum still has to be divided by all "
-        "rows.": _weighted(lambda rows: rows),
-        "You divided by the number of processes; divide by the number of rows of all of them, "
-        "since you have weighted by rows.": _weighted(lambda rows: rows / len(rows)),
-        "Those are the gradients of the first process alone.": lambda shares: shares[0][0],
-        "You divided by the rows instead of multiplying: the largest share must count most.": (
-            _weighted(lambda rows: 1 / rows)
-        ),
-    }
+    "That is the plain average. Shares have different numbers of rows, so each must count with "
+    "its number of rows.",
+    _weighted(lambda rows: torch.ones_like(rows) / len(rows)),
+    "That is the plain sum of the gradients.",
+    _weighted(torch.ones_like),
+    "The gradients are weighted by their rows, but the sum still has to be divided by all rows.",
+    _weighted(lambda rows: rows),
+    "You divided by the number of processes; divide by the number of rows of all of them, "
+    "since you have weighted by rows.",
+    _weighted(lambda rows: rows / len(rows)),
+    "Those are the gradients of the first process alone.",
+    lambda shares: shares[0][0],
+    "You divided by the rows instead of multiplying: the largest share must count most.",
+    _weighted(lambda rows: 1 / rows),
 )
 
 
@@ -315,30 +316,28 @@ def _step(divisor=lambda size, rows: size, before="", after="", clear=True, step
 
 
 step_together.known(
-    {
-        "all_reduce gives the sum over the processes, and you step with it. Divide by world_size.": (
-            _step(lambda size, rows: 1, before="grad")
-        ),
-        "You divided twice by world_size.": _step(lambda size, rows: size**2, before="grad"),
-        "You divided by the number of rows. The gradients are means already; divide by "
-        "world_size.": _step(lambda size, rows: rows, before="grad"),
-        "You divide by 2, however many processes there are. Divide by world_size.": _step(
-            lambda size, rows: 2, before="grad"
-        ),
-        "The gradients of the batch before are still in .grad: clear them with zero_grad() once a "
-        "step.": _step(before="grad", clear=False),
-        "No weight has moved. Is optimizer.step() called?": _step(before="grad", step=False),
-        "Each process made the step of its own rows, although all_reduce was called: too late, or "
-        "on copies. It belongs between backward() and step(), on parameter.grad itself.": _step(
-            after="grad"
-        ),
-        "You average the weights before the step, when they are the same on all processes anyway. "
-        "Each process then steps with a gradient of its own: average that.": _step(before="data"),
-        "Right for SGD, but wrong for AdamW. You averaged the weights after the step; AdamW's step "
-        "is no plain multiple of the gradient, so average the gradients before it.": _step(
-            after="data"
-        ),
-    }
+    "all_reduce gives the sum over the processes, and you step with it. Divide by world_size.",
+    _step(lambda size, rows: 1, before="grad"),
+    "You divided twice by world_size.",
+    _step(lambda size, rows: size**2, before="grad"),
+    "You divided by the number of rows. The gradients are means already; divide by world_size.",
+    _step(lambda size, rows: rows, before="grad"),
+    "You divide by 2, however many processes there are. Divide by world_size.",
+    _step(lambda size, rows: 2, before="grad"),
+    "The gradients of the batch before are still in .grad: clear them with zero_grad() once a "
+    "step.",
+    _step(before="grad", clear=False),
+    "No weight has moved. Is optimizer.step() called?",
+    _step(before="grad", step=False),
+    "Each process made the step of its own rows, although all_reduce was called: too late, or "
+    "on copies. It belongs between backward() and step(), on parameter.grad itself.",
+    _step(after="grad"),
+    "You average the weights before the step, when they are the same on all processes anyway. "
+    "Each process then steps with a gradient of its own: average that.",
+    _step(before="data"),
+    "Right for SGD, but wrong for AdamW. You averaged the weights after the step; AdamW's step "
+    "is no plain multiple of the gradient, so average the gradients before it.",
+    _step(after="data"),
 )
 
 

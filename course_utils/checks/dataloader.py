@@ -177,46 +177,33 @@ def _target(target):
 
 
 windows.known(
-    {
-        "That is the number of values. A window needs room, and a value after it.": _length(
-            lambda n, width: n
-        ),
-        "One too many: no value comes after the last window, so it has no target.": _length(
-            lambda n, width: n - width + 1
-        ),
-        "One too few: the last value of the series is the target of one more window.": _length(
-            lambda n, width: n - width - 1
-        ),
-        "Windows overlap: a new one starts at every position, not every `width`.": _length(
-            lambda n, width: n // width
-        ),
-        "The windows don't overlap: window i starts at position i.": _window(
-            lambda series, i, width: series[i * width : (i + 1) * width]
-        ),
-        "A slice ends at the second number, so [i : width] ends too early: [i : i + width].": (
-            _window(lambda series, i, width: series[i:width])
-        ),
-        "Your window is one value short. A slice leaves its end out: [i : i + width].": _window(
-            lambda series, i, width: series[i : i + width - 1]
-        ),
-        "Your window is one value too long: it contains its own target.": _window(
-            lambda series, i, width: series[i : i + width + 1]
-        ),
-        "Your window starts one position too late.": _window(
-            lambda series, i, width: series[i + 1 : i + 1 + width]
-        ),
-        "It is always the same window. Use i in both places.": _window(
-            lambda series, i, width: series[3 : 3 + width]
-        ),
-        "That is the last value of the window itself: the model would be asked for a number that "
-        "it can see.": _target(lambda series, i, width: series[i + width - 1]),
-        "That is one too far: it leaves out the value right after the window.": _target(
-            lambda series, i, width: series[i + width + 1]
-        ),
-        "That is the first value of the window, which the model can see.": _target(
-            lambda series, i, width: series[i]
-        ),
-    }
+    "That is the number of values. A window needs room, and a value after it.",
+    _length(lambda n, width: n),
+    "One too many: no value comes after the last window, so it has no target.",
+    _length(lambda n, width: n - width + 1),
+    "One too few: the last value of the series is the target of one more window.",
+    _length(lambda n, width: n - width - 1),
+    "Windows overlap: a new one starts at every position, not every `width`.",
+    _length(lambda n, width: n // width),
+    "The windows don't overlap: window i starts at position i.",
+    _window(lambda series, i, width: series[i * width : (i + 1) * width]),
+    "A slice ends at the second number, so [i : width] ends too early: [i : i + width].",
+    _window(lambda series, i, width: series[i:width]),
+    "Your window is one value short. A slice leaves its end out: [i : i + width].",
+    _window(lambda series, i, width: series[i : i + width - 1]),
+    "Your window is one value too long: it contains its own target.",
+    _window(lambda series, i, width: series[i : i + width + 1]),
+    "Your window starts one position too late.",
+    _window(lambda series, i, width: series[i + 1 : i + 1 + width]),
+    "It is always the same window. Use i in both places.",
+    _window(lambda series, i, width: series[3 : 3 + width]),
+    "That is the last value of the window itself: the model would be asked for a number that "
+    "it can see.",
+    _target(lambda series, i, width: series[i + width - 1]),
+    "That is one too far: it leaves out the value right after the window.",
+    _target(lambda series, i, width: series[i + width + 1]),
+    "That is the first value of the window, which the model can see.",
+    _target(lambda series, i, width: series[i]),
 )
 
 
@@ -383,38 +370,34 @@ def _shuffles_its_data(self):
 
 
 mini_loader.known(
-    {
-        "The rows that are left at the end are a batch too, unless drop_last.": _batches(
-            lambda n, size, drop: n // size
-        ),
-        "With drop_last the incomplete batch does not count.": _batches(
-            lambda n, size, drop: -(-n // size)
-        ),
-        "That is one more than there are: 20 rows are four full batches.": _batches(
-            lambda n, size, drop: n // size + (not drop)
-        ),
-        "With drop_last you always leave out a batch, also a full one.": _batches(
-            lambda n, size, drop: -(-n // size) - drop
-        ),
-        "That is the number of rows. Count batches.": _batches(lambda n, size, drop: n),
-        "The number of batches is whole: round it.": _batches(lambda n, size, drop: n / size),
-        "drop_last shortens the length alone: the incomplete batch is handed out all the same.": spoilt(
-            mini_loader.right, slices=lambda self: self.order().split(self.batch_size)
-        ),
-        "You draw only the order. DataLoader draws a whole number before it, and a second order "
-        "after the last batch.": spoilt(mini_loader.right, seed_workers=_nothing, spare=_nothing),
-        "The first epoch is right, the later ones are not: draw 3, the unused order at the end, is "
-        "missing.": spoilt(mini_loader.right, spare=_nothing),
-        "Draw 1, the whole number before the order, is missing.": spoilt(
-            mini_loader.right, seed_workers=_nothing
-        ),
-        "Your draw 1 is of another kind, and takes less from the generator. It should be a whole "
-        "number of 64 bits, as in the cell above.": spoilt(
-            mini_loader.right, seed_workers=_draw_of_32_bits
-        ),
-        "You shuffle what the last epoch has shuffled. Leave self.X and self.y as they are, and "
-        "index them.": spoilt(mini_loader.right, order=_shuffles_its_data),
-    }
+    "The rows that are left at the end are a batch too, unless drop_last.",
+    _batches(lambda n, size, drop: n // size),
+    "With drop_last the incomplete batch does not count.",
+    _batches(lambda n, size, drop: -(-n // size)),
+    "That is one more than there are: 20 rows are four full batches.",
+    _batches(lambda n, size, drop: n // size + (not drop)),
+    "With drop_last you always leave out a batch, also a full one.",
+    _batches(lambda n, size, drop: -(-n // size) - drop),
+    "That is the number of rows. Count batches.",
+    _batches(lambda n, size, drop: n),
+    "The number of batches is whole: round it.",
+    _batches(lambda n, size, drop: n / size),
+    "drop_last shortens the length alone: the incomplete batch is handed out all the same.",
+    spoilt(mini_loader.right, slices=lambda self: self.order().split(self.batch_size)),
+    "You draw only the order. DataLoader draws a whole number before it, and a second order "
+    "after the last batch.",
+    spoilt(mini_loader.right, seed_workers=_nothing, spare=_nothing),
+    "The first epoch is right, the later ones are not: draw 3, the unused order at the end, is "
+    "missing.",
+    spoilt(mini_loader.right, spare=_nothing),
+    "Draw 1, the whole number before the order, is missing.",
+    spoilt(mini_loader.right, seed_workers=_nothing),
+    "Your draw 1 is of another kind, and takes less from the generator. It should be a whole "
+    "number of 64 bits, as in the cell above.",
+    spoilt(mini_loader.right, seed_workers=_draw_of_32_bits),
+    "You shuffle what the last epoch has shuffled. Leave self.X and self.y as they are, and "
+    "index them.",
+    spoilt(mini_loader.right, order=_shuffles_its_data),
 )
 
 
@@ -512,29 +495,25 @@ def _values_last(rows, right):
 
 
 pad_collate.known(
-    {
-        "Your rows are padded well, but stand in another order. Don't sort them.": (
-            lambda rows: pad_collate.right(sorted(rows, key=lambda row: -len(row[0])))
-        ),
-        "Your rows are padded well, but stand in another order. Don't sort them: shortest first is "
-        "an order, too.": lambda rows: pad_collate.right(sorted(rows, key=lambda row: len(row[0]))),
-        "The zeros stand before the values. Put them after.": collate(padded=_values_last),
-        "Fill the empty places with zeros.": collate(
-            padded=lambda rows, right: right.where(_places(rows) < _lengths(rows)[:, None], -1.0)
-        ),
-        "Your mask is True for the padding. True should stand for the real values.": collate(
-            mask=lambda rows, real: ~real
-        ),
-        "You asked where padded is not zero, but a real value may be zero as well. Use the "
-        "lengths.": collate(mask=lambda rows, real: pad_collate.right(rows)[0] != 0),
-        "Your mask is one place too long in each row: places count from 0, so use < and not <=.": (
-            collate(mask=lambda rows, real: _places(rows) <= _lengths(rows)[:, None])
-        ),
-        "Your mask calls every place real.": collate(mask=lambda rows, real: real | True),
-        "The labels are sorted; they belong in the order of the rows.": collate(
-            labels=lambda y: y.sort().values
-        ),
-    }
+    "Your rows are padded well, but stand in another order. Don't sort them.",
+    lambda rows: pad_collate.right(sorted(rows, key=lambda row: -len(row[0]))),
+    "Your rows are padded well, but stand in another order. Don't sort them: shortest first is "
+    "an order, too.",
+    lambda rows: pad_collate.right(sorted(rows, key=lambda row: len(row[0]))),
+    "The zeros stand before the values. Put them after.",
+    collate(padded=_values_last),
+    "Fill the empty places with zeros.",
+    collate(padded=lambda rows, right: right.where(_places(rows) < _lengths(rows)[:, None], -1.0)),
+    "Your mask is True for the padding. True should stand for the real values.",
+    collate(mask=lambda rows, real: ~real),
+    "You asked where padded is not zero, but a real value may be zero as well. Use the lengths.",
+    collate(mask=lambda rows, real: pad_collate.right(rows)[0] != 0),
+    "Your mask is one place too long in each row: places count from 0, so use < and not <=.",
+    collate(mask=lambda rows, real: _places(rows) <= _lengths(rows)[:, None]),
+    "Your mask calls every place real.",
+    collate(mask=lambda rows, real: real | True),
+    "The labels are sorted; they belong in the order of the rows.",
+    collate(labels=lambda y: y.sort().values),
 )
 
 
@@ -603,35 +582,27 @@ def _weights(per_class):
 
 
 sample_weights.known(
-    {
-        "Every class is drawn equally often: you divide by the counts, but the shares don't come "
-        "in.": _weights(lambda shares, counts: 1 / counts),
-        "You took the share itself as the weight of a row. A class with more rows then gets more: "
-        "its rows have to divide the share between them.": _weights(lambda shares, counts: shares),
-        "All rows weigh the same, so the classes are drawn as they are.": _weights(
-            lambda shares, counts: torch.ones(len(counts))
-        ),
-        "You multiplied by the counts. Divide: the more rows a class has, the less each "
-        "weighs.": _weights(lambda shares, counts: shares * counts),
-        "The weights grow with the size of the class, and the shares don't come in.": _weights(
-            lambda shares, counts: counts
-        ),
-        "The other way round: divide the share by the count.": _weights(
-            lambda shares, counts: counts / shares
-        ),
-        "You divide by the shares: a class with a larger share must weigh more.": _weights(
-            lambda shares, counts: 1 / shares
-        ),
-        "You divided by the square of the count; once is enough.": _weights(
-            lambda shares, counts: shares / counts**2
-        ),
-        "The shares go to the classes in reverse order.": _weights(
-            lambda shares, counts: shares.flip(0) / counts
-        ),
-        "Classes 0 and 1 have each other's share.": _weights(
-            lambda shares, counts: torch.cat([shares[:2].flip(0), shares[2:]]) / counts
-        ),
-    }
+    "Every class is drawn equally often: you divide by the counts, but the shares don't come in.",
+    _weights(lambda shares, counts: 1 / counts),
+    "You took the share itself as the weight of a row. A class with more rows then gets more: "
+    "its rows have to divide the share between them.",
+    _weights(lambda shares, counts: shares),
+    "All rows weigh the same, so the classes are drawn as they are.",
+    _weights(lambda shares, counts: torch.ones(len(counts))),
+    "You multiplied by the counts. Divide: the more rows a class has, the less each weighs.",
+    _weights(lambda shares, counts: shares * counts),
+    "The weights grow with the size of the class, and the shares don't come in.",
+    _weights(lambda shares, counts: counts),
+    "The other way round: divide the share by the count.",
+    _weights(lambda shares, counts: counts / shares),
+    "You divide by the shares: a class with a larger share must weigh more.",
+    _weights(lambda shares, counts: 1 / shares),
+    "You divided by the square of the count; once is enough.",
+    _weights(lambda shares, counts: shares / counts**2),
+    "The shares go to the classes in reverse order.",
+    _weights(lambda shares, counts: shares.flip(0) / counts),
+    "Classes 0 and 1 have each other's share.",
+    _weights(lambda shares, counts: torch.cat([shares[:2].flip(0), shares[2:]]) / counts),
 )
 
 

@@ -86,26 +86,24 @@ def _reporting(result):
 
 
 epoch.known(
-    {
-        "You divided the sum over rows by the number of batches. Divide by the number of rows, "
-        "len(loader.dataset).": _reporting(lambda steps, loader: _weighted(steps) / len(steps)),
-        "The sum over rows still has to be divided by their number.": _reporting(
-            lambda steps, loader: _weighted(steps)
-        ),
-        "You divided by len(X_train), which is the size of another data set. Ask the loader: "
-        "len(loader.dataset).": _reporting(lambda steps, loader: _weighted(steps) / 800),
-        "That is the mean of the batch means. The last batch is smaller: weight each loss with "
-        "len(xb).": _reporting(lambda steps, loader: sum(loss for loss, _ in steps) / len(steps)),
-        "You divided the sum of batch means by the number of rows. Multiply each loss by len(xb) "
-        "before adding.": _reporting(
-            lambda steps, loader: sum(loss for loss, _ in steps) / len(loader.dataset)
-        ),
-        "You weighted each loss with the loader's batch size. The last batch is smaller: use "
-        "len(xb).": _reporting(
-            lambda steps, loader: sum(loss * 22 for loss, _ in steps) / len(loader.dataset)
-        ),
-        "That is the loss of the last batch alone.": _reporting(lambda steps, loader: steps[-1][0]),
-    }
+    "You divided the sum over rows by the number of batches. Divide by the number of rows, "
+    "len(loader.dataset).",
+    _reporting(lambda steps, loader: _weighted(steps) / len(steps)),
+    "The sum over rows still has to be divided by their number.",
+    _reporting(lambda steps, loader: _weighted(steps)),
+    "You divided by len(X_train), which is the size of another data set. Ask the loader: "
+    "len(loader.dataset).",
+    _reporting(lambda steps, loader: _weighted(steps) / 800),
+    "That is the mean of the batch means. The last batch is smaller: weight each loss with "
+    "len(xb).",
+    _reporting(lambda steps, loader: sum(loss for loss, _ in steps) / len(steps)),
+    "You divided the sum of batch means by the number of rows. Multiply each loss by len(xb) "
+    "before adding.",
+    _reporting(lambda steps, loader: sum(loss for loss, _ in steps) / len(loader.dataset)),
+    "You weighted each loss with the loader's batch size. The last batch is smaller: use len(xb).",
+    _reporting(lambda steps, loader: sum(loss * 22 for loss, _ in steps) / len(loader.dataset)),
+    "That is the loss of the last batch alone.",
+    _reporting(lambda steps, loader: steps[-1][0]),
 )
 
 
@@ -163,25 +161,21 @@ def _tuner(clip=clip_grad_norm_, momentum=0.9, schedule="epoch", frozen=False):
 
 
 finetune.known(
-    {
-        "The gradients are not clipped at all. Clip their length to 1 with clip_grad_norm_ between "
-        "backward() and step(). (clip_grad_value_ limits single numbers, and none is so large.)": (
-            _tuner(clip=lambda *_: None)
-        ),
-        "You clipped the gradient of each weight by itself. One call with model.parameters() "
-        "clips the length of all of them together.": _tuner(
-            clip=lambda parameters, length: [clip_grad_norm_(p, length) for p in parameters]
-        ),
-        "SGD runs without momentum. The plan was momentum=0.9.": _tuner(momentum=0),
-        "The learning rate stays at 0.1. Step the schedule at the end of each epoch.": _tuner(
-            schedule="never"
-        ),
-        "You stretched the schedule over all batches and step it after each. That is a good "
-        "schedule as well, but the task asks for one step an epoch.": _tuner(schedule="batch"),
-        "The old layers are frozen, and only the new one is trained. Train all of the model.": (
-            _tuner(frozen=True)
-        ),
-    }
+    "The gradients are not clipped at all. Clip their length to 1 with clip_grad_norm_ between "
+    "backward() and step(). (clip_grad_value_ limits single numbers, and none is so large.)",
+    _tuner(clip=lambda *_: None),
+    "You clipped the gradient of each weight by itself. One call with model.parameters() "
+    "clips the length of all of them together.",
+    _tuner(clip=lambda parameters, length: [clip_grad_norm_(p, length) for p in parameters]),
+    "SGD runs without momentum. The plan was momentum=0.9.",
+    _tuner(momentum=0),
+    "The learning rate stays at 0.1. Step the schedule at the end of each epoch.",
+    _tuner(schedule="never"),
+    "You stretched the schedule over all batches and step it after each. That is a good "
+    "schedule as well, but the task asks for one step an epoch.",
+    _tuner(schedule="batch"),
+    "The old layers are frozen, and only the new one is trained. Train all of the model.",
+    _tuner(frozen=True),
 )
 
 
@@ -239,46 +233,37 @@ def _batch_means(hits):
 
 
 fit.known(
-    {
-        "You measured on train_loader. Validate on val_loader.": (
-            lambda model, optimizer, train_loader, val_loader, epochs: fit.right(
-                model, optimizer, train_loader, train_loader, epochs
-            )
-        ),
-        "You averaged the accuracies of the batches. The last one has 12 rows, the others 34: "
-        "count the correct rows, and divide once.": _validating(
-            lambda hits: sum(_batch_means(hits)) / len(hits)
-        ),
-        "You added up the accuracies of the batches and divided by the number of rows. Count the "
-        "correct rows, with .sum().": _validating(lambda hits: sum(_batch_means(hits)) / 80),
-        "The count goes on from one epoch to the next: set it to 0 before each validation.": (
-            _validating(report=np.cumsum)
-        ),
-        "That is the best accuracy so far. Return that of each epoch, also where it falls.": (
-            _validating(report=np.maximum.accumulate)
-        ),
-        "The accuracies are sorted. Leave them in the order of the epochs.": _validating(
-            report=sorted
-        ),
-        "You validate before the epoch's training. Each number belongs after it.": _validating(
-            first=True
-        ),
-        "Not one row matched. Compare the position of each row's largest logit with yb: "
-        "argmax(dim=1), not max.": _validating(lambda hits: 0.0),
-        "That is a percentage; return a share between 0 and 1.": _validating(
-            lambda hits: 100 * _share(hits)
-        ),
-        "That is the number of correct rows; divide it by len(val_loader.dataset).": _validating(
-            lambda hits: 80 * _share(hits)
-        ),
-        "You divided the number of correct rows by the number of batches.": _validating(
-            lambda hits: 80 * _share(hits) / 3
-        ),
-        "You divided by the size of another data set: ask len(val_loader.dataset).": _validating(
-            lambda hits: 80 * _share(hits) / 200
-        ),
-        "That is the share of wrong answers.": _validating(lambda hits: 1 - _share(hits)),
-    }
+    "You measured on train_loader. Validate on val_loader.",
+    lambda model, optimizer, train_loader, val_loader, epochs: fit.right(
+        model, optimizer, train_loader, train_loader, epochs
+    ),
+    "You averaged the accuracies of the batches. The last one has 12 rows, the others 34: "
+    "count the correct rows, and divide once.",
+    _validating(lambda hits: sum(_batch_means(hits)) / len(hits)),
+    "You added up the accuracies of the batches and divided by the number of rows. Count the "
+    "correct rows, with .sum().",
+    _validating(lambda hits: sum(_batch_means(hits)) / 80),
+    "The count goes on from one epoch to the next: set it to 0 before each validation.",
+    _validating(report=np.cumsum),
+    "That is the best accuracy so far. Return that of each epoch, also where it falls.",
+    _validating(report=np.maximum.accumulate),
+    "The accuracies are sorted. Leave them in the order of the epochs.",
+    _validating(report=sorted),
+    "You validate before the epoch's training. Each number belongs after it.",
+    _validating(first=True),
+    "Not one row matched. Compare the position of each row's largest logit with yb: "
+    "argmax(dim=1), not max.",
+    _validating(lambda hits: 0.0),
+    "That is a percentage; return a share between 0 and 1.",
+    _validating(lambda hits: 100 * _share(hits)),
+    "That is the number of correct rows; divide it by len(val_loader.dataset).",
+    _validating(lambda hits: 80 * _share(hits)),
+    "You divided the number of correct rows by the number of batches.",
+    _validating(lambda hits: 80 * _share(hits) / 3),
+    "You divided by the size of another data set: ask len(val_loader.dataset).",
+    _validating(lambda hits: 80 * _share(hits) / 200),
+    "That is the share of wrong answers.",
+    _validating(lambda hits: 1 - _share(hits)),
 )
 
 
@@ -333,34 +318,27 @@ def _keeping(score=_val_loss, each=False):
 
 
 regression.known(
-    {
-        "Those are the weights of the last epoch. Put copies of the best ones back into the model "
-        "after the loop, with model.load_state_dict.": _keeping(lambda pairs, losses: -len(losses)),
-        "Those are the weights of the epoch with the highest validation loss.": _keeping(
-            lambda *args: -_val_loss(*args)
-        ),
-        "You chose the epoch by a training loss. What counts is the validation loss.": _keeping(
-            lambda pairs, losses: losses[-1]
-        ),
-        "The validation loss has the shapes wrong: [B, 1] against [B]. Training is right, but the "
-        "best epoch is not.": _keeping(
-            lambda pairs, losses: sum(((pred - yb) ** 2).sum().item() for pred, yb in pairs)
-        ),
-        "You chose by something that is nearly the validation loss. If it is the mean of the batch "
-        "means: the last batch has 8 rows, the others 12, so add up the squares of all rows.": (
-            _keeping(
-                lambda pairs, losses: sum(
-                    ((pred.squeeze(1) - yb) ** 2).mean().item() for pred, yb in pairs
-                )
-            )
-        ),
-        "You put the best weights back after each epoch, so training starts from them again. Do "
-        "it once, after the loop.": _keeping(each=True),
-        "Each of your losses is the sum over a batch; the task takes the mean. (The weights don't "
-        "show it: to Adam a factor makes no difference.)": (
-            lambda *args: [32 * loss for loss in regression.right(*args)]
-        ),
-    }
+    "Those are the weights of the last epoch. Put copies of the best ones back into the model "
+    "after the loop, with model.load_state_dict.",
+    _keeping(lambda pairs, losses: -len(losses)),
+    "Those are the weights of the epoch with the highest validation loss.",
+    _keeping(lambda *args: -_val_loss(*args)),
+    "You chose the epoch by a training loss. What counts is the validation loss.",
+    _keeping(lambda pairs, losses: losses[-1]),
+    "The validation loss has the shapes wrong: [B, 1] against [B]. Training is right, but the "
+    "best epoch is not.",
+    _keeping(lambda pairs, losses: sum(((pred - yb) ** 2).sum().item() for pred, yb in pairs)),
+    "You chose by something that is nearly the validation loss. If it is the mean of the batch "
+    "means: the last batch has 8 rows, the others 12, so add up the squares of all rows.",
+    _keeping(
+        lambda pairs, losses: sum(((pred.squeeze(1) - yb) ** 2).mean().item() for pred, yb in pairs)
+    ),
+    "You put the best weights back after each epoch, so training starts from them again. Do "
+    "it once, after the loop.",
+    _keeping(each=True),
+    "Each of your losses is the sum over a batch; the task takes the mean. (The weights don't "
+    "show it: to Adam a factor makes no difference.)",
+    lambda *args: [32 * loss for loss in regression.right(*args)],
 )
 
 

@@ -84,14 +84,14 @@ class Exercise:
 
     def mistake(self, attempt):
         """Decorator: a known mistake, a function or a class with its words as its docstring."""
-        self.known({" ".join(attempt.__doc__.split()): attempt})
+        self.known(" ".join(attempt.__doc__.split()), attempt)
         return attempt
 
-    def known(self, mistakes):
-        """Add {words: attempt}: mistakes that are no functions, or functions of one line."""
-        twice = self.mistakes.keys() & mistakes.keys()
-        assert not twice, f"the same words for two mistakes: {twice}"
-        self.mistakes |= mistakes
+    def known(self, *rows):
+        """Add mistakes that need no `def`: words, attempt, words, attempt, …"""
+        for words, attempt in zip(rows[::2], rows[1::2], strict=True):
+            assert words not in self.mistakes, f"the same words for two mistakes: {words}"
+            self.mistakes[words] = attempt
 
     def _judge(self, attempt):
         yours = [self._see(attempt, case) for case in self._drawn()]

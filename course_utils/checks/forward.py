@@ -226,16 +226,15 @@ def _bent(slip):
     return lambda *case: slip(*case).relu()
 
 
-forward_by_hand.known(_SLIPS)
-forward_by_hand.known({f"{why} {_LAST_TOO}": _bent(slip) for why, slip in _SLIPS.items()})
+for why, slip in _SLIPS.items():
+    forward_by_hand.known(why, slip, f"{why} {_LAST_TOO}", _bent(slip))
 forward_by_hand.known(
-    {
-        _LAST_TOO: _layers(end=torch.relu),
-        "You turned the logits into probabilities. Leave them as they come from the last layer.": (
-            _layers(end=lambda x: x.softmax(dim=1))
-        ),
-        "You left out the last layer.": _layers(end=torch.relu, of=slice(-1)),
-    }
+    _LAST_TOO,
+    _layers(end=torch.relu),
+    "You turned the logits into probabilities. Leave them as they come from the last layer.",
+    _layers(end=lambda x: x.softmax(dim=1)),
+    "You left out the last layer.",
+    _layers(end=torch.relu, of=slice(-1)),
 )
 
 
@@ -408,23 +407,21 @@ def _order_of_the_class(model, xb):
 
 
 record_shapes.known(
-    {
-        "All layers have the name of the last one. Your hook looks the name up when it runs, and "
-        "by then the loop is over. Make the hook in a function that is given the name.": _last_name,
-        "Those are the shapes that go into the layers. Record the output's.": recorder(
-            lambda name, layer, x, output: (name, x.shape)
-        ),
-        "Those are the shapes of the parameters. Record the output's.": _of_parameters,
-        "The model itself is in your list. named_modules() gives it too; named_children() gives "
-        "its layers only.": recorder(
-            lambda name, layer, x, output: (name, output.shape), nn.Module.named_modules
-        ),
-        "Those are the classes of the layers. Their names come from named_children().": recorder(
-            lambda name, layer, x, output: (type(layer).__name__, output.shape)
-        ),
-        "The layers are in the order in which the class lists them. Another model may run them in "
-        "another order: append to the list inside the hook.": _order_of_the_class,
-    }
+    "All layers have the name of the last one. Your hook looks the name up when it runs, and "
+    "by then the loop is over. Make the hook in a function that is given the name.",
+    _last_name,
+    "Those are the shapes that go into the layers. Record the output's.",
+    recorder(lambda name, layer, x, output: (name, x.shape)),
+    "Those are the shapes of the parameters. Record the output's.",
+    _of_parameters,
+    "The model itself is in your list. named_modules() gives it too; named_children() gives "
+    "its layers only.",
+    recorder(lambda name, layer, x, output: (name, output.shape), nn.Module.named_modules),
+    "Those are the classes of the layers. Their names come from named_children().",
+    recorder(lambda name, layer, x, output: (type(layer).__name__, output.shape)),
+    "The layers are in the order in which the class lists them. Another model may run them in "
+    "another order: append to the list inside the hook.",
+    _order_of_the_class,
 )
 
 
@@ -507,32 +504,37 @@ _TOTALS = {
     "the rows.": lambda p: p.sum(1),
     "The powers still have to be divided by the sum of their row.": lambda p: 1,
 }
-softmax.known({words: _share(torch.exp, total) for words, total in _TOTALS.items()})
+for words, total in _TOTALS.items():
+    softmax.known(
+        words,
+        _share(torch.exp, total),
+        f"You subtract each row's largest logit, as you should. {words}",
+        _share(total=total),
+    )
 softmax.known(
-    {
-        f"You subtract each row's largest logit, as you should. {words}": _share(total=total)
-        for words, total in _TOTALS.items()
-    }
-)
-softmax.known(
-    {
-        "For ordinary logits, around 0, yours is NaN. If you subtract the same number from every "
-        "row, such as 1000, all powers become 0, and 0 / 0 is NaN: subtract each row's own largest "
-        "logit.": _share(lambda z: (z - 1000).exp()),
-        "Those are the logarithms of the probabilities.": lambda z: z.log_softmax(1),
-        "That is the sigmoid of each logit by itself. In softmax the classes of a row share a sum "
-        "of 1.": torch.sigmoid,
-        "You divided by the largest logit of each row; subtract it.": (
-            lambda z: (z / z.amax(1, True)).softmax(1)
-        ),
-        "You divided the logits by their sum, without exp.": lambda z: z / z.sum(1, True),
-        "You subtracted the largest logit of each column: without keepdim=True the maxima [B] lie "
-        "down along the rows.": lambda z: (z - z.amax(1)).softmax(1),
-        "You took powers of 2. Softmax takes those of e: exp.": _share(lambda z: 2**z),
-        _LARGE: _share(torch.exp),
-        _APART: _share(lambda z: (z - z.max()).exp()),
-        _SPREAD: _share(lambda z: (z - z.mean(1, True)).exp()),
-    }
+    "For ordinary logits, around 0, yours is NaN. If you subtract the same number from every row, "
+    "such as 1000, all powers become 0, and 0 / 0 is NaN: subtract each row's own largest logit.",
+    _share(lambda z: (z - 1000).exp()),
+    "Those are the logarithms of the probabilities.",
+    lambda z: z.log_softmax(1),
+    "That is the sigmoid of each logit by itself. In softmax the classes of a row share a sum "
+    "of 1.",
+    torch.sigmoid,
+    "You divided by the largest logit of each row; subtract it.",
+    lambda z: (z / z.amax(1, True)).softmax(1),
+    "You divided the logits by their sum, without exp.",
+    lambda z: z / z.sum(1, True),
+    "You subtracted the largest logit of each column: without keepdim=True the maxima [B] lie "
+    "down along the rows.",
+    lambda z: (z - z.amax(1)).softmax(1),
+    "You took powers of 2. Softmax takes those of e: exp.",
+    _share(lambda z: 2**z),
+    _LARGE,
+    _share(torch.exp),
+    _APART,
+    _share(lambda z: (z - z.max()).exp()),
+    _SPREAD,
+    _share(lambda z: (z - z.mean(1, True)).exp()),
 )
 
 
@@ -621,27 +623,21 @@ def _repair(xb=lambda xb: xb, yb=lambda yb: yb):
 
 
 repair.known(
-    {
-        "The pixels were cut to whole numbers, and all became 0. Convert straight to float32.": (
-            _repair(xb=torch.trunc)
-        ),
-        "The shape is right, but each row holds pixels of all pictures: reshape to [784, B] and "
-        "turning that mixes them. Keep the first dimension and join the others.": _repair(
-            xb=lambda xb: xb.reshape(784, -1).T
-        ),
-        "The shape is right, but each row holds pixels of all pictures: permuting before the reshape "
-        "mixes them. Keep the first dimension and join the others.": _repair(
-            xb=lambda xb: xb.permute(1, 2, 0)
-        ),
-        "You divided by 255. Only types and shapes need a repair; leave the values.": _repair(
-            xb=lambda xb: xb / 255
-        ),
-        "Each picture lies on its side: its two pixel dimensions are swapped.": _repair(
-            xb=lambda xb: xb.mT
-        ),
-        "All labels are 0: argmax finds the largest of one number, which is at place 0. The labels "
-        "are class numbers already.": _repair(yb=torch.zeros_like),
-    }
+    "The pixels were cut to whole numbers, and all became 0. Convert straight to float32.",
+    _repair(xb=torch.trunc),
+    "The shape is right, but each row holds pixels of all pictures: reshape to [784, B] and "
+    "turning that mixes them. Keep the first dimension and join the others.",
+    _repair(xb=lambda xb: xb.reshape(784, -1).T),
+    "The shape is right, but each row holds pixels of all pictures: permuting before the reshape "
+    "mixes them. Keep the first dimension and join the others.",
+    _repair(xb=lambda xb: xb.permute(1, 2, 0)),
+    "You divided by 255. Only types and shapes need a repair; leave the values.",
+    _repair(xb=lambda xb: xb / 255),
+    "Each picture lies on its side: its two pixel dimensions are swapped.",
+    _repair(xb=lambda xb: xb.mT),
+    "All labels are 0: argmax finds the largest of one number, which is at place 0. The labels "
+    "are class numbers already.",
+    _repair(yb=torch.zeros_like),
 )
 
 

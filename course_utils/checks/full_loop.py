@@ -108,38 +108,35 @@ def gradients_put_in_place(model, xb, yb, loss_fn, optimizer):
 _FIVE = "zero_grad forward backward step"
 
 one_step.known(
-    {
-        "After three steps no weight has moved. Either backward() is not called, or zero_grad() "
-        "stands between backward() and step() and throws the gradients away, or step() comes "
-        "before backward(), when there are no gradients yet.": lines(
-            "forward backward zero_grad step"
-        ),
-        "The gradients of earlier batches are still in .grad when you step: clear them with "
-        "optimizer.zero_grad() once a step.": lines("forward backward step"),
-        "optimizer.step() comes before loss.backward(), so each step uses the gradients of the "
-        "batch before, and the last batch is never used.": lines("step zero_grad forward backward"),
-        "The weights are right, but that is the loss after the step. Return the one you called "
-        "backward() on.": lines(f"{_FIVE} forward"),
-        "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as they come "
-        "from the model.": lines(_FIVE, lambda loss_fn, z, y: loss_fn(z.softmax(dim=1), y)),
-        "You use another loss than the loss_fn you were given.": lines(
-            _FIVE, lambda loss_fn, z, y: nn.functional.cross_entropy(z, y)
-        ),
-        "You call backward() on a sum over the rows. loss_fn gives a mean, and the mean decides how "
-        "far a step goes.": lines(_FIVE, lambda loss_fn, z, y: loss_fn(z, y) * len(y)),
-        "You divide the loss by the number of rows before backward(); it is a mean already.": (
-            lines(_FIVE, lambda loss_fn, z, y: loss_fn(z, y) / len(y))
-        ),
-        "backward() walks from minus the loss, so the loss rises. Leave the minus out.": lines(
-            _FIVE, lambda loss_fn, z, y: -loss_fn(z, y)
-        ),
-        "You divided by the number of rows, but the loss is a mean over them already.": lines(
-            _FIVE, returns=lambda loss, rows: loss / rows
-        ),
-        "That is a sum over the rows of the batch. Return the loss as it is, a mean.": lines(
-            _FIVE, returns=lambda loss, rows: loss * rows
-        ),
-    }
+    "After three steps no weight has moved. Either backward() is not called, or zero_grad() "
+    "stands between backward() and step() and throws the gradients away, or step() comes "
+    "before backward(), when there are no gradients yet.",
+    lines("forward backward zero_grad step"),
+    "The gradients of earlier batches are still in .grad when you step: clear them with "
+    "optimizer.zero_grad() once a step.",
+    lines("forward backward step"),
+    "optimizer.step() comes before loss.backward(), so each step uses the gradients of the "
+    "batch before, and the last batch is never used.",
+    lines("step zero_grad forward backward"),
+    "The weights are right, but that is the loss after the step. Return the one you called "
+    "backward() on.",
+    lines(f"{_FIVE} forward"),
+    "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as they come "
+    "from the model.",
+    lines(_FIVE, lambda loss_fn, z, y: loss_fn(z.softmax(dim=1), y)),
+    "You use another loss than the loss_fn you were given.",
+    lines(_FIVE, lambda loss_fn, z, y: nn.functional.cross_entropy(z, y)),
+    "You call backward() on a sum over the rows. loss_fn gives a mean, and the mean decides how "
+    "far a step goes.",
+    lines(_FIVE, lambda loss_fn, z, y: loss_fn(z, y) * len(y)),
+    "You divide the loss by the number of rows before backward(); it is a mean already.",
+    lines(_FIVE, lambda loss_fn, z, y: loss_fn(z, y) / len(y)),
+    "backward() walks from minus the loss, so the loss rises. Leave the minus out.",
+    lines(_FIVE, lambda loss_fn, z, y: -loss_fn(z, y)),
+    "You divided by the number of rows, but the loss is a mean over them already.",
+    lines(_FIVE, returns=lambda loss, rows: loss / rows),
+    "That is a sum over the rows of the batch. Return the loss as it is, a mean.",
+    lines(_FIVE, returns=lambda loss, rows: loss * rows),
 )
 
 
@@ -194,51 +191,42 @@ def own_logit_is_the_largest(logits, yb):
 
 
 count_correct.known(
-    {
-        "Only one row is counted: does the `return` stand inside your loop?": (
-            lambda logits, yb: int(logits[0].argmax() == yb[0])
-        ),
-        "You compared every prediction with every label: [B, 1] against [B] gives [B, B]. Leave "
-        "keepdim out.": lambda logits, yb: (logits.argmax(1, keepdim=True) == yb).sum().item(),
-        "You looked for the largest logit of each class over the batch. Each row is one example: "
-        "use argmax(dim=1).": lambda logits, yb: (logits.argmax(dim=0) == yb).sum().item(),
-        "That is the share of correct answers, not their number. Sum instead of averaging.": (
-            lambda logits, yb: (logits.argmax(dim=1) == yb).float().mean().item()
-        ),
-        "Not one row matched. Compare the position of each row's largest logit with yb: "
-        "argmax(dim=1), not max. (Without dim, argmax looks for one place in the whole table.)": (
-            lambda logits, yb: (logits.max(dim=1).values == yb).sum().item()
-        ),
-        "That is the number of wrong answers.": (
-            lambda logits, yb: (logits.argmax(dim=1) != yb).sum().item()
-        ),
-        "That is the number of rows. Compare the predictions with yb before counting.": (
-            lambda logits, yb: len(yb)
-        ),
-        "argmax without dim looks for one place in the whole table. Each row is one example: "
-        "argmax(dim=1).": lambda logits, yb: (logits.argmax() == yb).sum().item(),
-        "The last row is missing: range(len(yb)) ends before its end by itself.": (
-            lambda logits, yb: count_correct.right(logits[:-1], yb[:-1])
-        ),
-        "The first row is missing: places count from 0.": (
-            lambda logits, yb: count_correct.right(logits[1:], yb[1:])
-        ),
-        "You look for the logit that is largest in absolute value. A logit far below 0 is a "
-        "confident no.": lambda logits, yb: count_correct.right(logits.abs(), yb),
-        "You look for the lowest logit of each row; the answer is the class with the highest.": (
-            lambda logits, yb: count_correct.right(-logits, yb)
-        ),
-        "You count the rows whose right logit is above 0. The answer is the class with the largest "
-        "logit, whatever its sign.": (
-            lambda logits, yb: int((logits[torch.arange(len(yb)), yb] > 0).sum())
-        ),
-        "You compare two of the columns only. Any class may have the largest logit: argmax(dim=1).": (
-            lambda logits, yb: int(((logits[:, 1] > logits[:, 0]).long() == yb).sum())
-        ),
-        "You add up the predicted classes where they are right. Count the rows instead.": (
-            lambda logits, yb: (yb * (logits.argmax(dim=1) == yb)).sum().item()
-        ),
-    }
+    "Only one row is counted: does the `return` stand inside your loop?",
+    lambda logits, yb: int(logits[0].argmax() == yb[0]),
+    "You compared every prediction with every label: [B, 1] against [B] gives [B, B]. Leave "
+    "keepdim out.",
+    lambda logits, yb: (logits.argmax(1, keepdim=True) == yb).sum().item(),
+    "You looked for the largest logit of each class over the batch. Each row is one example: "
+    "use argmax(dim=1).",
+    lambda logits, yb: (logits.argmax(dim=0) == yb).sum().item(),
+    "That is the share of correct answers, not their number. Sum instead of averaging.",
+    lambda logits, yb: (logits.argmax(dim=1) == yb).float().mean().item(),
+    "Not one row matched. Compare the position of each row's largest logit with yb: "
+    "argmax(dim=1), not max. (Without dim, argmax looks for one place in the whole table.)",
+    lambda logits, yb: (logits.max(dim=1).values == yb).sum().item(),
+    "That is the number of wrong answers.",
+    lambda logits, yb: (logits.argmax(dim=1) != yb).sum().item(),
+    "That is the number of rows. Compare the predictions with yb before counting.",
+    lambda logits, yb: len(yb),
+    "argmax without dim looks for one place in the whole table. Each row is one example: "
+    "argmax(dim=1).",
+    lambda logits, yb: (logits.argmax() == yb).sum().item(),
+    "The last row is missing: range(len(yb)) ends before its end by itself.",
+    lambda logits, yb: count_correct.right(logits[:-1], yb[:-1]),
+    "The first row is missing: places count from 0.",
+    lambda logits, yb: count_correct.right(logits[1:], yb[1:]),
+    "You look for the logit that is largest in absolute value. A logit far below 0 is a "
+    "confident no.",
+    lambda logits, yb: count_correct.right(logits.abs(), yb),
+    "You look for the lowest logit of each row; the answer is the class with the highest.",
+    lambda logits, yb: count_correct.right(-logits, yb),
+    "You count the rows whose right logit is above 0. The answer is the class with the largest "
+    "logit, whatever its sign.",
+    lambda logits, yb: int((logits[torch.arange(len(yb)), yb] > 0).sum()),
+    "You compare two of the columns only. Any class may have the largest logit: argmax(dim=1).",
+    lambda logits, yb: int(((logits[:, 1] > logits[:, 0]).long() == yb).sum()),
+    "You add up the predicted classes where they are right. Count the rows instead.",
+    lambda logits, yb: (yb * (logits.argmax(dim=1) == yb)).sum().item(),
 )
 
 
@@ -372,61 +360,49 @@ def _right_but(loss=None, accuracy=None):
 
 
 evaluate.known(
-    {
-        "You averaged the batch means. The batches differ in size, so each mean must count with its "
-        "number of rows: add loss.item() * len(xb), divide by all rows.": _right_but(
-            lambda losses, hits, sizes: losses.mean()
-        ),
-        "You added up the batch means without dividing.": _right_but(
-            lambda losses, hits, sizes: losses.sum()
-        ),
-        "You divided the sum of batch means by the number of rows. Multiply each mean by len(xb) "
-        "before adding.": _right_but(lambda losses, hits, sizes: losses.sum() / sizes.sum()),
-        "That is the loss of the last batch alone.": _right_but(
-            lambda losses, hits, sizes: losses[-1]
-        ),
-        "That is the loss of the first batch alone. Return after the loop.": _right_but(
-            lambda losses, hits, sizes: losses[0]
-        ),
-        "That is the accuracy. Return the mean loss first.": _from_batches(
-            lambda *batches: _weighted(*batches)[::-1]
-        ),
-        "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as they come "
-        "from the model.": _from_batches(_weighted, lambda logits: logits.softmax(dim=1)),
-        "The sum over all rows still has to be divided by their number.": _right_but(
-            lambda losses, hits, sizes: losses @ sizes
-        ),
-        "The sum over all rows is divided by the number of batches; divide by that of all rows.": (
-            _right_but(lambda losses, hits, sizes: losses @ sizes / len(sizes))
-        ),
-        "Every batch counts as if it had as many rows as the last one: multiply each mean by its "
-        "own len(xb).": _right_but(
-            lambda losses, hits, sizes: losses.sum() * sizes[-1] / sizes.sum()
-        ),
-        "Every batch counts as if it were a full one. The last has fewer rows: multiply by "
-        "len(xb).": _right_but(lambda losses, hits, sizes: losses.sum() * sizes[0] / sizes.sum()),
-        "You averaged the batch accuracies. Count the correct rows of all batches, then divide "
-        "once.": _right_but(accuracy=lambda losses, hits, sizes: (hits / sizes).mean()),
-        "You added up the batch accuracies. Count the correct rows of all batches, then divide "
-        "once.": _right_but(accuracy=lambda losses, hits, sizes: (hits / sizes).sum()),
-        "That is the accuracy of the last batch alone. Count the correct rows of all.": _right_but(
-            accuracy=lambda losses, hits, sizes: hits[-1] / sizes[-1]
-        ),
-        "You counted only the correct rows of the last batch, and divided by all rows.": (
-            _right_but(accuracy=lambda losses, hits, sizes: hits[-1] / sizes.sum())
-        ),
-        "That is a percentage; return a share between 0 and 1.": _right_but(
-            accuracy=lambda losses, hits, sizes: 100 * hits.sum() / sizes.sum()
-        ),
-        "That is the number of correct rows; divide by all rows.": _right_but(
-            accuracy=lambda losses, hits, sizes: hits.sum()
-        ),
-        "You divided the number of correct rows by the number of batches; divide by the number of "
-        "rows.": _right_but(accuracy=lambda losses, hits, sizes: hits.sum() / len(sizes)),
-        "That is the share of wrong answers.": _right_but(
-            accuracy=lambda losses, hits, sizes: 1 - hits.sum() / sizes.sum()
-        ),
-    }
+    "You averaged the batch means. The batches differ in size, so each mean must count with its "
+    "number of rows: add loss.item() * len(xb), divide by all rows.",
+    _right_but(lambda losses, hits, sizes: losses.mean()),
+    "You added up the batch means without dividing.",
+    _right_but(lambda losses, hits, sizes: losses.sum()),
+    "You divided the sum of batch means by the number of rows. Multiply each mean by len(xb) "
+    "before adding.",
+    _right_but(lambda losses, hits, sizes: losses.sum() / sizes.sum()),
+    "That is the loss of the last batch alone.",
+    _right_but(lambda losses, hits, sizes: losses[-1]),
+    "That is the loss of the first batch alone. Return after the loop.",
+    _right_but(lambda losses, hits, sizes: losses[0]),
+    "That is the accuracy. Return the mean loss first.",
+    _from_batches(lambda *batches: _weighted(*batches)[::-1]),
+    "You gave the loss softmax probabilities. nn.CrossEntropyLoss wants the logits as they come "
+    "from the model.",
+    _from_batches(_weighted, lambda logits: logits.softmax(dim=1)),
+    "The sum over all rows still has to be divided by their number.",
+    _right_but(lambda losses, hits, sizes: losses @ sizes),
+    "The sum over all rows is divided by the number of batches; divide by that of all rows.",
+    _right_but(lambda losses, hits, sizes: losses @ sizes / len(sizes)),
+    "Every batch counts as if it had as many rows as the last one: multiply each mean by its "
+    "own len(xb).",
+    _right_but(lambda losses, hits, sizes: losses.sum() * sizes[-1] / sizes.sum()),
+    "Every batch counts as if it were a full one. The last has fewer rows: multiply by len(xb).",
+    _right_but(lambda losses, hits, sizes: losses.sum() * sizes[0] / sizes.sum()),
+    "You averaged the batch accuracies. Count the correct rows of all batches, then divide once.",
+    _right_but(accuracy=lambda losses, hits, sizes: (hits / sizes).mean()),
+    "You added up the batch accuracies. Count the correct rows of all batches, then divide once.",
+    _right_but(accuracy=lambda losses, hits, sizes: (hits / sizes).sum()),
+    "That is the accuracy of the last batch alone. Count the correct rows of all.",
+    _right_but(accuracy=lambda losses, hits, sizes: hits[-1] / sizes[-1]),
+    "You counted only the correct rows of the last batch, and divided by all rows.",
+    _right_but(accuracy=lambda losses, hits, sizes: hits[-1] / sizes.sum()),
+    "That is a percentage; return a share between 0 and 1.",
+    _right_but(accuracy=lambda losses, hits, sizes: 100 * hits.sum() / sizes.sum()),
+    "That is the number of correct rows; divide by all rows.",
+    _right_but(accuracy=lambda losses, hits, sizes: hits.sum()),
+    "You divided the number of correct rows by the number of batches; divide by the number of "
+    "rows.",
+    _right_but(accuracy=lambda losses, hits, sizes: hits.sum() / len(sizes)),
+    "That is the share of wrong answers.",
+    _right_but(accuracy=lambda losses, hits, sizes: 1 - hits.sum() / sizes.sum()),
 )
 
 
@@ -508,34 +484,25 @@ def _measuring(measure, first=False):
 
 
 train_and_validate.known(
-    {
-        "You measure on train_loader. The validation loss is that of val_loader.": (
-            lambda model, train, val, *rest: train_and_validate.right(model, train, train, *rest)
-        ),
-        "You trained with another loss than the loss_fn that your function was given.": (
-            lambda model, train, val, loss_fn, *rest: train_and_validate.right(
-                model, train, val, nn.CrossEntropyLoss(), *rest
-            )
-        ),
-        "That is the accuracy. evaluate() returns the mean loss first.": _measuring(
-            lambda evaluate, val_loader, losses: evaluate(val_loader)[1]
-        ),
-        "You averaged the batch means. The batches have 32 and 8 rows: evaluate() counts every row "
-        "once.": _measuring(
-            lambda evaluate, val_loader, losses: np.mean(
-                [evaluate([batch])[0] for batch in val_loader]
-            )
-        ),
-        "That is the loss of the epoch before. Measure after the batches of the epoch.": (
-            _measuring(lambda evaluate, val_loader, losses: evaluate(val_loader)[0], first=True)
-        ),
-        "That is the training loss of the last batch. Measure on val_loader.": _measuring(
-            lambda evaluate, val_loader, losses: losses[-1]
-        ),
-        "That is the mean training loss of the epoch. Measure on val_loader.": _measuring(
-            lambda evaluate, val_loader, losses: np.mean(losses)
-        ),
-    }
+    "You measure on train_loader. The validation loss is that of val_loader.",
+    lambda model, train, val, *rest: train_and_validate.right(model, train, train, *rest),
+    "You trained with another loss than the loss_fn that your function was given.",
+    lambda model, train, val, loss_fn, *rest: train_and_validate.right(
+        model, train, val, nn.CrossEntropyLoss(), *rest
+    ),
+    "That is the accuracy. evaluate() returns the mean loss first.",
+    _measuring(lambda evaluate, val_loader, losses: evaluate(val_loader)[1]),
+    "You averaged the batch means. The batches have 32 and 8 rows: evaluate() counts every row "
+    "once.",
+    _measuring(
+        lambda evaluate, val_loader, losses: np.mean([evaluate([batch])[0] for batch in val_loader])
+    ),
+    "That is the loss of the epoch before. Measure after the batches of the epoch.",
+    _measuring(lambda evaluate, val_loader, losses: evaluate(val_loader)[0], first=True),
+    "That is the training loss of the last batch. Measure on val_loader.",
+    _measuring(lambda evaluate, val_loader, losses: losses[-1]),
+    "That is the mean training loss of the epoch. Measure on val_loader.",
+    _measuring(lambda evaluate, val_loader, losses: np.mean(losses)),
 )
 
 
@@ -645,25 +612,18 @@ def with_numpy(model, xb, yb, loss_fn):
 
 
 gradients_are_fresh.known(
-    {
-        "You call even fresh gradients stale. Use the loss_fn you were given, and torch.allclose to "
-        "forgive rounding.": lambda *batch: False,
-        "You answer True whatever the gradients are. Compare them with what this batch alone "
-        "gives.": lambda *batch: True,
-        "You answer the wrong way round: True means that the gradients are fresh.": (
-            lambda *batch: not gradients_are_fresh.right(*batch)
-        ),
-        "You compare lengths or sums alone, and those can be the same by accident. Compare the "
-        "values one by one.": lambda *batch: _compare_gradients(
-            *batch, lambda p, g: abs(p.norm() - g.norm()).item() < 1e-6
-        ),
-        "It is enough for you if some gradients are fresh, or nearly so. All of them must be, "
-        "closely.": (
-            lambda *batch: (
-                not _compare_gradients(*batch, lambda p, g: not torch.allclose(p, g, atol=1e-6))
-            )
-        ),
-    }
+    "You call even fresh gradients stale. Use the loss_fn you were given, and torch.allclose to "
+    "forgive rounding.",
+    lambda *batch: False,
+    "You answer True whatever the gradients are. Compare them with what this batch alone gives.",
+    lambda *batch: True,
+    "You answer the wrong way round: True means that the gradients are fresh.",
+    lambda *batch: not gradients_are_fresh.right(*batch),
+    "You compare lengths or sums alone, and those can be the same by accident. Compare the "
+    "values one by one.",
+    lambda *batch: _compare_gradients(*batch, lambda p, g: abs(p.norm() - g.norm()).item() < 1e-6),
+    "It is enough for you if some gradients are fresh, or nearly so. All of them must be, closely.",
+    lambda *batch: not _compare_gradients(*batch, lambda p, g: not torch.allclose(p, g, atol=1e-6)),
 )
 
 
@@ -816,66 +776,60 @@ def _only_parameters(self, model):
 
 
 early_stopping.known(
-    {
-        "restore() put back only a part of the model. A state_dict() has all of it, buffers such as "
-        "those of BatchNorm included.": _spoilt(copied=_only_parameters),
-        "You compare each epoch with the one before. Compare with the best so far, and keep that in "
-        "self.": _spoilt(better=lambda self: self.losses[-1] < [float("inf"), *self.losses][-2]),
-        "Bad epochs count only in a row: an epoch that is the best so far must set the counter back "
-        "to 0.": _spoilt(waited=lambda self: self.good.count(False)),
-        "You count every epoch, also those that are better. Count the bad ones in a row.": _spoilt(
-            waited=lambda self: len(self.losses)
-        ),
-        "restore() puts back the weights of the last epoch before the stop. Save the weights every "
-        "time the loss is the lowest so far, and only then.": _spoilt(
-            keeps=lambda self: not self.enough()
-        ),
-        "restore() puts back the weights of the last epoch. Save the weights every time the loss is "
-        "the lowest so far, and only then.": _spoilt(keeps=lambda self: True),
-        "restore() puts back the weights of the first epoch. Save them anew every time the loss is "
-        "the lowest so far.": _spoilt(keeps=lambda self: len(self.losses) == 1),
-        "The best loss stays that of the first epoch. Write the lower one into self.best_loss.": (
-            _spoilt(better=lambda self: self.losses[-1] < [*self.losses[:-1], float("inf")][0])
-        ),
-        "A loss that is lower than the best so far is better; to you a higher one is.": _spoilt(
-            better=lambda self: self.losses[-1] > max(self.losses[:-1], default=-float("inf"))
-        ),
-        "With patience=2 you stopped after 3 bad epochs: stop as soon as the count reaches the "
-        "patience (>=, not >).": _spoilt(enough=lambda self: self.waited() > self.patience),
-        "That is one epoch early: stop when `patience` epochs in a row were not better.": _spoilt(
-            enough=lambda self: self.waited() >= max(1, self.patience - 1)
-        ),
-        "You stop at the first bad epoch. Use self.patience.": _spoilt(
-            enough=lambda self: self.waited() > 0
-        ),
-        "An equal loss is no improvement and must count as a bad epoch.": _spoilt(
-            better=lambda self: self.losses[-1] == min(self.losses)
-        ),
-        "You never stop: does should_stop return the comparison of the count with the patience?": (
-            _spoilt(enough=lambda self: False)
-        ),
-        "It is the wrong way round: you return True as long as training should go on.": _spoilt(
-            enough=lambda self: self.waited() < self.patience
-        ),
-        "`==` is true only once: after one more bad epoch you would go on. Use >=.": _spoilt(
-            enough=lambda self: self.waited() == self.patience
-        ),
-        "You saved the weights without a copy: state_dict() holds references, and training moved "
-        "what they refer to, so restore() puts back the latest weights, not the best. Save "
-        "copy.deepcopy(model.state_dict()).": _spoilt(copied=lambda self, m: m.state_dict()),
-        "restore() changed nothing in the model it was given. Load the weights you saved: "
-        "model.load_state_dict(…).": _spoilt(restore=lambda self, model: self.best_weights),
-    }
-    | {
-        f"You wait for {n} bad epochs, whatever the patience. Use self.patience.": _spoilt(
-            enough=lambda self, n=n: self.waited() >= n
-        )
-        for n in (2, 3)
-    }
-    | {
-        f"Your best loss starts at {n}, and losses may be higher. Start with float('inf').": (
-            _spoilt(better=lambda self, n=n: self.losses[-1] < min([n, *self.losses[:-1]]))
-        )
-        for n in (0, 1, 1000)
-    }
+    "restore() put back only a part of the model. A state_dict() has all of it, buffers such as "
+    "those of BatchNorm included.",
+    _spoilt(copied=_only_parameters),
+    "You compare each epoch with the one before. Compare with the best so far, and keep that in "
+    "self.",
+    _spoilt(better=lambda self: self.losses[-1] < [float("inf"), *self.losses][-2]),
+    "Bad epochs count only in a row: an epoch that is the best so far must set the counter back "
+    "to 0.",
+    _spoilt(waited=lambda self: self.good.count(False)),
+    "You count every epoch, also those that are better. Count the bad ones in a row.",
+    _spoilt(waited=lambda self: len(self.losses)),
+    "restore() puts back the weights of the last epoch before the stop. Save the weights every "
+    "time the loss is the lowest so far, and only then.",
+    _spoilt(keeps=lambda self: not self.enough()),
+    "restore() puts back the weights of the last epoch. Save the weights every time the loss is "
+    "the lowest so far, and only then.",
+    _spoilt(keeps=lambda self: True),
+    "restore() puts back the weights of the first epoch. Save them anew every time the loss is "
+    "the lowest so far.",
+    _spoilt(keeps=lambda self: len(self.losses) == 1),
+    "The best loss stays that of the first epoch. Write the lower one into self.best_loss.",
+    _spoilt(better=lambda self: self.losses[-1] < [*self.losses[:-1], float("inf")][0]),
+    "A loss that is lower than the best so far is better; to you a higher one is.",
+    _spoilt(better=lambda self: self.losses[-1] > max(self.losses[:-1], default=-float("inf"))),
+    "With patience=2 you stopped after 3 bad epochs: stop as soon as the count reaches the "
+    "patience (>=, not >).",
+    _spoilt(enough=lambda self: self.waited() > self.patience),
+    "That is one epoch early: stop when `patience` epochs in a row were not better.",
+    _spoilt(enough=lambda self: self.waited() >= max(1, self.patience - 1)),
+    "You stop at the first bad epoch. Use self.patience.",
+    _spoilt(enough=lambda self: self.waited() > 0),
+    "An equal loss is no improvement and must count as a bad epoch.",
+    _spoilt(better=lambda self: self.losses[-1] == min(self.losses)),
+    "You never stop: does should_stop return the comparison of the count with the patience?",
+    _spoilt(enough=lambda self: False),
+    "It is the wrong way round: you return True as long as training should go on.",
+    _spoilt(enough=lambda self: self.waited() < self.patience),
+    "`==` is true only once: after one more bad epoch you would go on. Use >=.",
+    _spoilt(enough=lambda self: self.waited() == self.patience),
+    "You saved the weights without a copy: state_dict() holds references, and training moved "
+    "what they refer to, so restore() puts back the latest weights, not the best. Save "
+    "copy.deepcopy(model.state_dict()).",
+    _spoilt(copied=lambda self, m: m.state_dict()),
+    "restore() changed nothing in the model it was given. Load the weights you saved: "
+    "model.load_state_dict(…).",
+    _spoilt(restore=lambda self, model: self.best_weights),
 )
+for n in (2, 3):
+    early_stopping.known(
+        f"You wait for {n} bad epochs, whatever the patience. Use self.patience.",
+        _spoilt(enough=lambda self, n=n: self.waited() >= n),
+    )
+for n in (0, 1, 1000):
+    early_stopping.known(
+        f"Your best loss starts at {n}, and losses may be higher. Start with float('inf').",
+        _spoilt(better=lambda self, n=n: self.losses[-1] < min([n, *self.losses[:-1]])),
+    )

@@ -94,17 +94,12 @@ def plain_log(table):
 
 
 make_features.known(
-    {
-        "The columns are still as skewed as in the file. Take np.log1p of them.": (
-            lambda table: table[FEATURES]
-        ),
-        "That is the logarithm to the base 10. Take the natural logarithm.": (
-            lambda table: np.log10(1 + table[FEATURES])
-        ),
-        "There is a log1p for numbers in the column issue_price too: it is still as it was.": (
-            lambda table: pd.concat([np.log1p(table[FEATURES[:-1]]), table["issue_price"]], axis=1)
-        ),
-    }
+    "The columns are still as skewed as in the file. Take np.log1p of them.",
+    lambda table: table[FEATURES],
+    "That is the logarithm to the base 10. Take the natural logarithm.",
+    lambda table: np.log10(1 + table[FEATURES]),
+    "There is a log1p for numbers in the column issue_price too: it is still as it was.",
+    lambda table: pd.concat([np.log1p(table[FEATURES[:-1]]), table["issue_price"]], axis=1),
 )
 
 
@@ -160,42 +155,31 @@ def _z(X, of, axis=0):
 
 
 standardise.known(
-    {
-        "You scaled the test part by its own mean and deviation. Then the same IPO would get other "
-        "features in other company: use the training part's numbers for both.": _both(
-            lambda X, *_: _z(X, X)
-        ),
-        "Mean and deviation come from training and test rows together, so the test rows have leaked "
-        "into the training data. Fit on X_train alone.": _both(
-            lambda X, *both: _z(X, np.vstack(both))
-        ),
-        "You used one mean for all columns. Each column has its own: axis=0.": _both(
-            lambda X, train, _: _z(X, train, axis=None)
-        ),
-        "You subtracted the mean; now divide by the standard deviation too.": _both(
-            lambda X, train, _: X - train.mean(axis=0)
-        ),
-        "You divided by the deviation; subtract the mean first.": _both(
-            lambda X, train, _: X / train.std(axis=0)
-        ),
-        "You divided by the variance; divide by its root, the deviation.": _both(
-            lambda X, train, _: _z(X, train) / train.std(axis=0)
-        ),
-        "You scaled each row by its own mean. One row is one IPO; each column has a mean and a "
-        "deviation: axis=0.": _both(lambda X, *_: _z(X, X, axis=1)),
-        "The brackets are missing: subtract first, then divide.": _both(
-            lambda X, train, _: X - train.mean(axis=0) / train.std(axis=0)
-        ),
-        "That is min-max scaling, to values from 0 to 1. Use mean and standard deviation.": _both(
-            lambda X, train, _: (X - train.min(axis=0)) / np.ptp(train, axis=0)
-        ),
-        "The two are exchanged: return the training part first.": (
-            lambda X_train, X_test: (_z(X_test, X_train), _z(X_train, X_train))
-        ),
-        "The training part is right; the test part is still as it was.": (
-            lambda X_train, X_test: (_z(X_train, X_train), X_test)
-        ),
-    }
+    "You scaled the test part by its own mean and deviation. Then the same IPO would get other "
+    "features in other company: use the training part's numbers for both.",
+    _both(lambda X, *_: _z(X, X)),
+    "Mean and deviation come from training and test rows together, so the test rows have leaked "
+    "into the training data. Fit on X_train alone.",
+    _both(lambda X, *both: _z(X, np.vstack(both))),
+    "You used one mean for all columns. Each column has its own: axis=0.",
+    _both(lambda X, train, _: _z(X, train, axis=None)),
+    "You subtracted the mean; now divide by the standard deviation too.",
+    _both(lambda X, train, _: X - train.mean(axis=0)),
+    "You divided by the deviation; subtract the mean first.",
+    _both(lambda X, train, _: X / train.std(axis=0)),
+    "You divided by the variance; divide by its root, the deviation.",
+    _both(lambda X, train, _: _z(X, train) / train.std(axis=0)),
+    "You scaled each row by its own mean. One row is one IPO; each column has a mean and a "
+    "deviation: axis=0.",
+    _both(lambda X, *_: _z(X, X, axis=1)),
+    "The brackets are missing: subtract first, then divide.",
+    _both(lambda X, train, _: X - train.mean(axis=0) / train.std(axis=0)),
+    "That is min-max scaling, to values from 0 to 1. Use mean and standard deviation.",
+    _both(lambda X, train, _: (X - train.min(axis=0)) / np.ptp(train, axis=0)),
+    "The two are exchanged: return the training part first.",
+    lambda X_train, X_test: (_z(X_test, X_train), _z(X_train, X_train)),
+    "The training part is right; the test part is still as it was.",
+    lambda X_train, X_test: (_z(X_train, X_train), X_test),
 )
 
 
@@ -372,37 +356,27 @@ def through_prices(recorded_pct, factor):
 true_gain.variant(np.vectorize(lambda pct, factor: pct * factor + 100 * (factor - 1)))
 
 true_gain.known(
-    {
-        "You multiplied the gain. What the split divided was the price: turn the gain into a price "
-        "ratio, 1 + recorded/100, multiply that, and turn it back.": lambda pct, factor: (
-            pct * factor
-        ),
-        "That is the price ratio in percent of the issue price; subtract 1 before multiplying by "
-        "100.": lambda pct, factor: (1 + pct / 100) * factor * 100,
-        "That is a fraction; the column is in percent, so multiply by 100.": (
-            lambda pct, factor: (1 + pct / 100) * factor - 1
-        ),
-        "That is the price ratio. Turn it back into a gain in percent: subtract 1, multiply by "
-        "100.": lambda pct, factor: (1 + pct / 100) * factor,
-        "A gain is added to the price: the ratio is 1 + recorded/100, with a plus.": (
-            lambda pct, factor: ((1 - pct / 100) * factor - 1) * 100
-        ),
-        "You used the percentage as a fraction: divide it by 100 first.": (
-            lambda pct, factor: (1 + pct) * factor - 1
-        ),
-        "The brackets are missing: subtract 1 first, then multiply by 100.": (
-            lambda pct, factor: (1 + pct / 100) * factor - 1 * 100
-        ),
-        "Turn the gain into a price ratio first: 1 + recorded/100.": (
-            lambda pct, factor: (pct / 100 * factor - 1) * 100
-        ),
-        "You divided by the factor. The split has already divided the price; multiply to undo it.": (
-            lambda pct, factor: ((1 + pct / 100) / factor - 1) * 100
-        ),
-        "For a whole column you return a single number. Each row has its own gain.": (
-            lambda pct, factor: float(through_prices(np.mean(pct), np.mean(factor)))
-        ),
-    }
+    "You multiplied the gain. What the split divided was the price: turn the gain into a price "
+    "ratio, 1 + recorded/100, multiply that, and turn it back.",
+    lambda pct, factor: pct * factor,
+    "That is the price ratio in percent of the issue price; subtract 1 before multiplying by 100.",
+    lambda pct, factor: (1 + pct / 100) * factor * 100,
+    "That is a fraction; the column is in percent, so multiply by 100.",
+    lambda pct, factor: (1 + pct / 100) * factor - 1,
+    "That is the price ratio. Turn it back into a gain in percent: subtract 1, multiply by 100.",
+    lambda pct, factor: (1 + pct / 100) * factor,
+    "A gain is added to the price: the ratio is 1 + recorded/100, with a plus.",
+    lambda pct, factor: ((1 - pct / 100) * factor - 1) * 100,
+    "You used the percentage as a fraction: divide it by 100 first.",
+    lambda pct, factor: (1 + pct) * factor - 1,
+    "The brackets are missing: subtract 1 first, then multiply by 100.",
+    lambda pct, factor: (1 + pct / 100) * factor - 1 * 100,
+    "Turn the gain into a price ratio first: 1 + recorded/100.",
+    lambda pct, factor: (pct / 100 * factor - 1) * 100,
+    "You divided by the factor. The split has already divided the price; multiply to undo it.",
+    lambda pct, factor: ((1 + pct / 100) / factor - 1) * 100,
+    "For a whole column you return a single number. Each row has its own gain.",
+    lambda pct, factor: float(through_prices(np.mean(pct), np.mean(factor))),
 )
 
 
@@ -465,48 +439,34 @@ def _picking(spoilt):
 
 
 precision_recall.known(
-    {
-        "You ignore the argument threshold, and use 0.5.": (
-            lambda y, probability, threshold: _of_picked(y, probability >= 0.5)
-        ),
-        "A probability equal to the threshold is picked too: use >=, not >.": (
-            lambda y, probability, threshold: _of_picked(y, probability > threshold)
-        ),
-        "You picked the rows below the threshold.": _picking(
-            lambda y, picked, pair: _of_picked(y, ~picked)
-        ),
-        "Precision divides by all that you picked, not by all rows.": _picking(
-            lambda y, picked, pair: (y[picked].sum() / len(y), pair[1])
-        ),
-        "Recall divides by all true gains, not by all rows.": _picking(
-            lambda y, picked, pair: (pair[0], y[picked].sum() / len(y))
-        ),
-        "Both are divided by all rows. Precision divides by all that you picked, recall by all true "
-        "gains.": _picking(lambda y, picked, pair: [y[picked].sum() / len(y)] * 2),
-        "The second number is the share of losses rightly left out (specificity). Recall asks how "
-        "many of the true gains you found.": _picking(
-            lambda y, picked, pair: (pair[0], 1 - picked[y == 0].mean())
-        ),
-        "These are percentages; return shares between 0 and 1.": _picking(
-            lambda y, picked, pair: (100 * pair[0], 100 * pair[1])
-        ),
-        "You counted losses as the class to find. It is gains, y == 1.": _picking(
-            lambda y, picked, pair: _of_picked(1 - y, ~picked)
-        ),
-        "The first number is the accuracy. Precision looks only at what you picked.": _picking(
-            lambda y, picked, pair: ((picked == y).mean(), pair[1])
-        ),
-        "You have swapped them: return precision first, then recall.": _picking(
-            lambda y, picked, pair: pair[::-1]
-        ),
-        "Where what is picked is all wrong, precision is 0, not nan.": _picking(
-            lambda y, picked, pair: (pair[0] or np.nan, pair[1])
-        ),
-        "Where nothing is picked, recall is 0, and precision has no value, float('nan').": _picking(
-            lambda y, picked, pair: (np.nan_to_num(pair[0]), pair[1])
-        ),
-        "Recall has a value where nothing is picked: none of the gains was found, so it is 0.": (
-            _picking(lambda y, picked, pair: pair if picked.any() else (np.nan, np.nan))
-        ),
-    }
+    "You ignore the argument threshold, and use 0.5.",
+    lambda y, probability, threshold: _of_picked(y, probability >= 0.5),
+    "A probability equal to the threshold is picked too: use >=, not >.",
+    lambda y, probability, threshold: _of_picked(y, probability > threshold),
+    "You picked the rows below the threshold.",
+    _picking(lambda y, picked, pair: _of_picked(y, ~picked)),
+    "Precision divides by all that you picked, not by all rows.",
+    _picking(lambda y, picked, pair: (y[picked].sum() / len(y), pair[1])),
+    "Recall divides by all true gains, not by all rows.",
+    _picking(lambda y, picked, pair: (pair[0], y[picked].sum() / len(y))),
+    "Both are divided by all rows. Precision divides by all that you picked, recall by all true "
+    "gains.",
+    _picking(lambda y, picked, pair: [y[picked].sum() / len(y)] * 2),
+    "The second number is the share of losses rightly left out (specificity). Recall asks how "
+    "many of the true gains you found.",
+    _picking(lambda y, picked, pair: (pair[0], 1 - picked[y == 0].mean())),
+    "These are percentages; return shares between 0 and 1.",
+    _picking(lambda y, picked, pair: (100 * pair[0], 100 * pair[1])),
+    "You counted losses as the class to find. It is gains, y == 1.",
+    _picking(lambda y, picked, pair: _of_picked(1 - y, ~picked)),
+    "The first number is the accuracy. Precision looks only at what you picked.",
+    _picking(lambda y, picked, pair: ((picked == y).mean(), pair[1])),
+    "You have swapped them: return precision first, then recall.",
+    _picking(lambda y, picked, pair: pair[::-1]),
+    "Where what is picked is all wrong, precision is 0, not nan.",
+    _picking(lambda y, picked, pair: (pair[0] or np.nan, pair[1])),
+    "Where nothing is picked, recall is 0, and precision has no value, float('nan').",
+    _picking(lambda y, picked, pair: (np.nan_to_num(pair[0]), pair[1])),
+    "Recall has a value where nothing is picked: none of the gains was found, so it is 0.",
+    _picking(lambda y, picked, pair: pair if picked.any() else (np.nan, np.nan)),
 )

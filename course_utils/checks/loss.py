@@ -131,67 +131,54 @@ def _shifted(logits, yb, by, right_of):
 
 
 cross_entropy.known(
-    {
-        "Subtract from each row its own largest logit; the largest of the whole batch wipes the "
-        "other rows out.": lambda z, yb: _shifted(z, yb, z.max(), z - z.max()),
-        "You subtracted the largest logit before exp, but not from the logit of the right class. "
-        "Subtract it from all, or add it to the logarithm again.": (
-            lambda z, yb: _shifted(z, yb, z.amax(1, True), z)
-        ),
-        "That is 1 minus the probability of the right class. Take minus its logarithm.": (
-            lambda z, yb: 1 - _p_right(z, yb).mean()
-        ),
-        "You took the mean over all rows and classes. Only the right class of each row counts: "
-        "divide by the number of rows.": lambda z, yb: F.cross_entropy(z, yb) / z.shape[1],
-        "Your softmax adds up over the batch. Each row is one example: dim=1.": (
-            lambda z, yb: -_right_logit(z.log_softmax(dim=0), yb).mean()
-        ),
-        "Your softmax adds up over all rows and classes together. Each row is one example: dim=1.": (
-            lambda z, yb: (z.logsumexp(dim=(0, 1)) - _right_logit(z, yb)).mean()
-        ),
-        "logits[:, yb] pairs every row with every label. Take one logit from each row: "
-        "logits[torch.arange(len(yb)), yb].": lambda z, yb: -z.log_softmax(dim=1)[:, yb].mean(),
-        "You divided by the number of classes; divide by the number of rows.": (
-            lambda z, yb: F.cross_entropy(z, yb, reduction="sum") / z.shape[1]
-        ),
-        "The minus is missing: a logarithm of a probability is below 0.": (
-            lambda logits, yb: -F.cross_entropy(logits, yb)
-        ),
-        "That is the sum over the rows; divide by their number.": (
-            lambda logits, yb: F.cross_entropy(logits, yb, reduction="sum")
-        ),
-        "The logarithm is missing: that is the mean probability of the right class.": (
-            lambda logits, yb: _p_right(logits, yb).mean()
-        ),
-        "The logarithm is missing: that is minus the mean probability of the right class.": (
-            lambda logits, yb: -_p_right(logits, yb).mean()
-        ),
-        "You took the logarithm of a logit. Make probabilities of the logits first.": (
-            lambda logits, yb: -_right_logit(logits, yb).log().mean()
-        ),
-        "You took the logarithm of the mean probability. First the logarithm of each row's, then "
-        "the mean.": lambda logits, yb: -_p_right(logits, yb).mean().log(),
-        "That is the logarithm to the base 2. Take the natural one.": (
-            lambda logits, yb: -_p_right(logits, yb).log2().mean()
-        ),
-        "That is the logarithm to the base 10. Take the natural one.": (
-            lambda logits, yb: -_p_right(logits, yb).log10().mean()
-        ),
-        "You always took the largest logit. Take that of the right class, yb.": (
-            lambda logits, yb: -logits.log_softmax(dim=1).max(dim=1).values.mean()
-        ),
-        "That is the mean of the right logits, without a softmax: the logarithm of the sum of exps "
-        "is missing.": lambda logits, yb: -_right_logit(logits, yb).mean(),
-        "Softmax has been applied twice.": (
-            lambda logits, yb: F.cross_entropy(logits.softmax(dim=1), yb)
-        ),
-        "That is the loss of the last row alone. Add the rows up inside the loop.": (
-            lambda logits, yb: F.cross_entropy(logits[-1:], yb[-1:])
-        ),
-        "That is the loss of the first row alone. Is the return inside the loop?": (
-            lambda logits, yb: F.cross_entropy(logits[:1], yb[:1])
-        ),
-    }
+    "Subtract from each row its own largest logit; the largest of the whole batch wipes the "
+    "other rows out.",
+    lambda z, yb: _shifted(z, yb, z.max(), z - z.max()),
+    "You subtracted the largest logit before exp, but not from the logit of the right class. "
+    "Subtract it from all, or add it to the logarithm again.",
+    lambda z, yb: _shifted(z, yb, z.amax(1, True), z),
+    "That is 1 minus the probability of the right class. Take minus its logarithm.",
+    lambda z, yb: 1 - _p_right(z, yb).mean(),
+    "You took the mean over all rows and classes. Only the right class of each row counts: "
+    "divide by the number of rows.",
+    lambda z, yb: F.cross_entropy(z, yb) / z.shape[1],
+    "Your softmax adds up over the batch. Each row is one example: dim=1.",
+    lambda z, yb: -_right_logit(z.log_softmax(dim=0), yb).mean(),
+    "Your softmax adds up over all rows and classes together. Each row is one example: dim=1.",
+    lambda z, yb: (z.logsumexp(dim=(0, 1)) - _right_logit(z, yb)).mean(),
+    "logits[:, yb] pairs every row with every label. Take one logit from each row: "
+    "logits[torch.arange(len(yb)), yb].",
+    lambda z, yb: -z.log_softmax(dim=1)[:, yb].mean(),
+    "You divided by the number of classes; divide by the number of rows.",
+    lambda z, yb: F.cross_entropy(z, yb, reduction="sum") / z.shape[1],
+    "The minus is missing: a logarithm of a probability is below 0.",
+    lambda logits, yb: -F.cross_entropy(logits, yb),
+    "That is the sum over the rows; divide by their number.",
+    lambda logits, yb: F.cross_entropy(logits, yb, reduction="sum"),
+    "The logarithm is missing: that is the mean probability of the right class.",
+    lambda logits, yb: _p_right(logits, yb).mean(),
+    "The logarithm is missing: that is minus the mean probability of the right class.",
+    lambda logits, yb: -_p_right(logits, yb).mean(),
+    "You took the logarithm of a logit. Make probabilities of the logits first.",
+    lambda logits, yb: -_right_logit(logits, yb).log().mean(),
+    "You took the logarithm of the mean probability. First the logarithm of each row's, then "
+    "the mean.",
+    lambda logits, yb: -_p_right(logits, yb).mean().log(),
+    "That is the logarithm to the base 2. Take the natural one.",
+    lambda logits, yb: -_p_right(logits, yb).log2().mean(),
+    "That is the logarithm to the base 10. Take the natural one.",
+    lambda logits, yb: -_p_right(logits, yb).log10().mean(),
+    "You always took the largest logit. Take that of the right class, yb.",
+    lambda logits, yb: -logits.log_softmax(dim=1).max(dim=1).values.mean(),
+    "That is the mean of the right logits, without a softmax: the logarithm of the sum of exps "
+    "is missing.",
+    lambda logits, yb: -_right_logit(logits, yb).mean(),
+    "Softmax has been applied twice.",
+    lambda logits, yb: F.cross_entropy(logits.softmax(dim=1), yb),
+    "That is the loss of the last row alone. Add the rows up inside the loop.",
+    lambda logits, yb: F.cross_entropy(logits[-1:], yb[-1:]),
+    "That is the loss of the first row alone. Is the return inside the loop?",
+    lambda logits, yb: F.cross_entropy(logits[:1], yb[:1]),
 )
 
 
@@ -253,43 +240,38 @@ def _decide(probabilities=torch.sigmoid, yes=lambda z: z > 0, count=lambda a, t:
 
 
 decide.known(
-    {
-        "You compared the logits with 0.5. That is the limit for probabilities; a logit is yes above "
-        "0.": _decide(yes=lambda z: z > 0.5),
-        "You compared probabilities with 0, and they are all above it. Yes is a probability above "
-        "0.5, or a logit above 0.": _decide(yes=lambda z: z.sigmoid() > 0),
-        "Your answers are the wrong way round: yes is a logit above 0.": _decide(
-            yes=lambda z: z <= 0
-        ),
-        "Those are rounded logits. Round the probabilities, or compare the logits with 0.": _decide(
-            yes=lambda z: z.round()
-        ),
-        "Softmax over a single logit gives 1 in every row. One logit wants the sigmoid.": _decide(
-            probabilities=lambda z: z.softmax(1)
-        ),
-        "Softmax over the batch makes the rows share one probability. One logit wants the sigmoid.": (
-            _decide(probabilities=lambda z: z.softmax(0))
-        ),
-        "Those are the probabilities of no.": _decide(probabilities=lambda z: 1 - z.sigmoid()),
-        "Those are still the logits. The sigmoid makes probabilities of them.": _decide(
-            probabilities=lambda z: z
-        ),
-        "You apply the sigmoid twice.": _decide(probabilities=lambda z: z.sigmoid().sigmoid()),
-        "That is the share of right answers, not their number: sum instead of averaging.": _decide(
-            count=lambda a, t: (a == t).float().mean()
-        ),
-        "That is the number of wrong answers.": _decide(count=lambda a, t: (a != t).sum()),
-        "That is the number of rows.": _decide(count=lambda a, t: torch.tensor(len(a))),
-        "That is how many answers are yes. Compare them with the targets first.": _decide(
-            count=lambda a, t: a.sum()
-        ),
-        "You count only right answers that are yes; a right no counts as well.": _decide(
-            count=lambda a, t: (a * t).sum()
-        ),
-        "You compared every answer with every target: [B, 1] against [B] gives [B, B].": _decide(
-            count=lambda a, t: (a == t[:, 0]).sum()
-        ),
-    }
+    "You compared the logits with 0.5. That is the limit for probabilities; a logit is yes above "
+    "0.",
+    _decide(yes=lambda z: z > 0.5),
+    "You compared probabilities with 0, and they are all above it. Yes is a probability above "
+    "0.5, or a logit above 0.",
+    _decide(yes=lambda z: z.sigmoid() > 0),
+    "Your answers are the wrong way round: yes is a logit above 0.",
+    _decide(yes=lambda z: z <= 0),
+    "Those are rounded logits. Round the probabilities, or compare the logits with 0.",
+    _decide(yes=lambda z: z.round()),
+    "Softmax over a single logit gives 1 in every row. One logit wants the sigmoid.",
+    _decide(probabilities=lambda z: z.softmax(1)),
+    "Softmax over the batch makes the rows share one probability. One logit wants the sigmoid.",
+    _decide(probabilities=lambda z: z.softmax(0)),
+    "Those are the probabilities of no.",
+    _decide(probabilities=lambda z: 1 - z.sigmoid()),
+    "Those are still the logits. The sigmoid makes probabilities of them.",
+    _decide(probabilities=lambda z: z),
+    "You apply the sigmoid twice.",
+    _decide(probabilities=lambda z: z.sigmoid().sigmoid()),
+    "That is the share of right answers, not their number: sum instead of averaging.",
+    _decide(count=lambda a, t: (a == t).float().mean()),
+    "That is the number of wrong answers.",
+    _decide(count=lambda a, t: (a != t).sum()),
+    "That is the number of rows.",
+    _decide(count=lambda a, t: torch.tensor(len(a))),
+    "That is how many answers are yes. Compare them with the targets first.",
+    _decide(count=lambda a, t: a.sum()),
+    "You count only right answers that are yes; a right no counts as well.",
+    _decide(count=lambda a, t: (a * t).sum()),
+    "You compared every answer with every target: [B, 1] against [B] gives [B, B].",
+    _decide(count=lambda a, t: (a == t[:, 0]).sum()),
 )
 
 
@@ -390,46 +372,40 @@ def where(logits, targets):
 
 
 bce_with_logits.known(
-    {
-        "You judge the rows with target 1 only; the others cost nothing. A certain yes must cost "
-        "something where no is right.": lambda z, t: (t * F.softplus(-z)).mean(),
-        "The part for no is log(1 - p), not 1 - log(p).": lambda z, t: (
-            t * F.softplus(-z) - (1 - t) * (1 + F.softplus(-z))
-        ).mean(),
-        "In max(z, 0) - z * target + log(1 + exp(-|z|)) the absolute value is missing.": (
-            lambda z, t: (z.relu() - z * t + (1 + (-z).exp()).log()).mean()
-        ),
-        "max(z, 0) is missing in max(z, 0) - z * target + log(1 + exp(-|z|)).": (
-            lambda z, t: (torch.log1p((-z.abs()).exp()) - z * t).mean()
-        ),
-        "The minus is missing: a logarithm of a probability is below 0.": lambda z, t: -_bce(z, t),
-        "That is the sum over the rows; take the mean.": lambda z, t: _bce(z, t) * len(z),
-        "Yes and no are swapped: target 1 asks for a large logit.": lambda z, t: _bce(-z, t),
-        "You added the logit of a yes. It is subtracted: log(1 + e^z) - z.": (
-            lambda z, t: (F.softplus(z) + z * t).mean()
-        ),
-        "You judge the rows with target 0 only; the others cost nothing.": (
-            lambda z, t: ((1 - t) * F.softplus(z)).mean()
-        ),
-        "You treat every row as if no were right: the part with the targets is missing.": (
-            lambda z, t: F.softplus(z).mean()
-        ),
-        "You treat every row as if yes were right: the part with the targets is missing.": (
-            lambda z, t: F.softplus(-z).mean()
-        ),
-        "That is the logarithm to the base 2. Take the natural one.": (
-            lambda z, t: _bce(z, t) / math.log(2)
-        ),
-        "The sigmoid has been applied twice.": lambda z, t: _bce(z.sigmoid(), t),
-        "That is the mean squared error of the probabilities, not a cross-entropy.": (
-            lambda z, t: F.mse_loss(z.sigmoid(), t)
-        ),
-        "That is the cross-entropy of a single class: its softmax is always 1, its loss always 0. "
-        "The other class has the logit 0.": lambda z, t: F.cross_entropy(z, t),
-        "You compared every logit with every target: [B] against [B, 1] gives [B, B].": (
-            lambda z, t: (F.softplus(z) - z * t[:, 0]).mean()
-        ),
-    }
+    "You judge the rows with target 1 only; the others cost nothing. A certain yes must cost "
+    "something where no is right.",
+    lambda z, t: (t * F.softplus(-z)).mean(),
+    "The part for no is log(1 - p), not 1 - log(p).",
+    lambda z, t: (t * F.softplus(-z) - (1 - t) * (1 + F.softplus(-z))).mean(),
+    "In max(z, 0) - z * target + log(1 + exp(-|z|)) the absolute value is missing.",
+    lambda z, t: (z.relu() - z * t + (1 + (-z).exp()).log()).mean(),
+    "max(z, 0) is missing in max(z, 0) - z * target + log(1 + exp(-|z|)).",
+    lambda z, t: (torch.log1p((-z.abs()).exp()) - z * t).mean(),
+    "The minus is missing: a logarithm of a probability is below 0.",
+    lambda z, t: -_bce(z, t),
+    "That is the sum over the rows; take the mean.",
+    lambda z, t: _bce(z, t) * len(z),
+    "Yes and no are swapped: target 1 asks for a large logit.",
+    lambda z, t: _bce(-z, t),
+    "You added the logit of a yes. It is subtracted: log(1 + e^z) - z.",
+    lambda z, t: (F.softplus(z) + z * t).mean(),
+    "You judge the rows with target 0 only; the others cost nothing.",
+    lambda z, t: ((1 - t) * F.softplus(z)).mean(),
+    "You treat every row as if no were right: the part with the targets is missing.",
+    lambda z, t: F.softplus(z).mean(),
+    "You treat every row as if yes were right: the part with the targets is missing.",
+    lambda z, t: F.softplus(-z).mean(),
+    "That is the logarithm to the base 2. Take the natural one.",
+    lambda z, t: _bce(z, t) / math.log(2),
+    "The sigmoid has been applied twice.",
+    lambda z, t: _bce(z.sigmoid(), t),
+    "That is the mean squared error of the probabilities, not a cross-entropy.",
+    lambda z, t: F.mse_loss(z.sigmoid(), t),
+    "That is the cross-entropy of a single class: its softmax is always 1, its loss always 0. "
+    "The other class has the logit 0.",
+    lambda z, t: F.cross_entropy(z, t),
+    "You compared every logit with every target: [B] against [B, 1] gives [B, B].",
+    lambda z, t: (F.softplus(z) - z * t[:, 0]).mean(),
 )
 
 
@@ -616,35 +592,29 @@ def _one_hot(yb):
 
 
 repaired_loss.known(
-    {
-        "It runs, but the softmax is still there, and cross-entropy applies its own. Give it the "
-        "logits.": lambda m, xb, yb: F.cross_entropy(m(xb).softmax(dim=1), yb[:, 0].long()),
-        "A sigmoid in front is as wrong as a softmax: cross-entropy wants the logits.": (
-            lambda m, xb, yb: F.cross_entropy(m(xb).sigmoid(), yb[:, 0].long())
-        ),
-        "NLLLoss wants logarithms of probabilities, and got logits. nn.CrossEntropyLoss takes the "
-        "logits as they are.": lambda m, xb, yb: F.nll_loss(m(xb), yb[:, 0].long()),
-        "NLLLoss wants logarithms of probabilities, and got the probabilities themselves.": (
-            lambda m, xb, yb: F.nll_loss(m(xb).softmax(dim=1), yb[:, 0].long())
-        ),
-        "Every label became class 0: argmax over a column of length 1 is always 0. Take the "
-        "numbers themselves.": lambda m, xb, yb: F.cross_entropy(m(xb), yb.argmax(dim=1)),
-        "That asks three yes-or-no questions. One of three classes is right: "
-        "nn.CrossEntropyLoss.": lambda m, xb, yb: _bce(m(xb), _one_hot(yb)),
-        "That is the mean squared error of one-hot rows; the task is cross-entropy.": (
-            lambda m, xb, yb: F.mse_loss(m(xb), _one_hot(yb))
-        ),
-        "That is the mean squared error of each logit and the class number; the task is "
-        "cross-entropy.": lambda m, xb, yb: F.mse_loss(m(xb), yb.expand(-1, 3)),
-        "Cross-entropy wants the logits, and got the classes that argmax found.": (
-            lambda m, xb, yb: F.cross_entropy(
-                m(xb).argmax(dim=1).float(), yb[:, 0]
-            ).requires_grad_()
-        ),
-        "That is the sum over the rows; leave the reduction at the mean.": (
-            lambda m, xb, yb: F.cross_entropy(m(xb), yb[:, 0].long(), reduction="sum")
-        ),
-    }
+    "It runs, but the softmax is still there, and cross-entropy applies its own. Give it the "
+    "logits.",
+    lambda m, xb, yb: F.cross_entropy(m(xb).softmax(dim=1), yb[:, 0].long()),
+    "A sigmoid in front is as wrong as a softmax: cross-entropy wants the logits.",
+    lambda m, xb, yb: F.cross_entropy(m(xb).sigmoid(), yb[:, 0].long()),
+    "NLLLoss wants logarithms of probabilities, and got logits. nn.CrossEntropyLoss takes the "
+    "logits as they are.",
+    lambda m, xb, yb: F.nll_loss(m(xb), yb[:, 0].long()),
+    "NLLLoss wants logarithms of probabilities, and got the probabilities themselves.",
+    lambda m, xb, yb: F.nll_loss(m(xb).softmax(dim=1), yb[:, 0].long()),
+    "Every label became class 0: argmax over a column of length 1 is always 0. Take the "
+    "numbers themselves.",
+    lambda m, xb, yb: F.cross_entropy(m(xb), yb.argmax(dim=1)),
+    "That asks three yes-or-no questions. One of three classes is right: nn.CrossEntropyLoss.",
+    lambda m, xb, yb: _bce(m(xb), _one_hot(yb)),
+    "That is the mean squared error of one-hot rows; the task is cross-entropy.",
+    lambda m, xb, yb: F.mse_loss(m(xb), _one_hot(yb)),
+    "That is the mean squared error of each logit and the class number; the task is cross-entropy.",
+    lambda m, xb, yb: F.mse_loss(m(xb), yb.expand(-1, 3)),
+    "Cross-entropy wants the logits, and got the classes that argmax found.",
+    lambda m, xb, yb: F.cross_entropy(m(xb).argmax(dim=1).float(), yb[:, 0]).requires_grad_(),
+    "That is the sum over the rows; leave the reduction at the mean.",
+    lambda m, xb, yb: F.cross_entropy(m(xb), yb[:, 0].long(), reduction="sum"),
 )
 
 

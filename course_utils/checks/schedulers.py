@@ -108,64 +108,48 @@ def squared_cosine(step, peak, warmup, total, floor=0.1):
 
 
 warmup_cosine.known(
-    {
-        "The warm-up should start at a tenth of the peak, not at 0.": _schedule(ramp=lambda t: t),
-        "The warm-up overshoots the peak: from a tenth there are nine tenths left to climb.": (
-            _schedule(ramp=lambda t: 0.1 + t)
-        ),
-        "The warm-up should climb along a straight line; yours multiplies.": _schedule(
-            ramp=lambda t: 0.1 ** (1 - t)
-        ),
-        "The warm-up is missing: the rate begins at its peak.": _schedule(
-            ramp=lambda t: 1, climbed=lambda step, warmup: 1
-        ),
-        "The warm-up is missing: your cosine begins at step 0, at the peak.": (
-            lambda step, peak, warmup, total: peak * (1 + math.cos(math.pi * step / total)) / 2
-        ),
-        "The cosine should begin when the warm-up is over; yours has been running since step 0.": (
-            _schedule(share=lambda step, warmup, total: step / total)
-        ),
-        "The cosine has only total - warmup steps to reach its end; yours takes total.": _schedule(
-            share=lambda step, warmup, total: (step - warmup) / total
-        ),
-        "A whole turn, 2 pi, brings the rate up again. It should go down once: half a turn, pi.": (
-            _schedule(fall=lambda t: (1 + math.cos(2 * math.pi * t)) / 2)
-        ),
-        "1 + cos runs from 2 to 0. Take half of it.": _schedule(
-            fall=lambda t: 1 + math.cos(math.pi * t)
-        ),
-        "cos alone runs from 1 to -1, and a negative rate climbs the loss. Use (1 + cos) / 2.": (
-            _schedule(fall=lambda t: math.cos(math.pi * t))
-        ),
-        "1 - cos climbs from 0 to 2. The rate should fall: (1 + cos) / 2.": _schedule(
-            fall=lambda t: (1 - math.cos(math.pi * t)) / 2
-        ),
-        "After the warm-up your rate falls along a straight line. Half a cosine is wanted.": (
-            _schedule(fall=lambda t: 1 - t)
-        ),
-        "Half a turn is pi in radians: cos(pi * share).": _schedule(
-            fall=lambda t: (1 + math.cos(t)) / 2
-        ),
-        "The cosine begins at step warmup: its share is (step - warmup) / (total - warmup).": (
-            _schedule(share=lambda step, warmup, total: step / (total - warmup))
-        ),
-        "A quarter of a turn, pi / 2, ends in its steepest fall. Half a turn levels off: "
-        "(1 + cos(pi * share)) / 2.": _schedule(fall=lambda t: math.cos(math.pi / 2 * t)),
-        "math.cos wants radians: half a turn is pi, not 180.": _schedule(
-            fall=lambda t: (1 + math.cos(180 * t)) / 2
-        ),
-        "You are one step ahead: steps are counted from 0.": _schedule(late=1),
-        "Your warm-up is one step ahead: at step 0 the rate is still a tenth of the peak.": (
-            _schedule(climbed=lambda step, warmup: (step + 1) / warmup)
-        ),
-        "Your warm-up is at the peak one step early: it should arrive at step `warmup`, so divide "
-        "by warmup, not by warmup - 1.": _schedule(
-            climbed=lambda step, warmup: step / (warmup - 1)
-        ),
-        "The shape is right, but it peaks at 1: multiply by peak.": _schedule(
-            height=lambda peak: 1
-        ),
-    }
+    "The warm-up should start at a tenth of the peak, not at 0.",
+    _schedule(ramp=lambda t: t),
+    "The warm-up overshoots the peak: from a tenth there are nine tenths left to climb.",
+    _schedule(ramp=lambda t: 0.1 + t),
+    "The warm-up should climb along a straight line; yours multiplies.",
+    _schedule(ramp=lambda t: 0.1 ** (1 - t)),
+    "The warm-up is missing: the rate begins at its peak.",
+    _schedule(ramp=lambda t: 1, climbed=lambda step, warmup: 1),
+    "The warm-up is missing: your cosine begins at step 0, at the peak.",
+    lambda step, peak, warmup, total: peak * (1 + math.cos(math.pi * step / total)) / 2,
+    "The cosine should begin when the warm-up is over; yours has been running since step 0.",
+    _schedule(share=lambda step, warmup, total: step / total),
+    "The cosine has only total - warmup steps to reach its end; yours takes total.",
+    _schedule(share=lambda step, warmup, total: (step - warmup) / total),
+    "A whole turn, 2 pi, brings the rate up again. It should go down once: half a turn, pi.",
+    _schedule(fall=lambda t: (1 + math.cos(2 * math.pi * t)) / 2),
+    "1 + cos runs from 2 to 0. Take half of it.",
+    _schedule(fall=lambda t: 1 + math.cos(math.pi * t)),
+    "cos alone runs from 1 to -1, and a negative rate climbs the loss. Use (1 + cos) / 2.",
+    _schedule(fall=lambda t: math.cos(math.pi * t)),
+    "1 - cos climbs from 0 to 2. The rate should fall: (1 + cos) / 2.",
+    _schedule(fall=lambda t: (1 - math.cos(math.pi * t)) / 2),
+    "After the warm-up your rate falls along a straight line. Half a cosine is wanted.",
+    _schedule(fall=lambda t: 1 - t),
+    "Half a turn is pi in radians: cos(pi * share).",
+    _schedule(fall=lambda t: (1 + math.cos(t)) / 2),
+    "The cosine begins at step warmup: its share is (step - warmup) / (total - warmup).",
+    _schedule(share=lambda step, warmup, total: step / (total - warmup)),
+    "A quarter of a turn, pi / 2, ends in its steepest fall. Half a turn levels off: "
+    "(1 + cos(pi * share)) / 2.",
+    _schedule(fall=lambda t: math.cos(math.pi / 2 * t)),
+    "math.cos wants radians: half a turn is pi, not 180.",
+    _schedule(fall=lambda t: (1 + math.cos(180 * t)) / 2),
+    "You are one step ahead: steps are counted from 0.",
+    _schedule(late=1),
+    "Your warm-up is one step ahead: at step 0 the rate is still a tenth of the peak.",
+    _schedule(climbed=lambda step, warmup: (step + 1) / warmup),
+    "Your warm-up is at the peak one step early: it should arrive at step `warmup`, so divide "
+    "by warmup, not by warmup - 1.",
+    _schedule(climbed=lambda step, warmup: step / (warmup - 1)),
+    "The shape is right, but it peaks at 1: multiply by peak.",
+    _schedule(height=lambda peak: 1),
 )
 
 
@@ -444,50 +428,40 @@ def _to(size, scale=min):
 
 
 clip.known(
-    {
-        "You shortened each tensor by itself, which turns the gradient to another direction. Work "
-        "out one length over all tensors together.": clipper(
-            lambda length, m, grads: min(1, m / grads[0].norm()), each=True
-        ),
-        "You cut off single values, which turns the gradient to another direction. Multiply all of "
-        "it by one number.": clipper(
-            lambda length, m, grads: grads[0].clamp(-m, m) / grads[0], each=True
-        ),
-        "A gradient shorter than max_norm must stay as it is; yours was stretched.": clipper(
-            lambda length, m, grads: m / length
-        ),
-        "You divided by the length. Multiply by max_norm as well.": clipper(
-            lambda length, m, grads: 1 / length
-        ),
-        "Lengths don't add up like this: add the squares of all values, then take the root.": _to(
-            lambda length, grads: sum(grad.norm() for grad in grads)
-        ),
-        "You forgot the root: the length is the square root of the sum of squares.": _to(
-            lambda length, grads: length**2
-        ),
-        "The factor is upside down: max_norm / length.": clipper(
-            lambda length, m, grads: length / m
-        ),
-        "The factor is upside down: max_norm / length, and at most 1.": clipper(
-            lambda length, m, grads: max(1, length / m)
-        ),
-        "You set the gradient to 0 where it is too long. Shorten it: multiply by max_norm / "
-        "length.": clipper(lambda length, m, grads: length <= m),
-        "You take the root of the mean square for the length. The length is the root of the sum of "
-        "all squares, without dividing by their number.": _to(
-            lambda length, grads: length / sum(grad.numel() for grad in grads) ** 0.5
-        ),
-        "You measure the gradient by its largest value. Its length is the root of the sum of all "
-        "squares.": _to(lambda length, grads: max(grad.abs().max() for grad in grads)),
-        "The gradients have not changed. Change .grad in place, with grad.mul_(…) or grad *= …. "
-        "And model.parameters() can be gone through only once: make a list of it first. (Or is "
-        "your `if` the wrong way round?)": clipper(lambda length, m, grads: 1),
-        "Your `if` is the wrong way round: you stretch the short gradients, and leave the long "
-        "ones.": clipper(lambda length, m, grads: max(1, m / length)),
-        "That is the length after clipping; return the one before.": clipper(
-            lambda length, m, grads: min(1, m / length), returns=min
-        ),
-    }
+    "You shortened each tensor by itself, which turns the gradient to another direction. Work "
+    "out one length over all tensors together.",
+    clipper(lambda length, m, grads: min(1, m / grads[0].norm()), each=True),
+    "You cut off single values, which turns the gradient to another direction. Multiply all of "
+    "it by one number.",
+    clipper(lambda length, m, grads: grads[0].clamp(-m, m) / grads[0], each=True),
+    "A gradient shorter than max_norm must stay as it is; yours was stretched.",
+    clipper(lambda length, m, grads: m / length),
+    "You divided by the length. Multiply by max_norm as well.",
+    clipper(lambda length, m, grads: 1 / length),
+    "Lengths don't add up like this: add the squares of all values, then take the root.",
+    _to(lambda length, grads: sum(grad.norm() for grad in grads)),
+    "You forgot the root: the length is the square root of the sum of squares.",
+    _to(lambda length, grads: length**2),
+    "The factor is upside down: max_norm / length.",
+    clipper(lambda length, m, grads: length / m),
+    "The factor is upside down: max_norm / length, and at most 1.",
+    clipper(lambda length, m, grads: max(1, length / m)),
+    "You set the gradient to 0 where it is too long. Shorten it: multiply by max_norm / length.",
+    clipper(lambda length, m, grads: length <= m),
+    "You take the root of the mean square for the length. The length is the root of the sum of "
+    "all squares, without dividing by their number.",
+    _to(lambda length, grads: length / sum(grad.numel() for grad in grads) ** 0.5),
+    "You measure the gradient by its largest value. Its length is the root of the sum of all "
+    "squares.",
+    _to(lambda length, grads: max(grad.abs().max() for grad in grads)),
+    "The gradients have not changed. Change .grad in place, with grad.mul_(…) or grad *= …. "
+    "And model.parameters() can be gone through only once: make a list of it first. (Or is "
+    "your `if` the wrong way round?)",
+    clipper(lambda length, m, grads: 1),
+    "Your `if` is the wrong way round: you stretch the short gradients, and leave the long ones.",
+    clipper(lambda length, m, grads: max(1, m / length)),
+    "That is the length after clipping; return the one before.",
+    clipper(lambda length, m, grads: min(1, m / length), returns=min),
 )
 
 
@@ -587,40 +561,43 @@ def scale_in_a_tensor(gradient):
 
 
 smallest_scale.known(
-    {
-        "That is the scale for bfloat16, which reaches as far down as float32. Ask what float16 "
-        "makes of it: .half().": lambda g: doubled(g, dtype=torch.bfloat16),
-        "Your search ends at 65536, and this gradient needs more. Go on doubling until no value is "
-        "lost.": lambda g: min(doubled(g), 65536),
-        "You allow a hundredth of the values to be lost. Every single one must be saved: .any(), "
-        "not a share.": lambda g: doubled(g, lambda lost: lost.mean() > 0.01),
-        "That lifts the smallest value to 6.1e-5, where float16 is at its full precision. Below, "
-        "down to 6e-8, it still has numbers, with fewer digits.": _lifted_to(2.0**-14),
-        "That is one doubling more than needed: a value between 3e-8 and 6e-8 is rounded up, not "
-        "down to 0. Let .half() do the rounding.": _lifted_to(2.0**-24),
-        "A value lifted to 3e-8, half of the smallest number, may be rounded to 0. Let .half() do "
-        "the rounding.": _lifted_to(2.0**-25),
-        "That saves the largest value alone. The smallest one needs most: look at .any() of what is "
-        "lost, not at .all().": (lambda g: doubled(g.abs().max())),
-        "Negative values count too: look at abs().": lambda g: doubled(g.clamp(min=0)),
-        "min() finds the most negative value. You need the one nearest to 0: abs() first.": (
-            lambda g: doubled(g.min())
-        ),
-        "That is one doubling too many: look before you double.": lambda g: 2 * doubled(g),
-        "You begin with 2. A gradient that loses nothing needs no scale: begin with 1.": (
-            lambda g: max(2, doubled(g))
-        ),
-        "That is how often you doubled. Return the power of two itself.": (
-            lambda g: math.log2(doubled(g))
-        ),
-        "The scale grows by the factor 10, and is no power of two.": lambda g: doubled(g, by=10),
-        "The scale is always that with which a GradScaler starts. Ask what this gradient needs.": (
-            lambda g: 65536
-        ),
-        "The scale is never below 1: a gradient that loses nothing needs none.": _lifted_to(
-            2.0**-25, least=-math.inf
-        ),
-    }
+    "That is the scale for bfloat16, which reaches as far down as float32. Ask what float16 "
+    "makes of it: .half().",
+    lambda g: doubled(g, dtype=torch.bfloat16),
+    "Your search ends at 65536, and this gradient needs more. Go on doubling until no value is "
+    "lost.",
+    lambda g: min(doubled(g), 65536),
+    "You allow a hundredth of the values to be lost. Every single one must be saved: .any(), "
+    "not a share.",
+    lambda g: doubled(g, lambda lost: lost.mean() > 0.01),
+    "That lifts the smallest value to 6.1e-5, where float16 is at its full precision. Below, "
+    "down to 6e-8, it still has numbers, with fewer digits.",
+    _lifted_to(2.0**-14),
+    "That is one doubling more than needed: a value between 3e-8 and 6e-8 is rounded up, not "
+    "down to 0. Let .half() do the rounding.",
+    _lifted_to(2.0**-24),
+    "A value lifted to 3e-8, half of the smallest number, may be rounded to 0. Let .half() do "
+    "the rounding.",
+    _lifted_to(2.0**-25),
+    "That saves the largest value alone. The smallest one needs most: look at .any() of what is "
+    "lost, not at .all().",
+    lambda g: doubled(g.abs().max()),
+    "Negative values count too: look at abs().",
+    lambda g: doubled(g.clamp(min=0)),
+    "min() finds the most negative value. You need the one nearest to 0: abs() first.",
+    lambda g: doubled(g.min()),
+    "That is one doubling too many: look before you double.",
+    lambda g: 2 * doubled(g),
+    "You begin with 2. A gradient that loses nothing needs no scale: begin with 1.",
+    lambda g: max(2, doubled(g)),
+    "That is how often you doubled. Return the power of two itself.",
+    lambda g: math.log2(doubled(g)),
+    "The scale grows by the factor 10, and is no power of two.",
+    lambda g: doubled(g, by=10),
+    "The scale is always that with which a GradScaler starts. Ask what this gradient needs.",
+    lambda g: 65536,
+    "The scale is never below 1: a gradient that loses nothing needs none.",
+    _lifted_to(2.0**-25, least=-math.inf),
 )
 
 
@@ -760,33 +737,27 @@ def _backward_unscaled(loss, scaler):
 
 
 amp_step.known(
-    {
-        "You clip the gradient while it is still scaled, 1024 times too long, and unscaling then "
-        "shortens it 1024 times more. Call scaler.unscale_(optimizer) before you clip.": amp_lines(
-            "clip step update"
-        ),
-        "The gradient is never clipped, or not to max_norm before the step.": amp_lines(
-            "step update"
-        ),
-        "The gradient is divided by the scale twice: by your own hand, and again by scaler.step(), "
-        "which knows nothing of that. Call scaler.unscale_(optimizer) instead.": amp_lines(
-            "by_hand clip step update"
-        ),
-        "The weights have not moved. Is scaler.step(optimizer) there, and the gradient still there "
-        "when it is called?": amp_lines("unscale clip zero step update"),
-        "The gradients of earlier batches are still there: clear them once a step.": amp_lines(
-            clear=False
-        ),
-        "The loss is not scaled, but its gradient is unscaled. scaler.scale(loss) changes nothing "
-        "in place: call backward() on what it returns.": amp_lines(backward=_backward_unscaled),
-        "That is the scaled loss. Return the true one, for the history.": amp_lines(
-            returns=lambda loss, scale, later: loss.item() * scale
-        ),
-        "You divide by the scale when update() has changed it already. Keep the unscaled loss "
-        "before you scale it.": amp_lines(
-            returns=lambda loss, scale, later: loss.item() * scale / later
-        ),
-    }
+    "You clip the gradient while it is still scaled, 1024 times too long, and unscaling then "
+    "shortens it 1024 times more. Call scaler.unscale_(optimizer) before you clip.",
+    amp_lines("clip step update"),
+    "The gradient is never clipped, or not to max_norm before the step.",
+    amp_lines("step update"),
+    "The gradient is divided by the scale twice: by your own hand, and again by scaler.step(), "
+    "which knows nothing of that. Call scaler.unscale_(optimizer) instead.",
+    amp_lines("by_hand clip step update"),
+    "The weights have not moved. Is scaler.step(optimizer) there, and the gradient still there "
+    "when it is called?",
+    amp_lines("unscale clip zero step update"),
+    "The gradients of earlier batches are still there: clear them once a step.",
+    amp_lines(clear=False),
+    "The loss is not scaled, but its gradient is unscaled. scaler.scale(loss) changes nothing "
+    "in place: call backward() on what it returns.",
+    amp_lines(backward=_backward_unscaled),
+    "That is the scaled loss. Return the true one, for the history.",
+    amp_lines(returns=lambda loss, scale, later: loss.item() * scale),
+    "You divide by the scale when update() has changed it already. Keep the unscaled loss "
+    "before you scale it.",
+    amp_lines(returns=lambda loss, scale, later: loss.item() * scale / later),
 )
 
 

@@ -183,30 +183,26 @@ def _against(way):
 
 
 sgd.known(
-    {
-        _NOT_MOVED: _against(lambda p, g, lr, sgd: 0 * g),
-        _STOPPED: _variant(sgd.right, step=_stops),
-        "You move along the gradient, uphill. Go against it, with a minus.": _against(
-            lambda p, g, lr, sgd: -lr * g
-        ),
-        "The learning rate is missing.": _against(lambda p, g, lr, sgd: g),
-        "You divide by the learning rate; multiply.": _against(lambda p, g, lr, sgd: g / lr),
-        "You divide by the number of parameters. Each takes its whole step.": _against(
-            lambda p, g, lr, sgd: lr * g / len(sgd.parameters)
-        ),
-        "You divide by the number of entries. Each takes its whole step.": _against(
-            lambda p, g, lr, sgd: lr * g / p.numel()
-        ),
-        "You move by the sign of the gradient. Its size counts, too.": _against(
-            lambda p, g, lr, sgd: lr * g.sign()
-        ),
-        "You put the step in the place of the parameter. Start from where it is: p -= ….": _against(
-            lambda p, g, lr, sgd: p + lr * g
-        ),
-        "You multiply by the parameter: the step is lr times the gradient, no more.": _against(
-            lambda p, g, lr, sgd: lr * g * p
-        ),
-    }
+    _NOT_MOVED,
+    _against(lambda p, g, lr, sgd: 0 * g),
+    _STOPPED,
+    _variant(sgd.right, step=_stops),
+    "You move along the gradient, uphill. Go against it, with a minus.",
+    _against(lambda p, g, lr, sgd: -lr * g),
+    "The learning rate is missing.",
+    _against(lambda p, g, lr, sgd: g),
+    "You divide by the learning rate; multiply.",
+    _against(lambda p, g, lr, sgd: g / lr),
+    "You divide by the number of parameters. Each takes its whole step.",
+    _against(lambda p, g, lr, sgd: lr * g / len(sgd.parameters)),
+    "You divide by the number of entries. Each takes its whole step.",
+    _against(lambda p, g, lr, sgd: lr * g / p.numel()),
+    "You move by the sign of the gradient. Its size counts, too.",
+    _against(lambda p, g, lr, sgd: lr * g.sign()),
+    "You put the step in the place of the parameter. Start from where it is: p -= ….",
+    _against(lambda p, g, lr, sgd: p + lr * g),
+    "You multiply by the parameter: the step is lr times the gradient, no more.",
+    _against(lambda p, g, lr, sgd: lr * g * p),
 )
 
 
@@ -350,116 +346,107 @@ def _sum(old, g, beta, other):
 
 
 adam.known(
-    {
-        _NOT_MOVED: _moves(lambda m, v, g, eps: 0 * m),
-        _STOPPED: _variant(adam.right, step=_stops),
-        "The hats are missing: m and v start at 0, so divide m by 1 - beta1**t and v by "
-        "1 - beta2**t.": _hats(lambda m, v, t, b1, b2: (m, v)),
-        "m is divided by 1 - beta1**t, but v must be divided too, by 1 - beta2**t.": _hats(
-            lambda m, v, t, b1, b2: (m / (1 - b1**t), v)
+    _NOT_MOVED,
+    _moves(lambda m, v, g, eps: 0 * m),
+    _STOPPED,
+    _variant(adam.right, step=_stops),
+    "The hats are missing: m and v start at 0, so divide m by 1 - beta1**t and v by 1 - beta2**t.",
+    _hats(lambda m, v, t, b1, b2: (m, v)),
+    "m is divided by 1 - beta1**t, but v must be divided too, by 1 - beta2**t.",
+    _hats(lambda m, v, t, b1, b2: (m / (1 - b1**t), v)),
+    "v is divided by 1 - beta2**t, but m must be divided too, by 1 - beta1**t.",
+    _hats(lambda m, v, t, b1, b2: (m, v / (1 - b2**t))),
+    "v_hat is v divided by 1 - beta2**t; you use beta1.",
+    _hats(lambda m, v, t, b1, b2: (m / (1 - b1**t), v / (1 - b1**t))),
+    "m_hat is m divided by 1 - beta1**t; you use beta2.",
+    _hats(lambda m, v, t, b1, b2: (m / (1 - b2**t), v / (1 - b2**t))),
+    "The hats multiply; divide by 1 - beta**t.",
+    _hats(lambda m, v, t, b1, b2: (m * (1 - b1**t), v * (1 - b2**t))),
+    "You put m_hat and v_hat back into m and v. They are for this step only.",
+    _variant(adam.right, hats=_hats_kept),
+    "m and v are as they were after your step: `m = …` only gives the name m to a new tensor. "
+    "Change them in place, or write self.m[i] = ….",
+    _keeps(m=False, v=False),
+    "m starts from 0 in each step. Keep it in self.m[i].",
+    _keeps(m=False, v=True),
+    "v starts from 0 in each step. Keep it in self.v[i].",
+    _keeps(m=True, v=False),
+    "You move by the gradient itself; move by m_hat, its running mean.",
+    _moves(lambda m, v, g, eps: g / (v.sqrt() + eps)),
+    "`/ root + eps` adds eps to the quotient. Put brackets: / (root + eps).",
+    _variant(adam.right, move=lambda self, m, v, g: -(self.lr * m / v.sqrt() + self.eps)),
+    "`m_hat / root + eps` adds eps to the quotient. Put brackets: / (root + eps).",
+    _moves(lambda m, v, g, eps: m / v.sqrt() + eps),
+    "eps stands inside the square root; it belongs outside, sqrt(v_hat) + eps.",
+    _moves(lambda m, v, g, eps: m / (v + eps).sqrt()),
+    "eps is missing, or one of your own: sqrt(v_hat) + self.eps.",
+    _moves(lambda m, v, g, eps: m / v.sqrt()),
+    "The square root of v_hat is missing.",
+    _moves(lambda m, v, g, eps: m / (v + eps)),
+    "The division by the root of v_hat is missing.",
+    _moves(lambda m, v, g, eps: m),
+    "You multiply by the root of v_hat; divide.",
+    _moves(lambda m, v, g, eps: m * (v.sqrt() + eps)),
+    "You move uphill. Subtract the step.",
+    _moves(lambda m, v, g, eps: -m / (v.sqrt() + eps)),
+    "The learning rate is missing.",
+    _fixed(lr=1.0),
+    "What stands under the root is below 0. v is a mean of squared gradients: g**2.",
+    _means(v=_mean),
+    "v is a mean of squared gradients. You square the whole share, (1 - beta2) * g.",
+    _means(v=lambda old, g, b2, b1: b2 * old + ((1 - b2) * g) ** 2),
+    "v is a mean of squared gradients. You take their absolute values.",
+    _means(v=lambda old, g, b2, b1: b2 * old + (1 - b2) * g.abs()),
+    "The running mean v is made with beta2; you use beta1.",
+    _means(v=lambda old, g, b2, b1: b1 * old + (1 - b1) * g**2),
+    "The running mean m is made with beta1; you use beta2.",
+    _means(m=lambda old, g, b1, b2: b2 * old + (1 - b2) * g),
+    "In m the new gradient must count with 1 - beta1; yours counts in full.",
+    _means(m=_sum),
+    "In v the new square must count with 1 - beta2; yours counts in full.",
+    _means(v=lambda old, g, b2, b1: b2 * old + g**2),
+    "The new gradient must count with 1 - beta, so that m and v are means, not sums.",
+    _means(m=_sum, v=lambda old, g, b2, b1: b2 * old + g**2),
+    "Brackets are missing: `1 - beta1 * g` is 1 minus a product, (1 - beta1) * g is meant.",
+    _means(
+        m=lambda old, g, b1, b2: b1 * old + 1 - b1 * g,
+        v=lambda old, g, b2, b1: b2 * old + 1 - b2 * g**2,
+    ),
+    "Brackets are missing in m: `1 - beta1 * g` is 1 minus a product; it is (1 - beta1) * g.",
+    _means(m=lambda old, g, b1, b2: b1 * old + 1 - b1 * g),
+    "Brackets are missing in v: `1 - beta2 * g**2` is 1 minus a product; it is (1 - beta2) * g**2.",
+    _means(v=lambda old, g, b2, b1: b2 * old + 1 - b2 * g**2),
+    "The old mean counts with beta, the new gradient with 1 - beta; yours the other way round.",
+    _means(m=_roles, v=lambda old, g, b2, b1: _roles(old, g**2, b2, b1)),
+    "The betas are swapped: the first belongs to m, the second to v.",
+    _means(
+        m=lambda old, g, b1, b2: b2 * old + (1 - b2) * g,
+        v=lambda old, g, b2, b1: b1 * old + (1 - b1) * g**2,
+    ),
+    "The betas are swapped everywhere: the first belongs to m, the second to v.",
+    _variant(
+        adam.right,
+        __init__=lambda self, parameters, lr, betas, eps: adam.right.__init__(
+            self, parameters, lr, betas[::-1], eps
         ),
-        "v is divided by 1 - beta2**t, but m must be divided too, by 1 - beta1**t.": _hats(
-            lambda m, v, t, b1, b2: (m, v / (1 - b2**t))
-        ),
-        "v_hat is v divided by 1 - beta2**t; you use beta1.": _hats(
-            lambda m, v, t, b1, b2: (m / (1 - b1**t), v / (1 - b1**t))
-        ),
-        "m_hat is m divided by 1 - beta1**t; you use beta2.": _hats(
-            lambda m, v, t, b1, b2: (m / (1 - b2**t), v / (1 - b2**t))
-        ),
-        "The hats multiply; divide by 1 - beta**t.": _hats(
-            lambda m, v, t, b1, b2: (m * (1 - b1**t), v * (1 - b2**t))
-        ),
-        "You put m_hat and v_hat back into m and v. They are for this step only.": _variant(
-            adam.right, hats=_hats_kept
-        ),
-        "m and v are as they were after your step: `m = …` only gives the name m to a new tensor. "
-        "Change them in place, or write self.m[i] = ….": _keeps(m=False, v=False),
-        "m starts from 0 in each step. Keep it in self.m[i].": _keeps(m=False, v=True),
-        "v starts from 0 in each step. Keep it in self.v[i].": _keeps(m=True, v=False),
-        "You move by the gradient itself; move by m_hat, its running mean.": _moves(
-            lambda m, v, g, eps: g / (v.sqrt() + eps)
-        ),
-        "`/ root + eps` adds eps to the quotient. Put brackets: / (root + eps).": _variant(
-            adam.right, move=lambda self, m, v, g: -(self.lr * m / v.sqrt() + self.eps)
-        ),
-        "`m_hat / root + eps` adds eps to the quotient. Put brackets: / (root + eps).": _moves(
-            lambda m, v, g, eps: m / v.sqrt() + eps
-        ),
-        "eps stands inside the square root; it belongs outside, sqrt(v_hat) + eps.": _moves(
-            lambda m, v, g, eps: m / (v + eps).sqrt()
-        ),
-        "eps is missing, or one of your own: sqrt(v_hat) + self.eps.": _moves(
-            lambda m, v, g, eps: m / v.sqrt()
-        ),
-        "The square root of v_hat is missing.": _moves(lambda m, v, g, eps: m / (v + eps)),
-        "The division by the root of v_hat is missing.": _moves(lambda m, v, g, eps: m),
-        "You multiply by the root of v_hat; divide.": _moves(
-            lambda m, v, g, eps: m * (v.sqrt() + eps)
-        ),
-        "You move uphill. Subtract the step.": _moves(lambda m, v, g, eps: -m / (v.sqrt() + eps)),
-        "The learning rate is missing.": _fixed(lr=1.0),
-        "What stands under the root is below 0. v is a mean of squared gradients: g**2.": _means(
-            v=_mean
-        ),
-        "v is a mean of squared gradients. You square the whole share, (1 - beta2) * g.": _means(
-            v=lambda old, g, b2, b1: b2 * old + ((1 - b2) * g) ** 2
-        ),
-        "v is a mean of squared gradients. You take their absolute values.": _means(
-            v=lambda old, g, b2, b1: b2 * old + (1 - b2) * g.abs()
-        ),
-        "The running mean v is made with beta2; you use beta1.": _means(
-            v=lambda old, g, b2, b1: b1 * old + (1 - b1) * g**2
-        ),
-        "The running mean m is made with beta1; you use beta2.": _means(
-            m=lambda old, g, b1, b2: b2 * old + (1 - b2) * g
-        ),
-        "In m the new gradient must count with 1 - beta1; yours counts in full.": _means(m=_sum),
-        "In v the new square must count with 1 - beta2; yours counts in full.": _means(
-            v=lambda old, g, b2, b1: b2 * old + g**2
-        ),
-        "The new gradient must count with 1 - beta, so that m and v are means, not sums.": _means(
-            m=_sum, v=lambda old, g, b2, b1: b2 * old + g**2
-        ),
-        "Brackets are missing: `1 - beta1 * g` is 1 minus a product, (1 - beta1) * g is meant.": (
-            _means(
-                m=lambda old, g, b1, b2: b1 * old + 1 - b1 * g,
-                v=lambda old, g, b2, b1: b2 * old + 1 - b2 * g**2,
-            )
-        ),
-        "Brackets are missing in m: `1 - beta1 * g` is 1 minus a product; it is "
-        "(1 - beta1) * g.": _means(m=lambda old, g, b1, b2: b1 * old + 1 - b1 * g),
-        "Brackets are missing in v: `1 - beta2 * g**2` is 1 minus a product; it is "
-        "(1 - beta2) * g**2.": _means(v=lambda old, g, b2, b1: b2 * old + 1 - b2 * g**2),
-        "The old mean counts with beta, the new gradient with 1 - beta; yours the other way "
-        "round.": _means(m=_roles, v=lambda old, g, b2, b1: _roles(old, g**2, b2, b1)),
-        "The betas are swapped: the first belongs to m, the second to v.": _means(
-            m=lambda old, g, b1, b2: b2 * old + (1 - b2) * g,
-            v=lambda old, g, b2, b1: b1 * old + (1 - b1) * g**2,
-        ),
-        "The betas are swapped everywhere: the first belongs to m, the second to v.": _variant(
-            adam.right,
-            __init__=lambda self, parameters, lr, betas, eps: adam.right.__init__(
-                self, parameters, lr, betas[::-1], eps
-            ),
-        ),
-        "t is always 1, or the power is missing: count the steps with self.t += 1, and divide by "
-        "1 - beta**t.": _variant(adam.right, count=lambda self: setattr(self, "t", 1)),
-        "t is 0 in your first step, and 1 - beta**0 is 0, so you divide by zero. Count the step "
-        "before you use t.": _variant(adam.right, count=lambda self: None, step=_counts_late),
-        "t is one too large: it is 1 in the first step.": _variant(
-            adam.right, count=lambda self: setattr(self, "t", max(self.t, 1) + 1)
-        ),
-        "You count t once for each parameter. Count it once a step, before the loop.": _counts(
-            skipped=False
-        ),
-        "You count t once for each parameter, even those you skip. Count it once a step, before "
-        "the loop.": _counts(skipped=True),
-        "You use fixed betas and eps. Use those that were passed, self.betas and self.eps.": (
-            _fixed(betas=(0.9, 0.999), eps=1e-8)
-        ),
-        "You use fixed betas. Use those that were passed, self.betas.": _fixed(betas=(0.9, 0.999)),
-    }
+    ),
+    "t is always 1, or the power is missing: count the steps with self.t += 1, and divide by "
+    "1 - beta**t.",
+    _variant(adam.right, count=lambda self: setattr(self, "t", 1)),
+    "t is 0 in your first step, and 1 - beta**0 is 0, so you divide by zero. Count the step "
+    "before you use t.",
+    _variant(adam.right, count=lambda self: None, step=_counts_late),
+    "t is one too large: it is 1 in the first step.",
+    _variant(adam.right, count=lambda self: setattr(self, "t", max(self.t, 1) + 1)),
+    "You count t once for each parameter. Count it once a step, before the loop.",
+    _counts(skipped=False),
+    "You count t once for each parameter, even those you skip. Count it once a step, before "
+    "the loop.",
+    _counts(skipped=True),
+    "You use fixed betas and eps. Use those that were passed, self.betas and self.eps.",
+    _fixed(betas=(0.9, 0.999), eps=1e-8),
+    "You use fixed betas. Use those that were passed, self.betas.",
+    _fixed(betas=(0.9, 0.999)),
 )
 
 
@@ -518,52 +505,41 @@ def _right_change(p, lr, wd):
 
 
 decay.known(
-    {
-        "No parameter has changed. Work in place, with *=.": _changes(lambda p, lr, wd: None),
-        "You also shrink the parameter that has no gradient. Adam would skip it.": _changes(
-            _right_change, lambda p: True
-        ),
-        "You leave out a parameter whose gradient is 0. It has one, so it decays: ask whether .grad "
-        "is None.": _changes(_right_change, lambda p: p.grad is not None and p.grad.any()),
-        "You shrink only the parameter that has no gradient. It is the one to skip.": _changes(
-            _right_change, lambda p: p.grad is None
-        ),
-        "You left out a parameter with a single dimension, as one does with biases. Here every one "
-        "with a gradient decays.": _changes(
-            _right_change, lambda p: p.grad is not None and p.ndim > 1
-        ),
-        "You shrink by weight_decay. The share is lr * weight_decay, so that a lower learning rate "
-        "also decays less.": _changes(lambda p, lr, wd: p.mul_(1 - wd)),
-        "You shrink by lr. The share is lr * weight_decay.": _changes(
-            lambda p, lr, wd: p.mul_(1 - lr)
-        ),
-        "You shrink by lr + weight_decay. Multiply the two.": _changes(
-            lambda p, lr, wd: p.mul_(1 - lr - wd)
-        ),
-        "You shrink by 1 - lr times weight_decay. Only the share of lr * weight_decay goes.": (
-            _changes(lambda p, lr, wd: p.mul_((1 - lr) * wd))
-        ),
-        "Decay takes a share of the weight itself; you take one of its gradient.": _changes(
-            lambda p, lr, wd: p.sub_(lr * wd * p.grad)
-        ),
-        "Only decay; the step against the gradient is Adam's own.": _changes(
-            lambda p, lr, wd: p.mul_(1 - lr * wd).sub_(lr * p.grad)
-        ),
-        "You grow the weights: the factor is 1 - lr * weight_decay.": _changes(
-            lambda p, lr, wd: p.mul_(1 + lr * wd)
-        ),
-        "You subtract the same amount from every weight. Decay takes a share of each: "
-        "multiply.": _changes(lambda p, lr, wd: p.sub_(lr * wd)),
-        "You keep the share that should go: multiply by 1 - lr * weight_decay.": _changes(
-            lambda p, lr, wd: p.mul_(lr * wd)
-        ),
-        "You subtract the square of each weight: it is a share of the weight itself.": _changes(
-            lambda p, lr, wd: p.sub_(lr * wd * p**2)
-        ),
-        "You shrink by the sign of each weight: take a share of the weight itself.": _changes(
-            lambda p, lr, wd: p.sub_(lr * wd * p.sign())
-        ),
-    }
+    "No parameter has changed. Work in place, with *=.",
+    _changes(lambda p, lr, wd: None),
+    "You also shrink the parameter that has no gradient. Adam would skip it.",
+    _changes(_right_change, lambda p: True),
+    "You leave out a parameter whose gradient is 0. It has one, so it decays: ask whether .grad "
+    "is None.",
+    _changes(_right_change, lambda p: p.grad is not None and p.grad.any()),
+    "You shrink only the parameter that has no gradient. It is the one to skip.",
+    _changes(_right_change, lambda p: p.grad is None),
+    "You left out a parameter with a single dimension, as one does with biases. Here every one "
+    "with a gradient decays.",
+    _changes(_right_change, lambda p: p.grad is not None and p.ndim > 1),
+    "You shrink by weight_decay. The share is lr * weight_decay, so that a lower learning rate "
+    "also decays less.",
+    _changes(lambda p, lr, wd: p.mul_(1 - wd)),
+    "You shrink by lr. The share is lr * weight_decay.",
+    _changes(lambda p, lr, wd: p.mul_(1 - lr)),
+    "You shrink by lr + weight_decay. Multiply the two.",
+    _changes(lambda p, lr, wd: p.mul_(1 - lr - wd)),
+    "You shrink by 1 - lr times weight_decay. Only the share of lr * weight_decay goes.",
+    _changes(lambda p, lr, wd: p.mul_((1 - lr) * wd)),
+    "Decay takes a share of the weight itself; you take one of its gradient.",
+    _changes(lambda p, lr, wd: p.sub_(lr * wd * p.grad)),
+    "Only decay; the step against the gradient is Adam's own.",
+    _changes(lambda p, lr, wd: p.mul_(1 - lr * wd).sub_(lr * p.grad)),
+    "You grow the weights: the factor is 1 - lr * weight_decay.",
+    _changes(lambda p, lr, wd: p.mul_(1 + lr * wd)),
+    "You subtract the same amount from every weight. Decay takes a share of each: multiply.",
+    _changes(lambda p, lr, wd: p.sub_(lr * wd)),
+    "You keep the share that should go: multiply by 1 - lr * weight_decay.",
+    _changes(lambda p, lr, wd: p.mul_(lr * wd)),
+    "You subtract the square of each weight: it is a share of the weight itself.",
+    _changes(lambda p, lr, wd: p.sub_(lr * wd * p**2)),
+    "You shrink by the sign of each weight: take a share of the weight itself.",
+    _changes(lambda p, lr, wd: p.sub_(lr * wd * p.sign())),
 )
 
 
@@ -633,56 +609,44 @@ def _best(lrs, losses):
 
 
 pick_lr.known(
-    {
-        "One run of the best rate died, and you leave that rate out. Count the dead run as inf, and "
-        "ask for the median.": lambda lrs, losses: _best(
-            lrs, torch.where(losses.isfinite().all(dim=0), losses, torch.inf)
-        ),
-        "A rate at which five of seven runs ended with inf can't be the best.": (
-            lambda lrs, losses: lrs[
-                torch.where(losses == torch.inf, torch.nan, losses.nan_to_num(nan=1e9))
-                .nanmedian(dim=0)
-                .values.argmin()
-            ].item()
-        ),
-        "You drop every seed in which any rate died, with all its other runs. Count only the dead "
-        "run itself as inf.": lambda lrs, losses: _best(lrs, losses[~losses.isnan().any(dim=1)]),
-        "0.001 stands first, and is not the best. You want one median for each rate, over the "
-        "seeds: median(dim=0).values.": (
-            lambda lrs, losses: lrs[_alive(losses).median(dim=1).values.argmin()].item()
-        ),
-        "0.003 has one NaN among its losses. To PyTorch the median or mean of numbers with a NaN is "
-        "NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.": _best,
-        "The best single run decides here, but its rate did badly in others. Take the median over "
-        "the seeds, dim=0.": (
-            lambda lrs, losses: lrs[_alive(losses).min(dim=0).values.argmin()].item()
-        ),
-        "At 0.1 three of five runs became NaN. Leaving them out, or counting them as 0, makes the "
-        "rate look good: count them as the worst there can be, inf.": (
-            lambda lrs, losses: lrs[losses.nanmedian(dim=0).values.argmin()].item()
-        ),
-        "You take the lowest mean. One bad run spoils the mean of 0.03; the median forgives it.": (
-            lambda lrs, losses: lrs[_alive(losses).mean(dim=0).argmin()].item()
-        ),
-        "argmax finds the rate with the highest loss. You want the lowest.": (
-            lambda lrs, losses: lrs[_alive(losses).median(dim=0).values.argmax()].item()
-        ),
-        "That is the place of the best learning rate in the list. Return the rate itself.": (
-            lambda lrs, losses: _alive(losses).median(dim=0).values.argmin().item()
-        ),
-        "That is the lowest median itself. Return the rate at which it was reached.": (
-            lambda lrs, losses: _alive(losses).median(dim=0).values.min().item()
-        ),
-        "You take the largest of the rates, or the last. Ask for the lowest median loss.": (
-            lambda lrs, losses: lrs[-1].item()
-        ),
-        "You choose by the last seed alone. Take the median over all seeds, dim=0.": (
-            lambda lrs, losses: lrs[_alive(losses)[-1].argmin()].item()
-        ),
-        "You choose by the first seed alone. Take the median over all seeds, dim=0.": (
-            lambda lrs, losses: lrs[_alive(losses)[0].argmin()].item()
-        ),
-    }
+    "One run of the best rate died, and you leave that rate out. Count the dead run as inf, and "
+    "ask for the median.",
+    lambda lrs, losses: _best(lrs, torch.where(losses.isfinite().all(dim=0), losses, torch.inf)),
+    "A rate at which five of seven runs ended with inf can't be the best.",
+    lambda lrs, losses: lrs[
+        torch.where(losses == torch.inf, torch.nan, losses.nan_to_num(nan=1e9))
+        .nanmedian(dim=0)
+        .values.argmin()
+    ].item(),
+    "You drop every seed in which any rate died, with all its other runs. Count only the dead "
+    "run itself as inf.",
+    lambda lrs, losses: _best(lrs, losses[~losses.isnan().any(dim=1)]),
+    "0.001 stands first, and is not the best. You want one median for each rate, over the "
+    "seeds: median(dim=0).values.",
+    lambda lrs, losses: lrs[_alive(losses).median(dim=1).values.argmin()].item(),
+    "0.003 has one NaN among its losses. To PyTorch the median or mean of numbers with a NaN is "
+    "NaN, and argmin takes NaN for the smallest. Replace what is not finite by inf first.",
+    _best,
+    "The best single run decides here, but its rate did badly in others. Take the median over "
+    "the seeds, dim=0.",
+    lambda lrs, losses: lrs[_alive(losses).min(dim=0).values.argmin()].item(),
+    "At 0.1 three of five runs became NaN. Leaving them out, or counting them as 0, makes the "
+    "rate look good: count them as the worst there can be, inf.",
+    lambda lrs, losses: lrs[losses.nanmedian(dim=0).values.argmin()].item(),
+    "You take the lowest mean. One bad run spoils the mean of 0.03; the median forgives it.",
+    lambda lrs, losses: lrs[_alive(losses).mean(dim=0).argmin()].item(),
+    "argmax finds the rate with the highest loss. You want the lowest.",
+    lambda lrs, losses: lrs[_alive(losses).median(dim=0).values.argmax()].item(),
+    "That is the place of the best learning rate in the list. Return the rate itself.",
+    lambda lrs, losses: _alive(losses).median(dim=0).values.argmin().item(),
+    "That is the lowest median itself. Return the rate at which it was reached.",
+    lambda lrs, losses: _alive(losses).median(dim=0).values.min().item(),
+    "You take the largest of the rates, or the last. Ask for the lowest median loss.",
+    lambda lrs, losses: lrs[-1].item(),
+    "You choose by the last seed alone. Take the median over all seeds, dim=0.",
+    lambda lrs, losses: lrs[_alive(losses)[-1].argmin()].item(),
+    "You choose by the first seed alone. Take the median over all seeds, dim=0.",
+    lambda lrs, losses: lrs[_alive(losses)[0].argmin()].item(),
 )
 
 
@@ -797,47 +761,35 @@ def by_value(model, optimizer):
 
 
 orphans.known(
-    {
-        "Look at all groups: this optimizer has two, and together they hold all.": _not_in(
-            slice(1)
-        ),
-        "You keep the last group only. Collect the parameters of all groups.": _not_in(
-            slice(-1, None)
-        ),
-        "2.bias is frozen, so it needs no optimizer. Leave out what has no requires_grad.": (
-            lambda model, optimizer: [
-                name for name, p in model.named_parameters() if id(p) not in _held(optimizer)
-            ]
-        ),
-        "You return what the optimizer does hold. Asked are the others.": (
-            lambda model, optimizer: [
-                name for name, p in model.named_parameters() if id(p) in _held(optimizer)
-            ]
-        ),
-        "You return all parameters, also those that the optimizer holds. Compare with id(p) of the "
-        'tensors in group["params"].': lambda model, optimizer: [n for n, _ in _trainable(model)],
-        "Your list is always empty. Compare with id(p) of the tensors in "
-        'group["params"].': lambda model, optimizer: [],
-        "Give each name once, in the order of model.named_parameters().": (
-            lambda model, optimizer: sorted(orphans.right(model, optimizer))
-        ),
-        "Only the first orphan is in your list. Does the return stand inside the loop?": (
-            lambda model, optimizer: orphans.right(model, optimizer)[:1]
-        ),
-        "You return at the first parameter: does the return stand inside the loop?": (
-            lambda model, optimizer: [
-                name for name, p in _trainable(model)[:1] if id(p) not in _held(optimizer)
-            ]
-        ),
-        "You ask for weights alone. A bias can be an orphan, too.": (
-            lambda model, optimizer: [
-                n for n in orphans.right(model, optimizer) if n.endswith("weight")
-            ]
-        ),
-        "You look for what is frozen; asked is what is trainable and not held.": (
-            lambda model, optimizer: [n for n, p in model.named_parameters() if not p.requires_grad]
-        ),
-    }
+    "Look at all groups: this optimizer has two, and together they hold all.",
+    _not_in(slice(1)),
+    "You keep the last group only. Collect the parameters of all groups.",
+    _not_in(slice(-1, None)),
+    "2.bias is frozen, so it needs no optimizer. Leave out what has no requires_grad.",
+    lambda model, optimizer: [
+        name for name, p in model.named_parameters() if id(p) not in _held(optimizer)
+    ],
+    "You return what the optimizer does hold. Asked are the others.",
+    lambda model, optimizer: [
+        name for name, p in model.named_parameters() if id(p) in _held(optimizer)
+    ],
+    "You return all parameters, also those that the optimizer holds. Compare with id(p) of the "
+    'tensors in group["params"].',
+    lambda model, optimizer: [n for n, _ in _trainable(model)],
+    'Your list is always empty. Compare with id(p) of the tensors in group["params"].',
+    lambda model, optimizer: [],
+    "Give each name once, in the order of model.named_parameters().",
+    lambda model, optimizer: sorted(orphans.right(model, optimizer)),
+    "Only the first orphan is in your list. Does the return stand inside the loop?",
+    lambda model, optimizer: orphans.right(model, optimizer)[:1],
+    "You return at the first parameter: does the return stand inside the loop?",
+    lambda model, optimizer: [
+        name for name, p in _trainable(model)[:1] if id(p) not in _held(optimizer)
+    ],
+    "You ask for weights alone. A bias can be an orphan, too.",
+    lambda model, optimizer: [n for n in orphans.right(model, optimizer) if n.endswith("weight")],
+    "You look for what is frozen; asked is what is trainable and not held.",
+    lambda model, optimizer: [n for n, p in model.named_parameters() if not p.requires_grad],
 )
 
 
@@ -924,36 +876,26 @@ def by_the_name(model, weight_decay):
 
 
 decay_groups.known(
-    {
-        "Frozen parameters belong to neither group. Ask for requires_grad.": (
-            lambda model, decay: _by_dimensions(model, decay, frozen=True)
-        ),
-        "Biases and norms should not be decayed: the second group needs a decay of 0.": (
-            lambda model, decay: _by_dimensions(model, decay, other=decay)
-        ),
-        "It is the other way round: what is decayed comes first.": (
-            lambda model, decay: _by_dimensions(model, decay)[::-1]
-        ),
-        "You decay what should be free, and leave free what should be decayed.": (
-            lambda model, decay: [
-                group | {"weight_decay": weight_decay}
-                for group, weight_decay in zip(
-                    _by_dimensions(model, decay), (0.0, decay), strict=True
-                )
-            ]
-        ),
-        "The weight of a convolution has four dimensions, and it multiplies inputs, too: ask for two "
-        "or more, not for exactly two.": (
-            lambda model, decay: [
-                {
-                    "params": [p for _, p in _trainable(model) if (p.ndim == 2) is flat],
-                    "weight_decay": d,
-                }
-                for flat, d in ((True, decay), (False, 0.0))
-            ]
-        ),
-        "The weights of Linear layers have two dimensions, and they are to be decayed.": (
-            lambda model, decay: _by_dimensions(model, decay, least=3)
-        ),
-    }
+    "Frozen parameters belong to neither group. Ask for requires_grad.",
+    lambda model, decay: _by_dimensions(model, decay, frozen=True),
+    "Biases and norms should not be decayed: the second group needs a decay of 0.",
+    lambda model, decay: _by_dimensions(model, decay, other=decay),
+    "It is the other way round: what is decayed comes first.",
+    lambda model, decay: _by_dimensions(model, decay)[::-1],
+    "You decay what should be free, and leave free what should be decayed.",
+    lambda model, decay: [
+        group | {"weight_decay": weight_decay}
+        for group, weight_decay in zip(_by_dimensions(model, decay), (0.0, decay), strict=True)
+    ],
+    "The weight of a convolution has four dimensions, and it multiplies inputs, too: ask for two "
+    "or more, not for exactly two.",
+    lambda model, decay: [
+        {
+            "params": [p for _, p in _trainable(model) if (p.ndim == 2) is flat],
+            "weight_decay": d,
+        }
+        for flat, d in ((True, decay), (False, 0.0))
+    ],
+    "The weights of Linear layers have two dimensions, and they are to be decayed.",
+    lambda model, decay: _by_dimensions(model, decay, least=3),
 )

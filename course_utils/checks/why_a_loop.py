@@ -68,42 +68,32 @@ def _down(n, size):
 
 
 steps_per_epoch.known(
-    {
-        "You left out the incomplete last batch, but drop_last is False here.": _steps(_down),
-        "You rounded to the nearest number. Any example left over makes one more batch.": _steps(
-            lambda n, size: round(n / size)
-        ),
-        "You rounded to the nearest number. drop_last decides whether the rest counts, not its "
-        "size.": lambda n, size, drop_last: round(n / size),
-        "n divides evenly here: no example is left over, so there is no batch more.": _steps(
-            lambda n, size: n // size + 1
-        ),
-        "You counted the incomplete last batch, but drop_last is True here.": _steps(_up, _up),
-        "drop_last works the wrong way round: True leaves the incomplete batch out.": _steps(
-            _down, _up
-        ),
-        "There is not a single full batch here, and the incomplete one is dropped.": _steps(
-            _up, lambda n, size: max(1, n // size)
-        ),
-        "There is no fraction of a step: the examples left over make one smaller batch.": (
-            lambda n, size, drop_last: n / size
-        ),
-        "There is no fraction of a step: without drop_last the rest makes one smaller batch.": (
-            _steps(lambda n, size: n / size)
-        ),
-        "Nothing is incomplete here, so nothing is dropped.": _steps(
-            _up, lambda n, size: _up(n, size) - 1
-        ),
-        "That is the number of examples left over, not the number of steps.": (
-            lambda n, size, drop_last: n % size
-        ),
-        "The examples left over make one batch together, not one each.": _steps(
-            lambda n, size: n // size + n % size
-        ),
-        "20 examples still make one batch, an incomplete one.": _steps(
-            lambda n, size: _up(n, size) if n > size else 0
-        ),
-    }
+    "You left out the incomplete last batch, but drop_last is False here.",
+    _steps(_down),
+    "You rounded to the nearest number. Any example left over makes one more batch.",
+    _steps(lambda n, size: round(n / size)),
+    "You rounded to the nearest number. drop_last decides whether the rest counts, not its size.",
+    lambda n, size, drop_last: round(n / size),
+    "n divides evenly here: no example is left over, so there is no batch more.",
+    _steps(lambda n, size: n // size + 1),
+    "You counted the incomplete last batch, but drop_last is True here.",
+    _steps(_up, _up),
+    "drop_last works the wrong way round: True leaves the incomplete batch out.",
+    _steps(_down, _up),
+    "There is not a single full batch here, and the incomplete one is dropped.",
+    _steps(_up, lambda n, size: max(1, n // size)),
+    "There is no fraction of a step: the examples left over make one smaller batch.",
+    lambda n, size, drop_last: n / size,
+    "There is no fraction of a step: without drop_last the rest makes one smaller batch.",
+    _steps(lambda n, size: n / size),
+    "Nothing is incomplete here, so nothing is dropped.",
+    _steps(_up, lambda n, size: _up(n, size) - 1),
+    "That is the number of examples left over, not the number of steps.",
+    lambda n, size, drop_last: n % size,
+    "The examples left over make one batch together, not one each.",
+    _steps(lambda n, size: n // size + n % size),
+    "20 examples still make one batch, an incomplete one.",
+    _steps(lambda n, size: _up(n, size) if n > size else 0),
 )
 
 
@@ -149,43 +139,39 @@ def by_autograd(y_hat, y):
 
 
 output_gradient.known(
-    {
-        "You left out the division: the loss is the mean over the batch, so each point has only "
-        "its share, 1 / len(y), of the say.": lambda y_hat, y: y_hat - y,
-        "The sign is the other way round: where the answer is too high, a higher logit makes the "
-        "loss larger, so the slope is positive.": lambda y_hat, y: (y - y_hat) / len(y),
-        "The sign is the other way round, and the division by len(y) is missing.": (
-            lambda y_hat, y: y - y_hat
-        ),
-        "The sign got lost. Where y is 1, the slope must be negative.": (
-            lambda y_hat, y: abs(y_hat - y) / len(y)
-        ),
-        "There is a factor 2 too many; it belongs to the squared error.": (
-            lambda y_hat, y: 2 * (y_hat - y) / len(y)
-        ),
-        "That is the gradient of the mean squared error. The loss here is the cross-entropy, and "
-        "its gradient is simpler.": (
-            lambda y_hat, y: 2 * (y_hat - y) * y_hat * (1 - y_hat) / len(y)
-        ),
-        "The points of class 0 have a slope, too.": lambda y_hat, y: y * (y_hat - y) / len(y),
-        "The points of class 1 have a slope, too.": lambda y_hat, y: (1 - y) * y_hat / len(y),
-        "y_hat has been through the sigmoid already; you apply it once more.": (
-            lambda y_hat, y: (1 / (1 + np.exp(-y_hat)) - y) / len(y)
-        ),
-        "Those are the losses of the points, not the slopes.": (
-            lambda y_hat, y: -np.log(np.where(y == 1, y_hat, 1 - y_hat)) / len(y)
-        ),
-        "The slope grows with the error itself, not with its square.": (
-            lambda y_hat, y: (y_hat - y) ** 2 / len(y)
-        ),
-        "There is a factor y_hat * (1 - y_hat) too many; it belongs to the squared error. With the "
-        "cross-entropy it cancels.": lambda y_hat, y: (y_hat - y) * y_hat * (1 - y_hat) / len(y),
-        "That is the gradient for the probability y_hat. One step further back, for the logit, the "
-        "denominator cancels.": lambda y_hat, y: (y_hat - y) / (y_hat * (1 - y_hat)) / len(y),
-        "You multiplied by the answer: the slope for a logit is answer minus truth, no more.": (
-            lambda y_hat, y: (y_hat - y) * y_hat / len(y)
-        ),
-    }
+    "You left out the division: the loss is the mean over the batch, so each point has only "
+    "its share, 1 / len(y), of the say.",
+    lambda y_hat, y: y_hat - y,
+    "The sign is the other way round: where the answer is too high, a higher logit makes the "
+    "loss larger, so the slope is positive.",
+    lambda y_hat, y: (y - y_hat) / len(y),
+    "The sign is the other way round, and the division by len(y) is missing.",
+    lambda y_hat, y: y - y_hat,
+    "The sign got lost. Where y is 1, the slope must be negative.",
+    lambda y_hat, y: abs(y_hat - y) / len(y),
+    "There is a factor 2 too many; it belongs to the squared error.",
+    lambda y_hat, y: 2 * (y_hat - y) / len(y),
+    "That is the gradient of the mean squared error. The loss here is the cross-entropy, and "
+    "its gradient is simpler.",
+    lambda y_hat, y: 2 * (y_hat - y) * y_hat * (1 - y_hat) / len(y),
+    "The points of class 0 have a slope, too.",
+    lambda y_hat, y: y * (y_hat - y) / len(y),
+    "The points of class 1 have a slope, too.",
+    lambda y_hat, y: (1 - y) * y_hat / len(y),
+    "y_hat has been through the sigmoid already; you apply it once more.",
+    lambda y_hat, y: (1 / (1 + np.exp(-y_hat)) - y) / len(y),
+    "Those are the losses of the points, not the slopes.",
+    lambda y_hat, y: -np.log(np.where(y == 1, y_hat, 1 - y_hat)) / len(y),
+    "The slope grows with the error itself, not with its square.",
+    lambda y_hat, y: (y_hat - y) ** 2 / len(y),
+    "There is a factor y_hat * (1 - y_hat) too many; it belongs to the squared error. With the "
+    "cross-entropy it cancels.",
+    lambda y_hat, y: (y_hat - y) * y_hat * (1 - y_hat) / len(y),
+    "That is the gradient for the probability y_hat. One step further back, for the logit, the "
+    "denominator cancels.",
+    lambda y_hat, y: (y_hat - y) / (y_hat * (1 - y_hat)) / len(y),
+    "You multiplied by the answer: the slope for a logit is answer minus truth, no more.",
+    lambda y_hat, y: (y_hat - y) * y_hat / len(y),
 )
 
 
@@ -268,43 +254,33 @@ def _moving(move):
 
 
 update.known(
-    {
-        "No array has changed. `p = p - …` makes a new array and calls it p, and the array in the "
-        "list stays as it was. `p -= …` changes the array itself.": (
-            lambda params, grads, lr: params
-        ),
-        "You put new arrays into the list. The numbers are right, but everybody who holds one of "
-        "the old arrays still has the old numbers. Change the arrays themselves, with -=.": (
-            _new_in_the_list
-        ),
-        "You return new arrays with the right numbers, but the arrays that the network uses are as "
-        "they were. Change those, with -=.": lambda params, grads, lr: [
-            p - lr * g for p, g in zip(params, grads, strict=True)
-        ],
-        "Only the first array has moved. Is the return inside the loop?": _first_alone,
-        "You went uphill. The gradient points to where the loss rises, so subtract.": _moving(
-            lambda p, g, lr: lr * g
-        ),
-        "The learning rate is missing: each array moves by lr times its gradient.": _moving(
-            lambda p, g, lr: -g
-        ),
-        "You replaced the weights by the update. Start from where they are: p -= lr * g.": _moving(
-            lambda p, g, lr: -p - lr * g
-        ),
-        "You divided by lr. Each array moves by lr times its gradient.": _moving(
-            lambda p, g, lr: -g / lr
-        ),
-        "You subtracted the rate and forgot the gradient.": _moving(lambda p, g, lr: -lr),
-        "You multiplied the rate with the array itself, not with its gradient.": _moving(
-            lambda p, g, lr: -lr * p
-        ),
-        "Each array moves by 0.3 times its gradient, whatever lr is. Use lr.": _moving(
-            lambda p, g, lr: -0.3 * g
-        ),
-        "You kept only the sign of the gradient: its size counts, too.": _moving(
-            lambda p, g, lr: -lr * np.sign(g)
-        ),
-    }
+    "No array has changed. `p = p - …` makes a new array and calls it p, and the array in the "
+    "list stays as it was. `p -= …` changes the array itself.",
+    lambda params, grads, lr: params,
+    "You put new arrays into the list. The numbers are right, but everybody who holds one of "
+    "the old arrays still has the old numbers. Change the arrays themselves, with -=.",
+    _new_in_the_list,
+    "You return new arrays with the right numbers, but the arrays that the network uses are as "
+    "they were. Change those, with -=.",
+    lambda params, grads, lr: [p - lr * g for p, g in zip(params, grads, strict=True)],
+    "Only the first array has moved. Is the return inside the loop?",
+    _first_alone,
+    "You went uphill. The gradient points to where the loss rises, so subtract.",
+    _moving(lambda p, g, lr: lr * g),
+    "The learning rate is missing: each array moves by lr times its gradient.",
+    _moving(lambda p, g, lr: -g),
+    "You replaced the weights by the update. Start from where they are: p -= lr * g.",
+    _moving(lambda p, g, lr: -p - lr * g),
+    "You divided by lr. Each array moves by lr times its gradient.",
+    _moving(lambda p, g, lr: -g / lr),
+    "You subtracted the rate and forgot the gradient.",
+    _moving(lambda p, g, lr: -lr),
+    "You multiplied the rate with the array itself, not with its gradient.",
+    _moving(lambda p, g, lr: -lr * p),
+    "Each array moves by 0.3 times its gradient, whatever lr is. Use lr.",
+    _moving(lambda p, g, lr: -0.3 * g),
+    "You kept only the sign of the gradient: its size counts, too.",
+    _moving(lambda p, g, lr: -lr * np.sign(g)),
 )
 
 
@@ -474,35 +450,33 @@ def _only_the_last(model, loss_fn, optimizer, batches):
 
 _right_step = in_order("zero_grad", "backward", "step")
 train_in_pytorch.known(
-    {
-        "zero_grad is missing in the loop: PyTorch adds each batch's gradients to those of the "
-        "batches before.": loop(in_order("backward", "step")),
-        "You step twice with the same gradients.": loop(
-            in_order("zero_grad", "backward", "step", "step")
-        ),
-        "You step once, after the loop. Backward and step belong into the loop, indented like the "
-        "forward pass.": _at_once,
-        "Only the last batch was learned from. Backward and step belong into the loop, indented like "
-        "the forward pass.": _only_the_last,
-        "That is the plain step by hand. The optimizer that you were given may do more: call "
-        "optimizer.step().": loop(_sgd_by_hand),
-        "You note the loss after the step. Note that of the forward pass, which drove it.": (
-            loop(_loss_after)
-        ),
-        "The loss function wants the model's answer first, then the right one: loss_fn(logits, yb).": (
-            _with_loss(lambda loss_fn, logits, yb: loss_fn(yb, logits))
-        ),
-        "You gave loss_fn probabilities. Unlike the bce of the NumPy loop it has the sigmoid built in: "
-        "give it the logits, as they come from the model.": (
-            _with_loss(lambda loss_fn, logits, yb: loss_fn(logits.sigmoid(), yb))
-        ),
-        "You went through the batches in another order: backwards.": lambda model, loss_fn, optimizer, batches: (
-            loop(_right_step)(model, loss_fn, optimizer, batches[::-1])
-        ),
-        "You return running sums of the losses. Append each step's own.": lambda *case: np.cumsum(
-            loop(_right_step)(*case)
-        ),
-    }
+    "zero_grad is missing in the loop: PyTorch adds each batch's gradients to those of the "
+    "batches before.",
+    loop(in_order("backward", "step")),
+    "You step twice with the same gradients.",
+    loop(in_order("zero_grad", "backward", "step", "step")),
+    "You step once, after the loop. Backward and step belong into the loop, indented like the "
+    "forward pass.",
+    _at_once,
+    "Only the last batch was learned from. Backward and step belong into the loop, indented like "
+    "the forward pass.",
+    _only_the_last,
+    "That is the plain step by hand. The optimizer that you were given may do more: call "
+    "optimizer.step().",
+    loop(_sgd_by_hand),
+    "You note the loss after the step. Note that of the forward pass, which drove it.",
+    loop(_loss_after),
+    "The loss function wants the model's answer first, then the right one: loss_fn(logits, yb).",
+    _with_loss(lambda loss_fn, logits, yb: loss_fn(yb, logits)),
+    "You gave loss_fn probabilities. Unlike the bce of the NumPy loop it has the sigmoid built in: "
+    "give it the logits, as they come from the model.",
+    _with_loss(lambda loss_fn, logits, yb: loss_fn(logits.sigmoid(), yb)),
+    "You went through the batches in another order: backwards.",
+    lambda model, loss_fn, optimizer, batches: loop(_right_step)(
+        model, loss_fn, optimizer, batches[::-1]
+    ),
+    "You return running sums of the losses. Append each step's own.",
+    lambda *case: np.cumsum(loop(_right_step)(*case)),
 )
 
 
@@ -588,44 +562,35 @@ def _summary(summarise):
 
 
 success_by_width.known(
-    {
-        "Your count goes on from one width to the next. Start it at 0 for each.": (
-            lambda train_once, widths, seeds: dict(
-                zip(
-                    widths,
-                    np.cumsum([*success_by_width.right(train_once, widths, seeds).values()]),
-                    strict=True,
-                )
-            )
-        ),
-        "Those are mean accuracies. Ask of each run whether it works, then take the share.": (
-            _summary(lambda a, widths: a.mean())
-        ),
-        "Those are the best runs. One lucky run says little: take the share that works.": (
-            _summary(lambda a, widths: a.max())
-        ),
-        "A run with exactly 0.85 works, too: at least means >=.": (
-            _summary(lambda a, widths: (a > 0.85).mean())
-        ),
-        "Those are numbers of runs; divide by the number of seeds to get shares.": (
-            _summary(lambda a, widths: (a >= 0.85).sum())
-        ),
-        "Those are percentages; return shares between 0 and 1.": (
-            _summary(lambda a, widths: 100 * (a >= 0.85).mean())
-        ),
-        "Those are the shares of runs that fail.": _summary(lambda a, widths: (a < 0.85).mean()),
-        "You divided by the number of widths; divide by the number of seeds.": (
-            _summary(lambda a, widths: (a >= 0.85).sum() / len(widths))
-        ),
-        "You say only whether any run works at all.": (
-            _summary(lambda a, widths: float((a >= 0.85).any()))
-        ),
-        "You say only whether every run works.": (
-            _summary(lambda a, widths: float((a >= 0.85).all()))
-        ),
-        "You ask whether the mean of the runs is high enough. Ask that of each run, then take the "
-        "share.": _summary(lambda a, widths: float(a.mean() >= 0.85)),
-    }
+    "Your count goes on from one width to the next. Start it at 0 for each.",
+    lambda train_once, widths, seeds: dict(
+        zip(
+            widths,
+            np.cumsum([*success_by_width.right(train_once, widths, seeds).values()]),
+            strict=True,
+        )
+    ),
+    "Those are mean accuracies. Ask of each run whether it works, then take the share.",
+    _summary(lambda a, widths: a.mean()),
+    "Those are the best runs. One lucky run says little: take the share that works.",
+    _summary(lambda a, widths: a.max()),
+    "A run with exactly 0.85 works, too: at least means >=.",
+    _summary(lambda a, widths: (a > 0.85).mean()),
+    "Those are numbers of runs; divide by the number of seeds to get shares.",
+    _summary(lambda a, widths: (a >= 0.85).sum()),
+    "Those are percentages; return shares between 0 and 1.",
+    _summary(lambda a, widths: 100 * (a >= 0.85).mean()),
+    "Those are the shares of runs that fail.",
+    _summary(lambda a, widths: (a < 0.85).mean()),
+    "You divided by the number of widths; divide by the number of seeds.",
+    _summary(lambda a, widths: (a >= 0.85).sum() / len(widths)),
+    "You say only whether any run works at all.",
+    _summary(lambda a, widths: float((a >= 0.85).any())),
+    "You say only whether every run works.",
+    _summary(lambda a, widths: float((a >= 0.85).all())),
+    "You ask whether the mean of the runs is high enough. Ask that of each run, then take the "
+    "share.",
+    _summary(lambda a, widths: float(a.mean() >= 0.85)),
 )
 
 
