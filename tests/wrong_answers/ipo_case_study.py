@@ -116,8 +116,8 @@ def resampled(draw=same_rows, percentiles=(2.5, 97.5), sign=1):
     """A bootstrap with other draws, other percentiles or scores of the other sign."""
 
     def interval(y, score):
-        draws = [draw(len(y)) for _ in range(1000)]
-        return np.percentile([auc(y[a], sign * score[b]) for a, b in draws], percentiles)
+        pairs = [draw(len(y)) for _ in range(1000)]
+        return np.percentile([auc(y[a], sign * score[b]) for a, b in pairs], percentiles)
 
     return interval
 
@@ -145,6 +145,7 @@ for what, ends in INTERVALS.items():
 
     wrong("bootstrap_auc", None if what == "a 95 % interval" else what)(interval)
 
+wrong("bootstrap_auc", "1000 rows a draw")(resampled(lambda n: (RNG.integers(n, size=1000),) * 2))
 wrong("bootstrap_auc", "1 minus the AUC")(resampled(sign=-1))
 wrong("bootstrap_auc", "no width")(resampled(lambda n: (np.random.permutation(n),) * 2))
 wrong("bootstrap_auc", "drawn separately")(
@@ -158,6 +159,13 @@ wrong("bootstrap_auc", "lower end comes first")(resampled(percentiles=(97.5, 2.5
 def all_draws(y, score):
     rng = np.random.default_rng(0)  # its own: the ends hang on the draws
     return resampled(lambda n: (rng.integers(n, size=n),) * 2, (0, 100))(y, score)
+
+
+@wrong("bootstrap_auc", "Do you draw a thousand times?")
+def ten_draws(y, score):
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(len(y), size=len(y)) for _ in range(10)]
+    return np.percentile([auc(y[rows], score[rows]) for rows in draws], [2.5, 97.5])
 
 
 @wrong("bootstrap_auc", "as many rows as there are")
