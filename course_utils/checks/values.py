@@ -8,6 +8,8 @@ def as_array(value):
     """Numbers, arrays and tensors as an array of floats; TypeError or ValueError for the rest."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
+    if isinstance(value, list | tuple) and any(isinstance(one, torch.Tensor) for one in value):
+        value = [as_array(one) for one in value]
     return np.asarray(value, dtype=float)
 
 

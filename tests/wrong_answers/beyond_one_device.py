@@ -1,5 +1,6 @@
 """Answers to the exercises of lesson 10."""
 
+import numpy as np
 import torch
 from torch.utils.data import DistributedSampler
 
@@ -192,6 +193,11 @@ def shuffled_within_the_share(n, rank, world_size, epoch, seed=0):
     return [rows[i] for i in share()(len(rows), 0, 1, epoch, seed)]
 
 
+def each_pads_its_own_share(n, rank, world_size, epoch, seed=0):
+    rows = share(padded=lambda order, size, epoch: order)(n, rank, world_size, epoch, seed)
+    return (rows + rows)[: -(-n // world_size)]
+
+
 @right("my_rows")
 def by_pytorch(n, rank, world_size, epoch, seed=0):
     sampler = DistributedSampler(range(n), num_replicas=world_size, rank=rank, seed=seed)
@@ -214,6 +220,7 @@ wrong(
         "not with the rank": share(lambda seed, epoch, rank: seed + 100 * epoch + rank),
         "seeded alike on every process": from_the_global_generator,
         "the shares have [12, 11] rows": share(padded=lambda order, size, epoch: order),
+        "the shares have [1, 1, 0, 0] rows": each_pads_its_own_share,
         "1 row is never drawn": share(
             padded=lambda order, size, epoch: order[: len(order) - len(order) % size]
         ),
@@ -239,6 +246,7 @@ wrong(
 
 right("wrong_lines")({7, 15, 18})
 right("wrong_lines")([18, 15, 7])
+right("wrong_lines")(set(np.array([7, 15, 18])))
 wrong(
     "wrong_lines",
     {

@@ -1,5 +1,6 @@
 """Answers to the exercises of lesson 06."""
 
+import math
 import random
 
 import numpy as np
@@ -118,6 +119,9 @@ wrong(
             slices=lambda self: [*mini_loader.right.slices(self), torch.arange(0)]
         ),
         "single rows": changed(slices=order_with_replacement),
+        "For 20 rows in batches of 5, drop_last=True": changed(
+            __len__=lambda self: math.ceil(len(self.X) / self.batch_size) - self.drop_last
+        ),
         "Take the same rows of both": changed(batch=lambda self, rows: (self.X, self.y[rows])),
     },
 )
@@ -174,6 +178,9 @@ wrong(
         "one weight a class": lambda y, shares: torch.as_tensor(shares) / torch.bincount(y),
         "same weight": lambda y, shares: sample_weights.right(y.sort().values, shares),
         "with a list such as": lambda y, shares: (shares / torch.bincount(y))[y],
+        "What is asked before that is right": lambda y, shares: sample_weights.right(
+            y, [0.5, 0.2, 0.3, *shares[3:]]
+        ),
         "weights of shape [48]": lambda y, shares: in_percent(y, shares)[:-1],
         "above zero": lambda y, shares: in_percent(y, shares) * (y > 0),
         "as a tensor, one number for each row": lambda y, shares: "equal",

@@ -430,6 +430,7 @@ DIAGNOSES = {
 }
 right("exam")(DIAGNOSES)
 right("exam")([name.replace("-", "_").upper() for name in DIAGNOSES.values()])
+right("exam")({str(number): f"`{name}`" for number, name in DIAGNOSES.items()})
 right("exam")({number: DIAGNOSES[number] for number in (1, 2, 3)})
 wrong(
     "exam",

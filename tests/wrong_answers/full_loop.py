@@ -97,9 +97,19 @@ def comparing(which):
     return gradients_are_fresh
 
 
+def on_a_copy_not_cleared(model, xb, yb, loss_fn):
+    twin = copy.deepcopy(model)
+    pairs = list(zip(twin.parameters(), model.parameters(), strict=True))
+    for mine, theirs in pairs:
+        mine.grad = theirs.grad.clone()
+    loss_fn(twin(xb), yb).backward()
+    return all(torch.allclose(a.grad, b.grad, atol=1e-6) for a, b in pairs)
+
+
 wrong(
     "gradients_are_fresh",
     {
+        "call even fresh gradients stale": on_a_copy_not_cleared,
         "changes the gradients": backward_again,
         "even fresh gradients stale": on_a_copy_with_the_old_gradients,
         "compare all": comparing(slice(1)),

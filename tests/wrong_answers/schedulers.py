@@ -47,6 +47,9 @@ CLOCKS = {
     "ReduceLROnPlateau": "epoch",
 }
 right("where_to_step")(CLOCKS)
+right("where_to_step")(
+    {name: {"epoch": "epochs", "batch": "batches"}[clock] for name, clock in CLOCKS.items()}
+)
 right("where_to_step")({name: clock.upper() for name, clock in reversed(CLOCKS.items())})
 wrong(
     "where_to_step",
