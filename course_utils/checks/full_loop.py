@@ -462,12 +462,16 @@ def _val_losses(losses):
 )
 def train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs):
     """`train_and_validate(model, train_loader, val_loader, loss_fn, optimizer, epochs)`."""
-    measure = _measuring(lambda evaluate, val_loader, losses: evaluate(val_loader)[0])
-    return measure(model, train_loader, val_loader, loss_fn, optimizer, epochs)
+    loop = _measuring(_val_loss)
+    return loop(model, train_loader, val_loader, loss_fn, optimizer, epochs)
 
 
-def _measuring(measure, first=False):
-    """The right training, and for each epoch `measure(evaluate, val_loader, its losses)`."""
+def _val_loss(evaluate, val_loader, losses):
+    return evaluate(val_loader)[0]
+
+
+def _measuring(measure, first=False, batches_of=iter):
+    """Training on `batches_of(train_loader)`; for each epoch `measure(evaluate, val_loader, losses)`."""
 
     def loop(model, train_loader, val_loader, loss_fn, optimizer, epochs):
         def evaluate(loader):
@@ -476,7 +480,8 @@ def _measuring(measure, first=False):
         measured = [measure(evaluate, val_loader, [])] if first else []
         for _ in range(epochs):
             model.train()
-            losses = [one_step.right(model, xb, yb, loss_fn, optimizer) for xb, yb in train_loader]
+            batches = batches_of(train_loader)
+            losses = [one_step.right(model, xb, yb, loss_fn, optimizer) for xb, yb in batches]
             measured.append(measure(evaluate, val_loader, losses))
         return measured[:epochs]
 
@@ -484,6 +489,19 @@ def _measuring(measure, first=False):
 
 
 train_and_validate.known(
+    "next(iter(train_loader)) begins a new pass each time, and gives its first batch. Write `for xb, "
+    "yb in train_loader:`, which gives every batch once.",
+    _measuring(
+        _val_loss, batches_of=lambda loader: [next(iter(loader)) for _ in range(len(loader))]
+    ),
+    "next(iter(train_loader)) gives one batch, the first. Write `for xb, yb in train_loader:`, which "
+    "gives every batch once.",
+    _measuring(_val_loss, batches_of=lambda loader: [next(iter(loader))]),
+    "All your steps are on one batch, the first. Write `for xb, yb in train_loader:`, which gives "
+    "every batch once.",
+    lambda model, train, *rest: train_and_validate.right(
+        model, [next(iter(train))] * len(train), *rest
+    ),
     "You measure on train_loader. The validation loss is that of val_loader.",
     lambda model, train, val, *rest: train_and_validate.right(model, train, train, *rest),
     "You trained with another loss than the loss_fn that your function was given.",
@@ -498,7 +516,7 @@ train_and_validate.known(
         lambda evaluate, val_loader, losses: np.mean([evaluate([batch])[0] for batch in val_loader])
     ),
     "That is the loss of the epoch before. Measure after the batches of the epoch.",
-    _measuring(lambda evaluate, val_loader, losses: evaluate(val_loader)[0], first=True),
+    _measuring(_val_loss, first=True),
     "That is the training loss of the last batch. Measure on val_loader.",
     _measuring(lambda evaluate, val_loader, losses: losses[-1]),
     "That is the mean training loss of the epoch. Measure on val_loader.",
