@@ -159,21 +159,16 @@ def a_list_is_a_dataset(series, width):
     return [(series[i - width : i], series[i]) for i in range(width, len(series))]
 
 
-def spoilt(right, **methods):
-    """The class `right` with other methods."""
-    return type(right.__name__, (right,), methods)
-
-
 def _length(length):
-    return spoilt(windows.right, __len__=lambda self: length(len(self.series), self.width))
+    return windows.spoilt(__len__=lambda self: length(len(self.series), self.width))
 
 
 def _window(window):
-    return spoilt(windows.right, window=lambda self, i: window(self.series, i, self.width))
+    return windows.spoilt(window=lambda self, i: window(self.series, i, self.width))
 
 
 def _target(target):
-    return spoilt(windows.right, target=lambda self, i: target(self.series, i, self.width))
+    return windows.spoilt(target=lambda self, i: target(self.series, i, self.width))
 
 
 windows.known(
@@ -349,8 +344,7 @@ class ItsOwnIterator(mini_loader.right):
 
 def _batches(length):
     """Another length: of (rows, batch size, drop_last)."""
-    return spoilt(
-        mini_loader.right,
+    return mini_loader.spoilt(
         __len__=lambda self: length(len(self.X), self.batch_size, self.drop_last),
     )
 
@@ -383,21 +377,21 @@ mini_loader.known(
     "The number of batches is whole: round it.",
     _batches(lambda n, size, drop: n / size),
     "drop_last shortens the length alone: the incomplete batch is handed out all the same.",
-    spoilt(mini_loader.right, slices=lambda self: self.order().split(self.batch_size)),
+    mini_loader.spoilt(slices=lambda self: self.order().split(self.batch_size)),
     "You draw only the order. DataLoader draws a whole number before it, and a second order "
     "after the last batch.",
-    spoilt(mini_loader.right, seed_workers=_nothing, spare=_nothing),
+    mini_loader.spoilt(seed_workers=_nothing, spare=_nothing),
     "The first epoch is right, the later ones are not: draw 3, the unused order at the end, is "
     "missing.",
-    spoilt(mini_loader.right, spare=_nothing),
+    mini_loader.spoilt(spare=_nothing),
     "Draw 1, the whole number before the order, is missing.",
-    spoilt(mini_loader.right, seed_workers=_nothing),
+    mini_loader.spoilt(seed_workers=_nothing),
     "Your draw 1 is of another kind, and takes less from the generator. It should be a whole "
     "number of 64 bits, as in the cell above.",
-    spoilt(mini_loader.right, seed_workers=_draw_of_32_bits),
+    mini_loader.spoilt(seed_workers=_draw_of_32_bits),
     "You shuffle what the last epoch has shuffled. Leave self.X and self.y as they are, and "
     "index them.",
-    spoilt(mini_loader.right, order=_shuffles_its_data),
+    mini_loader.spoilt(order=_shuffles_its_data),
 )
 
 

@@ -93,6 +93,10 @@ class Exercise:
             assert words not in self.mistakes, f"the same words for two mistakes: {words}"
             self.mistakes[words] = attempt
 
+    def spoilt(self, **methods):
+        """The right class with other methods."""
+        return type(self.right.__name__, (self.right,), methods)
+
     def _judge(self, attempt):
         yours = [self._see(attempt, case) for case in self._drawn()]
         right = [self._remembered(self.right, n) for n in range(len(yours))]

@@ -740,9 +740,6 @@ class early_stopping:
         model.load_state_dict(self.best_weights)
 
 
-_Stopper = early_stopping.right
-
-
 @early_stopping.variant
 class WithHistory:
     def __init__(self, patience):
@@ -779,12 +776,7 @@ class CountingDown:
 
 @early_stopping.variant
 def from_a_factory(patience):
-    return _Stopper(patience)
-
-
-def _spoilt(**methods):
-    """The right class with other methods."""
-    return type("EarlyStopping", (_Stopper,), methods)
+    return early_stopping.right(patience)
 
 
 def _only_parameters(self, model):
@@ -796,58 +788,64 @@ def _only_parameters(self, model):
 early_stopping.known(
     "restore() put back only a part of the model. A state_dict() has all of it, buffers such as "
     "those of BatchNorm included.",
-    _spoilt(copied=_only_parameters),
+    early_stopping.spoilt(copied=_only_parameters),
     "You compare each epoch with the one before. Compare with the best so far, and keep that in "
     "self.",
-    _spoilt(better=lambda self: self.losses[-1] < [float("inf"), *self.losses][-2]),
+    early_stopping.spoilt(better=lambda self: self.losses[-1] < [float("inf"), *self.losses][-2]),
     "Bad epochs count only in a row: an epoch that is the best so far must set the counter back "
     "to 0.",
-    _spoilt(waited=lambda self: self.good.count(False)),
+    early_stopping.spoilt(waited=lambda self: self.good.count(False)),
     "You count every epoch, also those that are better. Count the bad ones in a row.",
-    _spoilt(waited=lambda self: len(self.losses)),
+    early_stopping.spoilt(waited=lambda self: len(self.losses)),
     "restore() puts back the weights of the last epoch before the stop. Save the weights every "
     "time the loss is the lowest so far, and only then.",
-    _spoilt(keeps=lambda self: not self.enough()),
+    early_stopping.spoilt(keeps=lambda self: not self.enough()),
     "restore() puts back the weights of the last epoch. Save the weights every time the loss is "
     "the lowest so far, and only then.",
-    _spoilt(keeps=lambda self: True),
+    early_stopping.spoilt(keeps=lambda self: True),
     "restore() puts back the weights of the first epoch. Save them anew every time the loss is "
     "the lowest so far.",
-    _spoilt(keeps=lambda self: len(self.losses) == 1),
+    early_stopping.spoilt(keeps=lambda self: len(self.losses) == 1),
     "The best loss stays that of the first epoch. Write the lower one into self.best_loss.",
-    _spoilt(better=lambda self: self.losses[-1] < [*self.losses[:-1], float("inf")][0]),
+    early_stopping.spoilt(
+        better=lambda self: self.losses[-1] < [*self.losses[:-1], float("inf")][0]
+    ),
     "A loss that is lower than the best so far is better; to you a higher one is.",
-    _spoilt(better=lambda self: self.losses[-1] > max(self.losses[:-1], default=-float("inf"))),
+    early_stopping.spoilt(
+        better=lambda self: self.losses[-1] > max(self.losses[:-1], default=-float("inf"))
+    ),
     "With patience=2 you stopped after 3 bad epochs: stop as soon as the count reaches the "
     "patience (>=, not >).",
-    _spoilt(enough=lambda self: self.waited() > self.patience),
+    early_stopping.spoilt(enough=lambda self: self.waited() > self.patience),
     "That is one epoch early: stop when `patience` epochs in a row were not better.",
-    _spoilt(enough=lambda self: self.waited() >= max(1, self.patience - 1)),
+    early_stopping.spoilt(enough=lambda self: self.waited() >= max(1, self.patience - 1)),
     "You stop at the first bad epoch. Use self.patience.",
-    _spoilt(enough=lambda self: self.waited() > 0),
+    early_stopping.spoilt(enough=lambda self: self.waited() > 0),
     "An equal loss is no improvement and must count as a bad epoch.",
-    _spoilt(better=lambda self: self.losses[-1] == min(self.losses)),
+    early_stopping.spoilt(better=lambda self: self.losses[-1] == min(self.losses)),
     "You never stop: does should_stop return the comparison of the count with the patience?",
-    _spoilt(enough=lambda self: False),
+    early_stopping.spoilt(enough=lambda self: False),
     "It is the wrong way round: you return True as long as training should go on.",
-    _spoilt(enough=lambda self: self.waited() < self.patience),
+    early_stopping.spoilt(enough=lambda self: self.waited() < self.patience),
     "`==` is true only once: after one more bad epoch you would go on. Use >=.",
-    _spoilt(enough=lambda self: self.waited() == self.patience),
+    early_stopping.spoilt(enough=lambda self: self.waited() == self.patience),
     "You saved the weights without a copy: state_dict() holds references, and training moved "
     "what they refer to, so restore() puts back the latest weights, not the best. Save "
     "copy.deepcopy(model.state_dict()).",
-    _spoilt(copied=lambda self, m: m.state_dict()),
+    early_stopping.spoilt(copied=lambda self, m: m.state_dict()),
     "restore() changed nothing in the model it was given. Load the weights you saved: "
     "model.load_state_dict(…).",
-    _spoilt(restore=lambda self, model: self.best_weights),
+    early_stopping.spoilt(restore=lambda self, model: self.best_weights),
 )
 for n in (2, 3):
     early_stopping.known(
         f"You wait for {n} bad epochs, whatever the patience. Use self.patience.",
-        _spoilt(enough=lambda self, n=n: self.waited() >= n),
+        early_stopping.spoilt(enough=lambda self, n=n: self.waited() >= n),
     )
 for n in (0, 1, 1000):
     early_stopping.known(
         f"Your best loss starts at {n}, and losses may be higher. Start with float('inf').",
-        _spoilt(better=lambda self, n=n: self.losses[-1] < min([n, *self.losses[:-1]])),
+        early_stopping.spoilt(
+            better=lambda self, n=n: self.losses[-1] < min([n, *self.losses[:-1]])
+        ),
     )

@@ -164,11 +164,6 @@ class ThroughData(Optimizer):
             p.data = p.data - self.lr * p.grad
 
 
-def _variant(base, **methods):
-    """The class `base` with other methods."""
-    return type(base.__name__, (base,), methods)
-
-
 def _stops(self):
     """A step that ends at the first parameter without a gradient."""
     everything = self.parameters
@@ -179,14 +174,14 @@ def _stops(self):
 
 def _against(way):
     """SGD whose parameters move by minus `way(p, gradient, lr, optimizer)`."""
-    return _variant(sgd.right, move=lambda self, p: p.sub_(way(p, p.grad, self.lr, self)))
+    return sgd.spoilt(move=lambda self, p: p.sub_(way(p, p.grad, self.lr, self)))
 
 
 sgd.known(
     _NOT_MOVED,
     _against(lambda p, g, lr, sgd: 0 * g),
     _STOPPED,
-    _variant(sgd.right, step=_stops),
+    sgd.spoilt(step=_stops),
     "You move along the gradient, uphill. Go against it, with a minus.",
     _against(lambda p, g, lr, sgd: -lr * g),
     "The learning rate is missing.",
@@ -275,7 +270,7 @@ def _means(m=None, v=None):
         self.m[i] = (m or _mean)(self.m[i], g, beta1, beta2)
         self.v[i] = (v or _mean)(self.v[i], g if v else g**2, beta2, beta1)
 
-    return _variant(adam.right, means=means)
+    return adam.spoilt(means=means)
 
 
 def _mean(old, g, beta, other):
@@ -284,14 +279,12 @@ def _mean(old, g, beta, other):
 
 def _moves(move):
     """Adam whose step is minus lr times `move(m_hat, v_hat, gradient, eps)`."""
-    return _variant(adam.right, move=lambda self, m, v, g: -self.lr * move(m, v, g, self.eps))
+    return adam.spoilt(move=lambda self, m, v, g: -self.lr * move(m, v, g, self.eps))
 
 
 def _hats(hats):
     """Adam with other hats, of (m, v, t, beta1, beta2)."""
-    return _variant(
-        adam.right, hats=lambda self, i, *betas: hats(self.m[i], self.v[i], self.t, *betas)
-    )
+    return adam.spoilt(hats=lambda self, i, *betas: hats(self.m[i], self.v[i], self.t, *betas))
 
 
 def _keeps(m, v):
@@ -302,7 +295,7 @@ def _keeps(m, v):
         adam.right.step(self)
         self.m, self.v = self.m if m else kept[0], self.v if v else kept[1]
 
-    return _variant(adam.right, step=step)
+    return adam.spoilt(step=step)
 
 
 def _counts(skipped):
@@ -312,10 +305,7 @@ def _counts(skipped):
         self.t += 1 + (skipped and i > 1)  # the second of the three has no gradient
         adam.right.means(self, i, g, beta1, beta2)
 
-    def step(self):
-        adam.right.step(self)
-
-    return _variant(adam.right, count=lambda self: None, means=means, step=step)
+    return adam.spoilt(count=lambda self: None, means=means)
 
 
 def _fixed(**fixed):
@@ -324,7 +314,7 @@ def _fixed(**fixed):
     def __init__(self, parameters, **settings):
         adam.right.__init__(self, parameters, **(settings | fixed))
 
-    return _variant(adam.right, __init__=__init__)
+    return adam.spoilt(__init__=__init__)
 
 
 def _counts_late(self):
@@ -349,7 +339,7 @@ adam.known(
     _NOT_MOVED,
     _moves(lambda m, v, g, eps: 0 * m),
     _STOPPED,
-    _variant(adam.right, step=_stops),
+    adam.spoilt(step=_stops),
     "The hats are missing: m and v start at 0, so divide m by 1 - beta1**t and v by 1 - beta2**t.",
     _hats(lambda m, v, t, b1, b2: (m, v)),
     "m is divided by 1 - beta1**t, but v must be divided too, by 1 - beta2**t.",
@@ -363,7 +353,7 @@ adam.known(
     "The hats multiply; divide by 1 - beta**t.",
     _hats(lambda m, v, t, b1, b2: (m * (1 - b1**t), v * (1 - b2**t))),
     "You put m_hat and v_hat back into m and v. They are for this step only.",
-    _variant(adam.right, hats=_hats_kept),
+    adam.spoilt(hats=_hats_kept),
     "m and v are as they were after your step: `m = …` only gives the name m to a new tensor. "
     "Change them in place, or write self.m[i] = ….",
     _keeps(m=False, v=False),
@@ -374,7 +364,7 @@ adam.known(
     "You move by the gradient itself; move by m_hat, its running mean.",
     _moves(lambda m, v, g, eps: g / (v.sqrt() + eps)),
     "`/ root + eps` adds eps to the quotient. Put brackets: / (root + eps).",
-    _variant(adam.right, move=lambda self, m, v, g: -(self.lr * m / v.sqrt() + self.eps)),
+    adam.spoilt(move=lambda self, m, v, g: -(self.lr * m / v.sqrt() + self.eps)),
     "`m_hat / root + eps` adds eps to the quotient. Put brackets: / (root + eps).",
     _moves(lambda m, v, g, eps: m / v.sqrt() + eps),
     "eps stands inside the square root; it belongs outside, sqrt(v_hat) + eps.",
@@ -424,20 +414,19 @@ adam.known(
         v=lambda old, g, b2, b1: b1 * old + (1 - b1) * g**2,
     ),
     "The betas are swapped everywhere: the first belongs to m, the second to v.",
-    _variant(
-        adam.right,
+    adam.spoilt(
         __init__=lambda self, parameters, lr, betas, eps: adam.right.__init__(
             self, parameters, lr, betas[::-1], eps
         ),
     ),
     "t is always 1, or the power is missing: count the steps with self.t += 1, and divide by "
     "1 - beta**t.",
-    _variant(adam.right, count=lambda self: setattr(self, "t", 1)),
+    adam.spoilt(count=lambda self: setattr(self, "t", 1)),
     "t is 0 in your first step, and 1 - beta**0 is 0, so you divide by zero. Count the step "
     "before you use t.",
-    _variant(adam.right, count=lambda self: None, step=_counts_late),
+    adam.spoilt(count=lambda self: None, step=_counts_late),
     "t is one too large: it is 1 in the first step.",
-    _variant(adam.right, count=lambda self: setattr(self, "t", max(self.t, 1) + 1)),
+    adam.spoilt(count=lambda self: setattr(self, "t", max(self.t, 1) + 1)),
     "You count t once for each parameter. Count it once a step, before the loop.",
     _counts(skipped=False),
     "You count t once for each parameter, even those you skip. Count it once a step, before "

@@ -1,6 +1,5 @@
 """Answers to the exercises of lesson 06."""
 
-import math
 import random
 
 import numpy as np
@@ -13,7 +12,6 @@ from course_utils.checks.dataloader import (
     mini_loader,
     pad_collate,
     sample_weights,
-    spoilt,
     windows,
 )
 
@@ -49,7 +47,7 @@ wrong(
 
 def reads(item):
     """A dataset whose item is `item(window, target)`."""
-    return spoilt(windows.right, __getitem__=lambda self, i: item(self.window(i), self.target(i)))
+    return windows.spoilt(__getitem__=lambda self, i: item(self.window(i), self.target(i)))
 
 
 wrong(
@@ -64,7 +62,7 @@ wrong(
         ),
         "the one value right after the window": reads(lambda window, target: (window, window)),
         "the window first": reads(lambda window, target: (target, window)),
-        "an int": spoilt(windows.right, __len__=lambda self: 18.0),
+        "an int": windows.spoilt(__len__=lambda self: 18.0),
     },
 )
 
@@ -78,10 +76,6 @@ class WithPyTorchsSampler(mini_loader.right):
         sampler = RandomSampler(self.X, generator=self.generator)
         for rows in BatchSampler(sampler, self.batch_size, self.drop_last):
             yield [self.X[rows], self.y[rows]]
-
-
-def changed(**methods):
-    return spoilt(mini_loader.right, **methods)
 
 
 def nothing(self):
@@ -103,26 +97,27 @@ def seed_again(self):
 wrong(
     "mini_loader",
     {
-        "never drew from the generator": changed(
+        "never drew from the generator": mini_loader.spoilt(
             seed_workers=nothing, order=order_from_elsewhere, spare=nothing
         ),
-        "One of your draws does not use it": changed(order=order_from_elsewhere),
-        "Every epoch has the same order": changed(seed_workers=seed_again),
-        "old order": changed(order=lambda self: torch.arange(len(self.X))),
-        "come twice": changed(order=order_with_replacement),
-        "don't belong together": changed(
+        "One of your draws does not use it": mini_loader.spoilt(order=order_from_elsewhere),
+        "Every epoch has the same order": mini_loader.spoilt(seed_workers=seed_again),
+        "old order": mini_loader.spoilt(order=lambda self: torch.arange(len(self.X))),
+        "come twice": mini_loader.spoilt(order=order_with_replacement),
+        "don't belong together": mini_loader.spoilt(
             batch=lambda self, rows: (self.X[rows], self.y[rows.flip(0)])
         ),
-        "`yield xb, yb`": changed(__iter__=lambda self: [*mini_loader.right.__iter__(self)]),
-        "no batch at all": changed(__iter__=lambda self: iter(())),
-        "an empty batch": changed(
+        "`yield xb, yb`": mini_loader.spoilt(
+            __iter__=lambda self: [*mini_loader.right.__iter__(self)]
+        ),
+        "no batch at all": mini_loader.spoilt(__iter__=lambda self: iter(())),
+        "an empty batch": mini_loader.spoilt(
             slices=lambda self: [*mini_loader.right.slices(self), torch.arange(0)]
         ),
-        "single rows": changed(slices=order_with_replacement),
-        "For 20 rows in batches of 5, drop_last=True": changed(
-            __len__=lambda self: math.ceil(len(self.X) / self.batch_size) - self.drop_last
+        "single rows": mini_loader.spoilt(slices=order_with_replacement),
+        "Take the same rows of both": mini_loader.spoilt(
+            batch=lambda self, rows: (self.X, self.y[rows])
         ),
-        "Take the same rows of both": changed(batch=lambda self, rows: (self.X, self.y[rows])),
     },
 )
 
