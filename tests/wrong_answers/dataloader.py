@@ -173,9 +173,6 @@ wrong(
         "one weight a class": lambda y, shares: torch.as_tensor(shares) / torch.bincount(y),
         "same weight": lambda y, shares: sample_weights.right(y.sort().values, shares),
         "with a list such as": lambda y, shares: (shares / torch.bincount(y))[y],
-        "What is asked before that is right": lambda y, shares: sample_weights.right(
-            y, [0.5, 0.2, 0.3, *shares[3:]]
-        ),
         "weights of shape [48]": lambda y, shares: in_percent(y, shares)[:-1],
         "above zero": lambda y, shares: in_percent(y, shares) * (y > 0),
         "as a tensor, one number for each row": lambda y, shares: "equal",
