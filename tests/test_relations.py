@@ -40,8 +40,8 @@ RELATED = {
     "sigmoid": lambda r, n: 1 / (1 + np.exp(-r)),
     "reverse": lambda r, n: r[::-1],
     "along dim=0, sorted": lambda r, n: np.sort(r, 0),
-    "one after the other along dim=0": lambda r, n: np.cumsum(r, 0),
-    "one place late": lambda r, n: np.roll(r, 1, 0),
+    "along dim=0, added up one after the other": lambda r, n: np.cumsum(r, 0),
+    "along dim=0, one place late": lambda r, n: np.roll(r, 1, 0),
     "in other places": lambda r, n: (
         np.random.default_rng(n).permutation(r.ravel()).reshape(r.shape)
     ),

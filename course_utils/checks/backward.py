@@ -195,31 +195,25 @@ def in_place_and_back(f, x, eps=1e-5):
     return grad
 
 
-@numerical_gradient.mistake
-def rows_at_once(f, x, eps=1e-5):
-    """You nudged a whole row at once, so each of yours is the sum of its slopes. Go through all
-    dimensions of x."""
-    gradient = torch.zeros_like(x)
-    for i in range(len(x)):
-        nudge = torch.zeros_like(x)
-        nudge[i] = eps
-        gradient[i] = (f(x + nudge) - f(x - nudge)) / (2 * eps)
-    return gradient
+def _central_by(widen):
+    """Central differences with `widen(nudge)` in place of the nudge of one entry."""
+    return _nudge_each(
+        lambda f, x, nudge, eps: (f(x + widen(nudge)) - f(x - widen(nudge))) / (2 * eps)
+    )
 
 
-@numerical_gradient.mistake
-def still_nudged(f, x, eps=1e-5):
-    """The entries that you nudged before are still nudged. Start from a fresh x.clone() for each,
-    or put the entry back."""
-    up, down, gradient = x.clone(), x.clone(), torch.zeros_like(x)
-    for place in np.ndindex(*x.shape):
-        up[place] += eps
-        down[place] -= eps
-        gradient[place] = (f(up) - f(down)) / (2 * eps)
-    return gradient
+def _to_its_row(nudge):
+    rows = nudge.view(len(nudge), -1).sum(1)
+    return rows.view(-1, *[1] * (nudge.ndim - 1)) + 0 * nudge
 
 
 numerical_gradient.known(
+    "You nudged a whole row at once, so each of yours is the sum of its slopes. Go through all "
+    "dimensions of x.",
+    _central_by(_to_its_row),
+    "The entries that you nudged before are still nudged. Start from a fresh x.clone() for each, or "
+    "put the entry back.",
+    _central_by(lambda nudge: nudge.flatten().flip(0).cumsum(0).flip(0).view_as(nudge)),
     "You nudged all entries at once, so each of yours is the sum of all slopes. Nudge one "
     "entry, leave the others where they are.",
     _nudge_each(lambda f, x, nudge, eps: (f(x + eps) - f(x - eps)) / (2 * eps)),
@@ -494,46 +488,26 @@ def by_hand_weighted(model, pieces, loss_fn):
     return torch.stack(losses).sum().item()
 
 
-@accumulate.mistake
-def one_walk_at_the_end(model, pieces, loss_fn):
-    """You add the losses up and walk back once, at the end. Until then the graphs of all pieces
-    are kept, which takes as much memory as one large batch. Call backward() for each piece before
-    the next one."""
-    model.zero_grad()
-    rows = sum(len(xb) for xb, _ in pieces)
-    loss = sum(loss_fn(model(xb), yb) * len(xb) for xb, yb in pieces) / rows
-    loss.backward()
-    return loss.item()
+def _weighs(weight, clear=True, clear_inside=False, returns=None, at_the_end=None):
+    """Accumulates losses times `weight(rows of the piece, all rows, pieces, rows so far)`.
 
-
-@accumulate.mistake
-def backward_after_the_loop(model, pieces, loss_fn):
-    """backward() stands behind the loop, so that only the last piece has a gradient. Call it in
-    the loop, once for each piece."""
-    model.zero_grad()
-    rows, total = sum(len(xb) for xb, _ in pieces), 0.0
-    for xb, yb in pieces:
-        loss = loss_fn(model(xb), yb) * len(xb) / rows
-        total += loss.item()
-    loss.backward()
-    return total
-
-
-def _weighs(weight, clear=True, clear_inside=False, returns=None):
-    """Accumulates losses times `weight(rows of the piece, all rows, pieces, rows so far)`."""
+    `at_the_end(parts)` is what backward() is called on, once, where it is not in the loop.
+    """
 
     def attempt(model, pieces, loss_fn):
         if clear:
             model.zero_grad()
-        rows, seen, losses = sum(len(xb) for xb, _ in pieces), 0, []
+        rows, seen, losses, parts = sum(len(xb) for xb, _ in pieces), 0, [], []
         for xb, yb in pieces:
             if clear_inside:
                 model.zero_grad()
             seen += len(xb)
             loss = loss_fn(model(xb), yb)
             part = loss * weight(len(xb), rows, len(pieces), seen)
-            part.backward()
+            parts.append(part) if at_the_end else part.backward()
             losses.append((loss.item(), len(xb) / rows, part.item()))
+        if at_the_end:
+            at_the_end(parts).backward()
         if returns:
             return returns(losses, rows)
         return sum(part for _, _, part in losses)
@@ -563,6 +537,13 @@ def _without_graph(model, pieces, loss_fn):
 
 
 accumulate.known(
+    "You add the losses up and walk back once, at the end. Until then the graphs of all pieces are "
+    "kept, which takes as much memory as one large batch. Call backward() for each piece before the "
+    "next one.",
+    _weighs(_share, at_the_end=sum),
+    "backward() stands behind the loop, so that only the last piece has a gradient. Call it in the "
+    "loop, once for each piece.",
+    _weighs(_share, at_the_end=lambda parts: parts[-1]),
     "The gradients are gone again when your function ends. Clear them before the loop, not "
     "after it.",
     lambda *case: _cleared(*case, True),

@@ -135,13 +135,10 @@ def _scaled(right, names):
         if isinstance(n, np.ndarray) or n == 0:
             continue
         of_rows = name.startswith("`len") or "shape" in name or "entries" in name
-        much = " Is it a sum where a mean is asked for?" if of_rows else ""
-        little = " Is it divided once too often, or a mean where a sum is asked for?"
+        much = " Is it a sum where a mean is asked for?" * of_rows
+        little = " Is it divided once too often, or a mean where a sum is asked for?" * of_rows
         yield f"Yours is {name} times the right result.{much}", n * right
-        yield (
-            f"Yours is the right result divided by {name}.{little if of_rows else ''}",
-            right / n,
-        )
+        yield f"Yours is the right result divided by {name}.{little}", right / n
         yield f"Yours is {name} times the right result, and has the other sign.", -n * right
         yield f"Yours is the right result divided by {name}, and has the other sign.", -right / n
         yield f"Yours is the right result times the square of {name}.", n**2 * right
@@ -191,7 +188,7 @@ def _mapped(right):
         where = "" if right.ndim == 1 else f" along dim={dim}"
         total = right.sum(dim, keepdims=True)
         powers = np.exp(right - right.max(dim, keepdims=True))
-        centred = right - right.mean(dim, keepdims=True)
+        soft, length = powers / powers.sum(dim, keepdims=True), (right**2).sum(dim, keepdims=True)
         yield f"Yours is the right result, divided by its sum{where}.", right / total
         inverse = (1 / right) / (1 / right).sum(dim, keepdims=True)
         yield (
@@ -199,15 +196,10 @@ def _mapped(right):
             "divided that should be multiplied?",
             inverse * total,
         )
-        yield (
-            f"A softmax{where} stands behind the right result.",
-            powers / powers.sum(dim, keepdims=True),
-        )
-        yield f"The mean{where} has been taken from the right result.", centred
-        yield (
-            f"Yours is the right result, divided by its length{where}.",
-            right / np.sqrt((right**2).sum(dim, keepdims=True)),
-        )
+        yield f"A softmax{where} stands behind the right result.", soft
+        less = right - right.mean(dim, keepdims=True)
+        yield f"The mean{where} has been taken from the right result.", less
+        yield f"Yours is the right result, divided by its length{where}.", right / np.sqrt(length)
 
 
 def _moved(right):
@@ -217,36 +209,25 @@ def _moved(right):
     for dim in range(right.ndim):
         if right.shape[dim] < 2:
             continue
-        where = "" if right.ndim == 1 else f" along dim={dim}"
-        yield f"Yours are the right numbers{where}, in reverse order.", np.flip(right, dim)
-        yield f"Yours are the right numbers{where}, sorted.", np.sort(right, dim)
-        yield (
-            f"Yours are the right numbers{where}, sorted from the largest down.",
-            np.flip(np.sort(right, dim), dim),
-        )
-        yield (
-            f"Yours are the right numbers, added up one after the other{where}.",
-            np.cumsum(right, dim),
-        )
-        yield (
-            f"Yours is the running maximum{where} of the right numbers.",
-            np.maximum.accumulate(right, dim),
-        )
-        yield (
-            f"Yours is the running minimum{where} of the right numbers.",
-            np.minimum.accumulate(right, dim),
-        )
-        yield f"Yours are the right numbers, one place late{where}.", np.roll(right, 1, dim)
-        yield f"Yours are the right numbers, one place early{where}.", np.roll(right, -1, dim)
+        along = "" if right.ndim == 1 else f" along dim={dim}"
+        numbers = f"Yours are the right numbers{along}"
+        down = np.flip(np.sort(right, dim), dim)
+        yield f"{numbers}, in reverse order.", np.flip(right, dim)
+        yield f"{numbers}, sorted.", np.sort(right, dim)
+        yield f"{numbers}, sorted from the largest down.", down
+        yield f"{numbers}, added up one after the other.", np.cumsum(right, dim)
+        yield f"{numbers}, one place late.", np.roll(right, 1, dim)
+        yield f"{numbers}, one place early.", np.roll(right, -1, dim)
+        highest, lowest = (f(right, dim) for f in (np.maximum.accumulate, np.minimum.accumulate))
+        yield f"Yours is the running maximum{along} of the right numbers.", highest
+        yield f"Yours is the running minimum{along} of the right numbers.", lowest
         if right.ndim > 1:
-            one_for_all = every * right.sum(dim, keepdims=True)
-            yield f"Your numbers are all added up along dim={dim}.", one_for_all
-            mean = every * right.mean(dim, keepdims=True)
-            yield f"Your numbers are all averaged along dim={dim}.", mean
-        first = np.take(right, [0], dim)
-        yield f"The first of the right numbers{where} stands everywhere.", every * first
-        last = np.take(right, [-1], dim)
-        yield f"The last of the right numbers{where} stands everywhere.", every * last
+            total, mean = right.sum(dim, keepdims=True), right.mean(dim, keepdims=True)
+            yield f"Your numbers are all added up along dim={dim}.", every * total
+            yield f"Your numbers are all averaged along dim={dim}.", every * mean
+        first, last = np.take(right, [0], dim), np.take(right, [-1], dim)
+        yield f"The first of the right numbers{along} stands everywhere.", every * first
+        yield f"The last of the right numbers{along} stands everywhere.", every * last
     if right.ndim == 2 and min(right.shape) > 1:
         yield "Rows and columns are exchanged.", right.T if right.shape[0] == right.shape[1] else []
         mixed = "The right numbers are there, but a reshape has put them into other rows."
@@ -282,10 +263,8 @@ def _reshaped(yours, right):
         if 0 < n < len(right):
             yield "Your result is cut off: right as far as it goes, the end is missing.", right[:n]
             yield "The beginning is missing; what you have is right.", right[-n:]
-            yield (
-                f"You have only every {-(-len(right) // n)}th result.",
-                right[:: -(-len(right) // n)],
-            )
+            step = -(-len(right) // n)
+            yield f"You have only every {step}th result.", right[::step]
         if n > len(right) > 0:
             longer = yours.copy()
             longer[: len(right)] = right
@@ -298,22 +277,15 @@ def _reshaped(yours, right):
 def _unfinished(yours, right):
     """(words, what should then be the right result), for results that lack a last step."""
     if yours.ndim > right.ndim:
-        whole = (("sum", np.sum), ("mean", np.mean))
-        if right.ndim == 0:
-            for words, reduce in whole:
-                yield (
-                    f"The last step is missing: the {words} of your numbers is right.",
-                    reduce(yours),
-                )
-            yield "Only your first number is asked for.", yours.ravel()[0] if yours.size else 0
-            yield "Only your last number is asked for.", yours.ravel()[-1] if yours.size else 0
-        for dim in range(yours.ndim):
-            for words, reduce in whole:
-                yield (
-                    f"The last step is missing: the {words} of your numbers over dim={dim} is "
-                    "right.",
-                    reduce(yours, dim),
-                )
+        missing = "The last step is missing: the {} of your numbers{} is right."
+        for words, reduce in (("sum", np.sum), ("mean", np.mean)):
+            if right.ndim == 0:
+                yield missing.format(words, ""), reduce(yours)
+            for dim in range(yours.ndim):
+                yield missing.format(words, f" over dim={dim}"), reduce(yours, dim)
+        if right.ndim == 0 and yours.size:
+            yield "Only your first number is asked for.", yours.ravel()[0]
+            yield "Only your last number is asked for.", yours.ravel()[-1]
     if yours.ndim == 2 and yours.shape[0] == yours.shape[1] == right.size > 1:
         yield (
             "Every entry met every other one: [B, 1] with [B] gives [B, B], and the right numbers "
