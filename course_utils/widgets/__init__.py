@@ -16,18 +16,8 @@ from .training_dashboard import TrainingDashboard as training_dashboard
 from .zero_grad_comparison import ZeroGradComparison as zero_grad_comparison
 
 __all__ = [
-    "batch_size_explorer",
-    "bug_clinic",
-    "gradient_explorer",
-    "loss_explorer",
-    "optimizer_race",
-    "overfitting_explorer",
-    "run_gone_wrong",
-    "schedule_explorer",
-    "shape_tracker",
-    "shuffling_comparison",
-    "threshold_explorer",
-    "train_eval_switch",
-    "training_dashboard",
+    "batch_size_explorer", "bug_clinic", "gradient_explorer", "loss_explorer", "optimizer_race",
+    "overfitting_explorer", "run_gone_wrong", "schedule_explorer", "shape_tracker",
+    "shuffling_comparison", "threshold_explorer", "train_eval_switch", "training_dashboard",
     "zero_grad_comparison",
-]
+]  # fmt: skip

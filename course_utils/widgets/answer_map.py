@@ -5,7 +5,7 @@ import torch
 from ..models import evaluating
 from .scene import Axis, Heat, Panel, Points
 
-_GRID = 80  # points on each side
+_GRID = 60  # points on each side
 
 
 def plane(X, margin, n=_GRID):

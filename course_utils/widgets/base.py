@@ -256,12 +256,8 @@ class Simulation:
                 for name, control in self.controls.items()
             ],
             "experiments": [
-                {
-                    "question": experiment.question,
-                    "answer": experiment.answer,
-                    "moves": [in_words(move, self.controls) for move in experiment.moves],
-                }
-                for experiment in self.experiments
+                tried._asdict() | {"moves": [in_words(m, self.controls) for m in tried.moves]}
+                for tried in self.experiments
             ],
         }
 

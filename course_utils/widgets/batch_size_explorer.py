@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn.functional import cross_entropy
 
 from ..data import moons
 from ..devices import seeded
@@ -12,6 +12,7 @@ from ..models import mlp
 from ..training import train_step
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
+from .runs import beyond, loss_of
 from .scene import Axis, Line, Panel, Points, Rule, Scene, doubled, ticks
 
 _SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -42,26 +43,19 @@ class BatchSizeExplorer(Simulation):
         seed, self.batch_size = self.values["seed"], round(self.values["batch_size"])
         X, y = moons(2000, noise=0.1, seed=0)
         self.data, self.val = (X[:1600], y[:1600]), (X[1600:], y[1600:])
-        self.loss_fn = nn.CrossEntropyLoss()
         self._measure_gradients(torch.Generator().manual_seed(seed))
         self.rows = [0]
         self.runs = []
         for size in (*_RIVALS, self.batch_size):
             model = self._new_model()
-            factor = size / 16 if self.values["rule"] != "the same" else 1
-            self.runs.append(
-                SimpleNamespace(
-                    size=size,
-                    model=model,
-                    optimizer=torch.optim.SGD(
-                        model.parameters(), lr=self.values["lr"] * factor, fused=True
-                    ),
-                    generator=torch.Generator().manual_seed(seed),
-                    batches=[],  # the row numbers of those that are left in this epoch
-                    seen=0,
-                    losses=[self._val_loss(model)],
-                )
+            lr = self.values["lr"] * (size / 16 if self.values["rule"] != "the same" else 1)
+            run = SimpleNamespace(
+                size=size, model=model, seen=0, losses=[loss_of(model, *self.val)]
             )
+            run.optimizer = torch.optim.SGD(model.parameters(), lr=lr, fused=True)
+            run.generator = torch.Generator().manual_seed(seed)
+            run.batches = []  # the row numbers of those that are left in this epoch
+            self.runs.append(run)
 
     def _new_model(self):
         with seeded(self.values["seed"]):
@@ -74,11 +68,11 @@ class BatchSizeExplorer(Simulation):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
         for _ in range(self.values["trained"]):
             for rows in torch.randperm(len(X), generator=generator).split(64):
-                train_step(model, X[rows], y[rows], self.loss_fn, optimizer)
+                train_step(model, X[rows], y[rows], cross_entropy, optimizer)
         weights = {name: weight.detach() for name, weight in model.named_parameters()}
 
         def loss_of_row(weights, x, label):
-            return self.loss_fn(torch.func.functional_call(model, weights, x[None]), label[None])
+            return cross_entropy(torch.func.functional_call(model, weights, x[None]), label[None])
 
         grads = torch.vmap(torch.func.grad(loss_of_row), in_dims=(None, 0, 0))(weights, X, y)
         of_rows = torch.cat([grad.flatten(1) for grad in grads.values()], dim=1)
@@ -103,19 +97,14 @@ class BatchSizeExplorer(Simulation):
         for run in self.runs:
             while True:
                 if not run.batches:
-                    run.batches = list(
-                        torch.randperm(1600, generator=run.generator).split(run.size)
-                    )
+                    order = torch.randperm(1600, generator=run.generator)
+                    run.batches = list(order.split(run.size))
                 rows = run.batches[0]
                 if run.seen + len(rows) > self.rows[-1]:
                     break
-                train_step(run.model, X[rows], y[rows], self.loss_fn, run.optimizer)
+                train_step(run.model, X[rows], y[rows], cross_entropy, run.optimizer)
                 run.seen += len(run.batches.pop(0))
-            run.losses.append(self._val_loss(run.model))
-
-    def _val_loss(self, model):
-        with torch.no_grad():
-            return self.loss_fn(model(self.val[0]), self.val[1]).item()
+            run.losses.append(loss_of(run.model, *self.val))
 
     def scene(self):
         reach = 1.1 * max(self.one_row / 2, self.length)
@@ -136,35 +125,26 @@ class BatchSizeExplorer(Simulation):
             Rule(y=self.length, color="ink", dash=":", label="full gradient"),
             Points([self.batch_size], [max(noise, least)], "vermillion", "^", 12),
         ]
-        curves, words, beyond = [], [], False
-        for name, run, (color, dash, marker) in zip(
-            (*_RIVALS, "chosen"), self.runs, _LOOKS, strict=True
-        ):
-            losses = np.array(run.losses)
-            at = range(2, len(losses), 4)
-            curves.append(
-                Line(self.rows, losses, color, dash, str(name), marker=marker, at=at, edge=True)
-            )
-            beyond = beyond or not (losses < _HIGH).all()
-            words.append(f"{run.size}: {losses[-1]:.3f}")
+        curves, names, at = [], (*_RIVALS, "chosen"), range(2, len(self.rows), 4)
+        for name, run, (color, dash, marker) in zip(names, self.runs, _LOOKS, strict=True):
+            look = {"marker": marker, "at": at, "edge": True}
+            curves.append(Line(self.rows, run.losses, color, dash, str(name), **look))
+        words = [f"{run.size}: {run.losses[-1]:.3f}" for run in self.runs]
         sizes = Axis(3, 2000, "batch size", True, ticks(4, 16, 64, 256, 1024))
-        noise_axis = Axis(
-            0.7 * least, 2.4 * reach, "", True, ticks(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
-        )
-        loss_axis = Axis(_LOW, _HIGH, "", True, ticks(0.01, 0.03, 0.1, 0.3, 1, 3))
+        marked = ticks(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
+        noise_axis = Axis(0.7 * least, 2.4 * reach, log=True, ticks=marked)
+        loss_axis = Axis(_LOW, _HIGH, log=True, ticks=marked)
+        seen = Axis(0, doubled(3200, self.rows[-1]), "rows seen")
         across = Axis(-1.05 * reach, 1.05 * reach, "along the full gradient (bar)")
         return Scene(
             [
                 Panel(cloud, across, Axis(-0.04 * reach, 1.3 * reach), "gradients of 100 batches"),
                 Panel(noises, sizes, noise_axis, "length of the noise"),
-                Panel(
-                    curves, Axis(0, doubled(3200, self.rows[-1]), "rows seen"), loss_axis,
-                    "validation loss, by batch size", 1.2,
-                ),
+                Panel(curves, seen, loss_axis, "validation loss, by batch size", 1.2),
             ],
             f"Batches of {self.batch_size}: noise {noise:.3f}, {noise / self.length:.2f} times the "
             f"length of the full gradient ({self.length:.3f}); {(self.along < 0).sum()} of "
             f"{_DRAWS} batches point away from it{outside}. Validation loss after {self.rows[-1]} "
             f"rows, by batch size: {', '.join(words)}."
-            f"{' Some losses lie beyond the axes.' if beyond else ''}",
-        )  # fmt: skip
+            f"{beyond(*(run.losses for run in self.runs), high=_HIGH)}",
+        )

@@ -19,17 +19,28 @@ def _from_zero(zero, top):
     return Axis(zero, top, log=True, ticks={zero: "0", **ticks(*(10.0**p for p in powers))})
 
 
-_PICTURES = {
-    "loss of the batch": Axis(1e-2, 10, log=True),
-    "validation accuracy": Axis(0, 1.03),
-    "norm of the gradient at step()": _from_zero(1e-5, 1e3),
-    "change of the weights in a step": _from_zero(1e-8, 1e3),
-}
+_PICTURES = (
+    ("loss of the batch", Axis(1e-2, 10, log=True)),
+    ("validation accuracy", Axis(0, 1.03)),
+    ("norm of the gradient at step()", _from_zero(1e-5, 1e3)),
+    ("change of the weights in a step", _from_zero(1e-8, 1e3)),
+)
 
 
 def _series(run):
     """For each of the four pictures the columns that are drawn in it."""
     return run.losses[:, None], run.accuracies[:, None], run.gradients, run.changes
+
+
+def _numbers(run, at):
+    """The same, of the step `at`, as words."""
+    epochs = (at + 1) // PER_EPOCH
+    return (
+        f"{run.losses[at]:.2g}",
+        f"{run.accuracies[epochs - 1]:.0%}" if epochs else "not measured yet",
+        " and ".join(f"{norm:.3g}" for norm in run.gradients[at]),
+        " and ".join(f"{part:.2g}" for part in run.changes[at]),
+    )
 
 
 class BugClinic(Simulation):
@@ -73,27 +84,17 @@ class BugClinic(Simulation):
 
     def scene(self):
         at = self.values["at"]
-        epochs = (at + 1) // PER_EPOCH
-        said = ", ".join(
-            f"{what} {there} ({healthy})"
-            for what, there, healthy in zip(
-                ("loss", "validation accuracy", "gradient norms", "changes of the weights"),
-                self._numbers(self.run, at, epochs),
-                self._numbers(healthy_run(), at, epochs),
-                strict=True,
-            )
-        )
+        names = ("loss", "validation accuracy", "gradient norms", "changes of the weights")
+        both = zip(names, _numbers(self.run, at), _numbers(healthy_run(), at), strict=True)
+        said = ", ".join(f"{what} {there} ({healthy})" for what, there, healthy in both)
         sick, healthy = _series(self.run), _series(healthy_run())
         return Scene(
-            [
-                self._panel(i, title, y, sick[i], healthy[i])
-                for i, (title, y) in enumerate(_PICTURES.items())
-            ],
+            [self._panel(i, sick[i], healthy[i]) for i in range(len(_PICTURES))],
             f"Patient {self.values['patient']}, step {at} (a healthy run in brackets): {said}.",
             self._verdict(),
         )
 
-    def _panel(self, number, title, y, sick, healthy):
+    def _panel(self, number, sick, healthy):
         marks = []
         for run, at in ((healthy, STEPS - 1), (sick, self.values["at"])):
             for layer, values in enumerate(run.T):
@@ -109,16 +110,8 @@ class BugClinic(Simulation):
                     look["marker"], look["at"] = ("o", range(shown)) if number == 1 else ("", ())
                     label = f"layer {layer + 1}" if number > 1 else "patient"
                     marks.append(Line(steps, values[:shown], color, label=label, **look))
-        return Panel(marks, Axis(-3, STEPS + 2, "step"), y, title, least=330, row=number == 2)
-
-    @staticmethod
-    def _numbers(run, at, epochs):
-        return (
-            f"{run.losses[at]:.2g}",
-            f"{run.accuracies[epochs - 1]:.0%}" if epochs else "not measured yet",
-            " and ".join(f"{norm:.3g}" for norm in run.gradients[at]),
-            " and ".join(f"{part:.2g}" for part in run.changes[at]),
-        )
+        x, (title, y) = Axis(-3, STEPS + 2, "step"), _PICTURES[number]
+        return Panel(marks, x, y, title, least=330, row=number == 2)
 
     def _verdict(self):
         counted = f"First diagnoses right: {sum(self.score.values())} of {len(self.score)}."
@@ -131,8 +124,6 @@ class BugClinic(Simulation):
         bug = BUGS[name]
         right = name == self.bug
         verdict = f"Right: {name}. Its sign is" if right else f"Not {name}. Its sign would be"
-        return Verdict(
-            "right" if right else "wrong",
-            f"{verdict}: {bug.sign}. Here: {bug.numbers(self.run)}. In a healthy run: "
-            f"{bug.numbers(healthy_run())}. {counted}",
-        )
+        here, healthy = bug.read_off(self.run), bug.read_off(healthy_run())
+        text = f"{verdict}: {bug.sign}. Here: {here}. In a healthy run: {healthy}. {counted}"
+        return Verdict("right" if right else "wrong", text)

@@ -1,7 +1,8 @@
 """Training runs with a bug in the loop, for the clinic: what is written down, and what gives it away."""
 
-from collections.abc import Callable
+import tomllib
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -104,127 +105,38 @@ def _gradient(layer):
     return torch.cat(gradients) if gradients else torch.zeros(1)
 
 
-def _first_and_last(run):
-    """The mean loss of the first and of the last epoch."""
-    first, last = run.losses[:PER_EPOCH].mean(), run.losses[-PER_EPOCH:].mean()
-    return f"{first:.3g} in the first epoch and {last:.3g} in the last"
-
-
-def _largest_jump(run):
-    """The loss of the two neighbouring batches of the first epoch between which it rises most."""
-    losses = run.losses[:PER_EPOCH]
-    at = np.diff(losses).argmax()
-    return f"from {losses[at]:.2g} to {losses[at + 1]:.2g}"
-
-
 class Bug(NamedTuple):
-    """`sign`: what it does to a run. `numbers`: what to compare for that, of any run."""
+    """`sign`: what it does to a run. `numbers`: what to compare for that, as a template."""
 
     words: str
     sign: str
-    numbers: Callable
+    numbers: str
+
+    def read_off(self, run):
+        """The numbers of a run, in words."""
+        return self.numbers.format_map(facts(run))
 
 
-# By the names that the loop doctor gives them
-BUGS = {
-    "healthy": Bug(
-        "there is no bug",
-        "the loss falls, validation follows, and every layer has a gradient and moves",
-        lambda run: (
-            f"loss {_first_and_last(run)}, validation accuracy {run.accuracies[-1]:.0%} at the "
-            f"end, smallest gradient norm {run.gradients.min():.2g}, largest change in a step "
-            f"{run.changes.max():.2g}"
-        ),
-    ),
-    "dead-relu": Bug(
-        "the hidden units give 0 for every input",
-        "layer 1 gets no gradient at all, and the loss stays near ln 2 = 0.693: only the last "
-        "bias still learns",
-        lambda run: (
-            f"largest gradient norm of layer 1 {run.gradients[:, 0].max():.2g}, loss "
-            f"{_first_and_last(run)}"
-        ),
-    ),
-    "grads-cleared-before-step": Bug(
-        "zero_grad() comes after backward()",
-        "no layer has a gradient when step() comes, so nothing moves",
-        lambda run: (
-            f"largest gradient norm {run.gradients.max():.3g}, largest change "
-            f"{run.changes.max():.2g}"
-        ),
-    ),
-    "labels-misaligned": Bug(
-        "inputs and labels are shuffled apart",
-        "the weights move, but there is nothing to learn: the loss stays near ln 2 = 0.693",
-        lambda run: (
-            f"median change of layer 1 in a step {np.median(run.changes[:, 0]):.2g}, loss "
-            f"{_first_and_last(run)}"
-        ),
-    ),
-    "layers-cut-off": Bug(
-        "layer 1 is detached from the loss",
-        "layer 1 gets no gradient and never moves, while layer 2 learns and the loss falls",
-        lambda run: (
-            f"largest gradient norm of layer 1 {run.gradients[:, 0].max():.2g}, loss "
-            f"{_first_and_last(run)}"
-        ),
-    ),
-    "lr-too-high": Bug(
-        "the learning rate is too high",
-        "the very first step throws the weights far away, before anything could pile up",
-        lambda run: (
-            f"the first step changed layer 1 by {run.changes[0, 0]:.2g} times its length, and the "
-            f"loss went from {run.losses[0]:.2g} to {run.losses[1]:.2g}"
-        ),
-    ),
-    "lr-too-low": Bug(
-        "the learning rate is too low",
-        "there are gradients and the weights move, but by next to nothing",
-        lambda run: (
-            f"median change of layer 1 in a step {np.median(run.changes[:, 0]):.2g}, loss "
-            f"{_first_and_last(run)}"
-        ),
-    ),
-    "no-zero-grad": Bug(
-        "gradients are never cleared",
-        "the first step is like a healthy one, then the gradients add up from step to step",
-        lambda run: (
-            f"the first step changed layer 1 by {run.changes[0, 0]:.2g} times its length; the norm "
-            f"of its gradient was {run.gradients[0, 0]:.2g} then and "
-            f"{np.nan_to_num(run.gradients[:, 0], nan=np.inf).max():.2g} at its largest"
-        ),
-    ),
-    "optimizer-holds-other-params": Bug(
-        "the optimizer holds the weights of another model",
-        "there are gradients, but the weights never move; and as zero_grad() of this optimizer "
-        "doesn't reach them, the gradients add up",
-        lambda run: (
-            f"largest gradient norm {run.gradients.max():.3g}, largest change "
-            f"{run.changes.max():.2g}"
-        ),
-    ),
-    "softmax-before-cross-entropy": Bug(
-        "the loss gets probabilities, not logits",
-        "the answers are mostly right, yet no batch has a loss below 0.313",
-        lambda run: (
-            f"lowest loss of a batch {run.losses.min():.3g}, at a validation accuracy of "
-            f"{run.accuracies[-1]:.0%} at the end"
-        ),
-    ),
-    "sorted-batches": Bug(
-        "the batches come sorted by class",
-        "the loss falls as long as one class comes and jumps when the other one begins",
-        lambda run: f"largest jump of the loss in the first epoch {_largest_jump(run)}",
-    ),
-    "val-scaled-differently": Bug(
-        "validation data is not scaled like training data",
-        "training is fine, only validation is bad, in nearly every epoch",
-        lambda run: (
-            f"loss {_first_and_last(run)}, median validation accuracy "
-            f"{np.median(run.accuracies):.0%}"
-        ),
-    ),
-}
+_TABLE = Path(__file__).with_name("bugs.toml").read_text(encoding="utf-8")
+BUGS = {name: Bug(**bug) for name, bug in tomllib.loads(_TABLE).items()}
+
+
+def facts(run):
+    """What diagnoses are made from. A layer whose gradients overflow has infinite ones."""
+    losses, epoch = run.losses, slice(PER_EPOCH)
+    gradients = np.nan_to_num(run.gradients, nan=np.inf)
+    jump = np.diff(losses[epoch]).argmax()  # between two batches of the first epoch
+    return {
+        "losses": f"{losses[epoch].mean():.3g} in the first epoch and "
+        f"{losses[-PER_EPOCH:].mean():.3g} in the last",
+        "first_loss": losses[0], "second_loss": losses[1], "lowest_loss": losses.min(),
+        "jump": f"from {losses[jump]:.2g} to {losses[jump + 1]:.2g}",
+        "gradient": run.gradients.max(), "least_gradient": run.gradients.min(),
+        "gradient_1": gradients[:, 0].max(), "first_gradient_1": gradients[0, 0],
+        "change": run.changes.max(), "first_change_1": run.changes[0, 0],
+        "median_change_1": np.median(run.changes[:, 0]),
+        "accuracy": run.accuracies[-1], "median_accuracy": np.median(run.accuracies),
+    }  # fmt: skip
 
 
 @cache

@@ -40,9 +40,8 @@ class GradientExplorer(Simulation):
 
     def reset(self):
         values = self.values
-        w, b = (
-            torch.tensor(values[name], dtype=torch.float64, requires_grad=True) for name in "wb"
-        )
+        leaf = {"dtype": torch.float64, "requires_grad": True}
+        w, b = (torch.tensor(values[name], **leaf) for name in "wb")
         for _ in range(2 if values["twice"] else 1):
             product = w * values["x"]
             y = product + b

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch.nn.functional import cross_entropy
 
 from .base import Simulation
 from .controls import Slider
@@ -11,13 +11,8 @@ from .scene import Axis, Bars, Line, Panel, Points, Rule, Scene, Text
 
 _TOP = 7.0  # of the picture of the loss
 _LOSSES = {  # name -> (loss of logits [N, 3] and labels [N], colour, line, marker)
-    "as logits": (nn.functional.cross_entropy, "blue", "-", "o"),
-    "softmax first": (
-        lambda logits, y: nn.functional.cross_entropy(logits.softmax(dim=1), y),
-        "vermillion",
-        "--",
-        "^",
-    ),
+    "as logits": (cross_entropy, "blue", "-", "o"),
+    "softmax first": (lambda z, y: cross_entropy(z.softmax(dim=1), y), "vermillion", "--", "^"),
 }
 _FLOOR = math.log(1 + 2 / math.e)
 
@@ -48,9 +43,8 @@ class LossExplorer(Simulation):
     def reset(self):
         row = [self.values[name] for name in ("right", "wrong1", "wrong2")]
         self.probabilities = torch.tensor(row, dtype=torch.float64).softmax(dim=0)
-        self.split = torch.tensor(row[1:], dtype=torch.float64).softmax(
-            dim=0
-        )  # of what the right class leaves over
+        # Of what the right class leaves over
+        self.split = torch.tensor(row[1:], dtype=torch.float64).softmax(dim=0)
         self.results = {}  # name -> (loss, gradient of the three logits, slope along p)
         for name, (loss_fn, *_) in _LOSSES.items():
             logits = torch.tensor([row], dtype=torch.float64, requires_grad=True)
@@ -85,16 +79,14 @@ class LossExplorer(Simulation):
                     Text(x, height + math.copysign(0.09, height), f"{height:+z.2f}", size=0.9)
                 )
         curves.append(Rule(y=_FLOOR, dash=":", label="floor of softmax first"))
-        classes = {0: "right class", 1: "wrong 1", 2: "wrong 2"}
+        logits = Axis(-0.6, 2.6, ticks={0: "right class", 1: "wrong 1", 2: "wrong 2"})
         (right, push, slope), (wrong, weak, _) = self.results.values()
         above = " (above the picture)" if right > _TOP else ""
         p_axis = Axis(0, 1.02, "p, the probability of the right class")
         return Scene(
             [
                 Panel(curves, p_axis, Axis(0, _TOP), "loss", 1.25),
-                Panel(
-                    bars, Axis(-0.6, 2.6, ticks=classes), Axis(-1.2, 1.2), "gradient of each logit"
-                ),
+                Panel(bars, logits, Axis(-1.2, 1.2), "gradient of each logit"),
             ],
             f"The right class gets probability {p:.3g}: loss {right:.4g}{above}, slope along p "
             f"{slope:.3g}, gradient of its logit {push[0].item():+.3g}, length of the gradient "

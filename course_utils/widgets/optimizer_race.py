@@ -14,25 +14,20 @@ from .scene import Axis, Line, Panel, Points, Scene, doubled
 
 
 class Surface(NamedTuple):
-    """A loss of two numbers; for each axis the range to show; its lowest point; where to start."""
+    """A loss of two numbers; for each axis the range to show; its lowest point."""
 
     loss: Callable
     x: tuple
     y: tuple
     lowest: tuple
-    start: tuple
 
 
 SURFACES = {
-    "bowl": Surface(lambda x, y: x**2 + y**2, (-3, 3), (-2, 2), (0, 0), (-2.5, 1.5)),
-    "ravine": Surface(
-        lambda x, y: (x**2 + 50 * y**2) / 2, (-4.5, 2), (-1.8, 1.8), (0, 0), (-4.0, 1.5)
-    ),
-    "saddle": Surface(
-        lambda x, y: x**2 - y**2 + y**4 / 4, (-2.5, 2.5), (-2.2, 2.2), (0, 2**0.5), (-2.0, 0.02)
-    ),
+    "bowl": Surface(lambda x, y: x**2 + y**2, (-3, 3), (-2, 2), (0, 0)),
+    "ravine": Surface(lambda x, y: (x**2 + 50 * y**2) / 2, (-4.5, 2), (-1.8, 1.8), (0, 0)),
+    "saddle": Surface(lambda x, y: x**2 - y**2 + y**4 / 4, (-2.5, 2.5), (-2.2, 2.2), (0, 2**0.5)),
     "Rosenbrock": Surface(
-        lambda x, y: (1 - x) ** 2 + 100 * (y - x**2) ** 2, (-2, 2), (-1, 3), (1, 1), (-1.2, 1.0)
+        lambda x, y: (1 - x) ** 2 + 100 * (y - x**2) ** 2, (-2, 2), (-1, 3), (1, 1)
     ),
 }
 OPTIMIZERS = {
@@ -86,9 +81,8 @@ class OptimizerRace(Simulation):
         (x0, x1), (y0, y1) = self.surface.x, self.surface.y
         marks, curves, words = [*_contours(self.values["surface"])], [], []
         lowest = self.surface.loss(*torch.tensor(self.surface.lowest, dtype=torch.float64))
-        for (name, (_, _, path)), (color, dash, marker) in zip(
-            self.runners.items(), _LOOKS, strict=True
-        ):
+        runners = zip(self.runners.items(), _LOOKS, strict=True)
+        for (name, (_, _, path)), (color, dash, marker) in runners:
             points = torch.tensor(path, dtype=torch.float64)
             loss = (self.surface.loss(*points.T) - lowest).abs()
             marks.append(Line(*points.T, color, dash, name, width=1.6))

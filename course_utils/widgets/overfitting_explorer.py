@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn.functional import cross_entropy
 
 from ..data import moons
 from ..devices import seeded
@@ -13,6 +13,7 @@ from ..training import accuracy, train_step
 from .answer_map import answer_map
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
+from .runs import beyond, loss_of
 from .scene import Axis, Band, Line, Panel, Points, Scene, ticks
 
 _EPOCHS, _BATCH, _VAL = 100, 16, 200
@@ -52,19 +53,16 @@ class OverfittingExplorer(Simulation):
         self.X, self.y = X[_VAL:][: values["points"]], y[_VAL:][: values["points"]]
         with seeded(values["seed"]):
             self.model = mlp(2, values["width"], 2)
-        loss_fn, generator = nn.CrossEntropyLoss(), torch.Generator().manual_seed(values["seed"])
-        optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=values["lr"], momentum=0.9, fused=True
-        )
+        generator = torch.Generator().manual_seed(values["seed"])
+        parameters, lr = self.model.parameters(), values["lr"]
+        optimizer = torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=True)
         record, self.states = [], []
         for _ in range(_EPOCHS):
             for rows in torch.randperm(len(self.X), generator=generator).split(_BATCH):
-                train_step(self.model, self.X[rows], self.y[rows], loss_fn, optimizer)
+                train_step(self.model, self.X[rows], self.y[rows], cross_entropy, optimizer)
+            losses = loss_of(self.model, self.X, self.y), loss_of(self.model, *self.val)
             with torch.no_grad():
-                train_loss = loss_fn(self.model(self.X), self.y).item()
-                val_logits = self.model(self.val[0])
-            val_loss = loss_fn(val_logits, self.val[1]).item()
-            record.append((train_loss, val_loss, accuracy(val_logits, self.val[1])))
+                record.append((*losses, accuracy(self.model(self.val[0]), self.val[1])))
             self.states.append(copy.deepcopy(self.model.state_dict()))
         self.train_losses, self.val_losses, self.val_accs = np.array(record).T
         self.best = int(np.nan_to_num(self.val_losses, nan=np.inf).argmin())
@@ -79,10 +77,7 @@ class OverfittingExplorer(Simulation):
             Line(epochs, self.train_losses, "blue", label="training", edge=True),
             Line(epochs, self.val_losses, "vermillion", "--", "validation", edge=True),
             Points([kept + 1], self.val_losses[[kept]], "vermillion", "o", 12, "kept", edge=True),
-            Points(
-                [self.best + 1], self.val_losses[[self.best]], "ink", "v", 12, "best", hollow=True,
-                edge=True,
-            ),
+            Points([self.best + 1], self.val_losses[[self.best]], "ink", "v", 12, "best", True, edge=True),
         ]  # fmt: skip
         end = f"lets all {_EPOCHS} epochs run"
         if last < _EPOCHS - 1:
@@ -91,7 +86,6 @@ class OverfittingExplorer(Simulation):
         self.model.load_state_dict(self.states[looks[self.values["look"]]])
         title = "training points and answers"
         y = Axis(_LOW, _HIGH, "", True, ticks(0.01, 0.03, 0.1, 0.3, 1, 3))
-        beyond = np.maximum(self.train_losses, self.val_losses) > _HIGH
         return Scene(
             [
                 Panel(marks, Axis(0, _EPOCHS + 1, "epoch"), y, "loss", 1.5),
@@ -100,7 +94,7 @@ class OverfittingExplorer(Simulation):
             f"Patience {patience} {end} and keeps epoch {kept + 1}: validation loss "
             f"{self._at(kept)}. Best of the whole run: epoch {self.best + 1}, {self._at(self.best)}"
             f". At the end: {self._at(-1)}; training loss {self.train_losses[-1]:.3f}."
-            f"{' Some losses lie beyond the axes.' if beyond.any() else ''}",
+            f"{beyond(self.train_losses, self.val_losses, high=_HIGH)}",
         )
 
     def _at(self, epoch):

@@ -115,12 +115,8 @@ def _rule(ax, m, panel):
 
 def _text(ax, m, panel):
     place = {"ha": {"middle": "center", "start": "left", "end": "right"}[m.anchor], "va": "center"}
-    look = {
-        "color": _COLORS[m.color],
-        "size": 12 * m.size,
-        "weight": "bold" if m.bold else "normal",
-    }
-    ax.text(m.x, m.y, m.text, **place, **look)
+    weight = "bold" if m.bold else "normal"
+    ax.text(m.x, m.y, m.text, color=_COLORS[m.color], size=12 * m.size, weight=weight, **place)
 
 
 def _box(ax, m, panel):

@@ -78,21 +78,19 @@ class RunGoneWrong(Simulation):
             return Panel([here, *marks], Axis(0, _STEPS, "step"), y, title)
 
         def curves(norms):
+            each = zip(_LAYERS, norms[: at + 1].T, _LOOKS, strict=True)
             return [
-                Line(steps[: at + 1], values[: at + 1], color, dash, name, marker=marker, at=(at,))
-                for name, values, (color, dash, marker) in zip(
-                    _LAYERS, norms.T, _LOOKS, strict=True
-                )
+                Line(steps[: at + 1], values, color, dash, name, marker=marker, at=(at,))
+                for name, values, (color, dash, marker) in each
             ]
 
         each = zip(_LAYERS, self.weights[at], self.growth[at], self.gradients[at], strict=True)
         words = [f"{name} {w:.3g}, {times:.2f} times, {g:.2g}" for name, w, times, g in each]
+        whole = Line(steps, self.losses, "ink", width=1.5)
         end = f" The run was stopped here, at step {last}." if at == last < _STEPS - 1 else ""
         return Scene(
             [
-                panel(
-                    "loss of the batch", self.losses, [Line(steps, self.losses, "ink", width=1.5)]
-                ),
+                panel("loss of the batch", self.losses, [whole]),
                 panel("norm of the weights", self.weights, curves(self.weights)),
                 panel("norm of the gradient", self.gradients, curves(self.gradients)),
             ],
@@ -108,11 +106,8 @@ class RunGoneWrong(Simulation):
         growth = self.growth[self.grown]
         first = f"at step {self.grown} the weights of one layer were 1.8 times those of ten steps before"
         if answer != self.culprit:
-            text = (
-                f"Not that one: {first}, and those of {_LAYERS[answer]} {growth[answer]:.2f} times."
-            )
-            return Verdict("wrong", text)
+            its = f"those of {_LAYERS[answer]} {growth[answer]:.2f} times"
+            return Verdict("wrong", f"Not that one: {first}, and {its}.")
         others = f"those of the other layers at most {np.delete(growth, answer).max():.2f} times"
-        return Verdict(
-            "right", f"Right: {_LAYERS[answer]}. It showed first there: {first}, {others}."
-        )
+        text = f"Right: {_LAYERS[answer]}. It showed first there: {first}, {others}."
+        return Verdict("right", text)

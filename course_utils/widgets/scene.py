@@ -190,7 +190,9 @@ def encoded(thing):
             f.name: encoded(getattr(thing, f.name)) for f in fields(thing) if f.name != "values"
         }
         share = (np.asarray(thing.values) - thing.low) / (thing.high - thing.low)
-        levels = np.clip(np.nan_to_num(share, nan=1.0) * 255, 0, 255).round().astype(np.uint8)
+        # 64 shades look like 256, and make recordings much smaller
+        shades = np.clip(np.nan_to_num(share, nan=1.0) * 63, 0, 63).round()
+        levels = (shades * 255 / 63).round().astype(np.uint8)
         return {"mark": "heat", **tree, "shape": list(levels.shape), "values": levels.tobytes()}
     if is_dataclass(thing):
         tree = {f.name: encoded(_array(f, getattr(thing, f.name))) for f in fields(thing)}
@@ -214,23 +216,23 @@ _ABSENT = object()
 
 def changes(old, new, path=()):
     """What turns the tree `old` into `new`: (path, "=", value), or (path, "+", bytes to append)."""
-    if isinstance(new, dict) and isinstance(old, dict) and old.keys() == new.keys():
-        for key in new:
-            yield from changes(old[key], new[key], (*path, key))
-    elif isinstance(new, list) and isinstance(old, list) and len(old) == len(new):
-        for i, value in enumerate(new):
-            yield from changes(old[i], value, (*path, i))
+    before, parts = _parts(old), _parts(new)
+    if parts is not None and type(old) is type(new) and before.keys() == parts.keys():
+        for key, value in parts.items():
+            yield from changes(before[key], value, (*path, key))
     elif old == new and type(old) is type(new):
         return
     elif isinstance(new, bytes) and isinstance(old, bytes) and old and new.startswith(old):
         yield path, "+", new[len(old) :]
-    elif isinstance(new, dict):
-        yield path, "=", {}
-        for key, value in new.items():
+    elif parts is not None:
+        yield path, "=", type(new)()
+        for key, value in parts.items():
             yield from changes(_ABSENT, value, (*path, key))
-    elif isinstance(new, list):
-        yield path, "=", []
-        for i, value in enumerate(new):
-            yield from changes(_ABSENT, value, (*path, i))
     else:
         yield path, "=", new
+
+
+def _parts(tree):
+    """The parts of a dict or a list by their keys; None for anything else."""
+    parts = dict(enumerate(tree)) if isinstance(tree, list) else tree
+    return parts if isinstance(parts, dict) else None

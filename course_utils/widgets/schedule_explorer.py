@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
 from ..data import moons
@@ -13,6 +13,7 @@ from ..models import mlp
 from ..training import train_step
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
+from .runs import loss_of
 from .scene import Axis, Line, Panel, Points, Scene, ticks
 
 _BATCH = 64
@@ -96,40 +97,33 @@ class ScheduleExplorer(Simulation):
         X, y = self.data
         with seeded(seed):
             model = mlp(2, 64, 2)
-        generator, loss_fn = torch.Generator().manual_seed(seed), nn.CrossEntropyLoss()
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=self.values["lr"], momentum=0.9, fused=True
-        )
+        generator = torch.Generator().manual_seed(seed)
+        lr = self.values["lr"]
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, fused=True)
         make, clock = SCHEDULES.get(schedule, (None, None))
         if clock and self.values["clock"] != "as meant":
             clock = "batch" if clock == "epoch" else "epoch"
         epochs, batches = self.values["epochs"], math.ceil(len(X) / _BATCH)
         scheduler = make(optimizer, self.values, epochs * batches) if make else None
         wants_loss = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
-        rates, losses = [], [self._val_loss(model, loss_fn)]
+        rates, losses = [], [loss_of(model, *self.val)]
         for _ in range(epochs):
             for rows in torch.randperm(len(X), generator=generator).split(_BATCH):
                 rates.append(optimizer.param_groups[0]["lr"])
-                train_step(model, X[rows], y[rows], loss_fn, optimizer)
-                losses.append(self._val_loss(model, loss_fn))
+                train_step(model, X[rows], y[rows], cross_entropy, optimizer)
+                losses.append(loss_of(model, *self.val))
                 if clock == "batch":
                     scheduler.step(*losses[-1:] * wants_loss)
             if clock == "epoch":
                 scheduler.step(*losses[-1:] * wants_loss)
         return np.array(rates), np.array(losses)
 
-    def _val_loss(self, model, loss_fn):
-        with torch.no_grad():
-            return loss_fn(model(self.val[0]), self.val[1]).item()
-
     def scene(self):
         epochs, n = self.values["epochs"], len(self.finals)
         finals = np.array(self.finals)  # [seeds, runs]
         medians = np.median(finals, axis=0)
         spread = 0.25 * np.sin(2.4 * np.arange(n))  # beside each other, not at random
-        shown, middle = (
-            np.clip(np.nan_to_num(v, nan=_HIGH), _LOW, _HIGH) for v in (finals, medians)
-        )
+        shown, middle = (np.fmin(np.maximum(v, _LOW), _HIGH) for v in (finals, medians))
         rate_lines, loss_lines, ends = [], [], []
         for i, (name, (rates, losses)) in enumerate(self.runs.items()):
             color, dash, marker = _LOOKS[name]

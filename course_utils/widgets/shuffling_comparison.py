@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn.functional import cross_entropy
 
 from ..data import moons
 from ..devices import seeded
@@ -12,6 +12,7 @@ from ..models import mlp
 from ..training import accuracy, train_step
 from .base import Simulation
 from .controls import LogSlider, Slider
+from .runs import beyond, loss_of
 from .scene import Axis, Line, Panel, Points, Scene, doubled, ticks
 
 _LOOKS = {
@@ -38,7 +39,6 @@ class ShufflingComparison(Simulation):
         seed = self.values["seed"]
         X, y = moons(2000, noise=0.1, seed=0)
         self.data, self.val = (X[:1600], y[:1600]), (X[1600:], y[1600:])
-        self.loss_fn = nn.CrossEntropyLoss()
         self.generator = torch.Generator().manual_seed(seed)
         self.orders = {
             "sorted": self.data[1].argsort(stable=True),
@@ -48,12 +48,11 @@ class ShufflingComparison(Simulation):
         for name in _LOOKS:
             with seeded(seed):  # the same start for all
                 model = mlp(2, 64, 2)
-            self.runs[name] = (
-                model, torch.optim.SGD(model.parameters(), lr=self.values["lr"], fused=True),
-            )  # fmt: skip
+            optimizer = torch.optim.SGD(model.parameters(), lr=self.values["lr"], fused=True)
+            self.runs[name] = model, optimizer
         self.steps_an_epoch = math.ceil(1600 / self.values["batch_size"])
         self.batch_losses = {name: [] for name in _LOOKS}
-        self.fair_losses = {name: [self._fair_loss(name)] for name in _LOOKS}
+        self.fair_losses = {name: [loss_of(self.runs[name][0], *self.data)] for name in _LOOKS}
         self.printed = {}  # of the last full epoch: name -> (printed, fair)
 
     def step(self):
@@ -64,25 +63,20 @@ class ShufflingComparison(Simulation):
         first = place % self.steps_an_epoch * self.values["batch_size"]
         for name, (model, optimizer) in self.runs.items():
             rows = self.orders[name][first : first + self.values["batch_size"]]
-            loss = train_step(model, X[rows], y[rows], self.loss_fn, optimizer)
+            loss = train_step(model, X[rows], y[rows], cross_entropy, optimizer)
             self.batch_losses[name].append(loss.item())
-            self.fair_losses[name].append(self._fair_loss(name))
+            self.fair_losses[name].append(loss_of(model, *self.data))
         if (place + 1) % self.steps_an_epoch == 0:
             for name, losses in self.batch_losses.items():
                 mean = np.mean(losses[-self.steps_an_epoch :])
                 self.printed[name] = mean, self.fair_losses[name][-1]
 
-    def _fair_loss(self, name):
-        with torch.no_grad():
-            return self.loss_fn(self.runs[name][0](self.data[0]), self.data[1]).item()
-
     def scene(self):
         epochs = (len(self.fair_losses["sorted"]) - 1) / self.steps_an_epoch
         y = Axis(_LOW, _HIGH, log=True, ticks=ticks(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10))
-        curves, ends, words, beyond = [], [], [], False
+        curves, ends, words = [], [], []
         for i, (name, (color, dash, marker)) in enumerate(_LOOKS.items()):
             losses = np.array(self.fair_losses[name])
-            beyond = beyond or not (losses < _HIGH).all()
             steps = np.arange(len(losses)) / self.steps_an_epoch
             width = 4 if name == "fixed" else 2
             curves.append(Line(steps, losses, color, dash, name, width, edge=True))
@@ -104,13 +98,11 @@ class ShufflingComparison(Simulation):
         scores = ", ".join(f"{name} {self._val_accuracy(name):.1%}" for name in _LOOKS)
         orders = Axis(-0.5, 2.5, "hollow: printed, full: fair", ticks=dict(enumerate(_LOOKS)))
         x = Axis(0, doubled(5, epochs), "epoch")
+        fair = Panel(curves, x, y, "loss on all training rows, after each step", 1.9)
         return Scene(
-            [
-                Panel(curves, x, y, "loss on all training rows, after each step", 1.9),
-                Panel(ends, orders, y, "last full epoch"),
-            ],
+            [fair, Panel(ends, orders, y, "last full epoch")],
             f"Epoch {epochs:.1f}. {said} Validation accuracy now: {scores}."
-            f"{' Some losses lie beyond the axes.' if beyond else ''}",
+            f"{beyond(*self.fair_losses.values(), high=_HIGH)}",
         )
 
     def _val_accuracy(self, name):

@@ -105,9 +105,8 @@ class ThresholdExplorer(Simulation):
         costs = self.costs()
         cheapest = int(costs.argmin())
         hits, alarms = self.hits[i], self.alarms[i]
-        if hits + alarms == 0:
-            precision = "precision has no value, as nothing is picked"
-        else:
+        precision = "precision has no value, as nothing is picked"
+        if hits + alarms:
             precision = f"precision {self._with_interval('precision', i)}"
         return Scene(
             [self._roc(i, cheapest), self._curves(i, cheapest), self._matrix(hits, alarms)],
@@ -150,9 +149,8 @@ class ThresholdExplorer(Simulation):
         counts = np.array([[losses, alarms], [gains, hits]])
         marks = [Heat(counts, (0, 2), (0, 2), 0, 400, "counts", smooth=False)]
         for row, column in np.ndindex(2, 2):
-            marks.append(
-                Text(column + 0.5, row + 0.5, str(counts[row, column]), size=1.5, bold=True)
-            )
+            count = str(counts[row, column])
+            marks.append(Text(column + 0.5, row + 0.5, count, size=1.5, bold=True))
         x = Axis(0, 2, ticks={0.5: "left out", 1.5: "picked"})
         return Panel(marks, x, Axis(0, 2, ticks={0.5: "lost", 1.5: "gained"}), "IPOs", 0.85)
 

@@ -1,14 +1,18 @@
 """One trained model, the same batch again and again: what each of the two switches does (05)."""
 
+from itertools import cycle
+
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from ..data import moons
 from ..devices import seeded
 from ..training import train_step
 from .base import Simulation
 from .controls import Choice, Slider, Switch
+from .runs import loss_of
 from .scene import COLORS, Axis, Line, Panel, Points, Rule, Scene, Text
 
 _UNITS = 16
@@ -34,29 +38,24 @@ class TrainEvalSwitch(Simulation):
     def reset(self):
         values = self.values
         X, y = moons(464, noise=0.2, seed=values["seed"])
-        held_out = X[400:], y[400:]
-        class_0 = y[400:] == 0
+        X_held, y_held = X[400:], y[400:]
+        one = y_held == 0
         self.batches = {
-            "both classes": held_out,
-            "class 0 only": (held_out[0][class_0], held_out[1][class_0]),
+            "both classes": (X_held, y_held),
+            "class 0 only": (X_held[one], y_held[one]),
         }
-        self.loss_fn = nn.CrossEntropyLoss()
         with seeded(values["seed"]):
             norm = values["layer"] == "BatchNorm"
             middle = nn.BatchNorm1d(_UNITS) if norm else nn.Dropout(values["dropout"])
-            self.model = nn.Sequential(
-                nn.Linear(2, _UNITS), nn.ReLU(), middle, nn.Linear(_UNITS, 2)
-            )
+            first, last = nn.Linear(2, _UNITS), nn.Linear(_UNITS, 2)
+            self.model = nn.Sequential(first, nn.ReLU(), middle, last)
             optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.02)
             for _ in range(5):
                 for xb, yb in zip(X[:400].split(40), y[:400].split(40), strict=True):
-                    train_step(self.model, xb, yb, self.loss_fn, optimizer)
+                    train_step(self.model, xb, yb, cross_entropy, optimizer)
         self.means = middle.running_mean if norm else torch.zeros(0)
-        self.trained = {}  # the loss of each batch in eval mode, before anybody touched a switch
-        self.model.eval()
-        with torch.no_grad():
-            for name, (X, y) in self.batches.items():
-                self.trained[name] = self.loss_fn(self.model(X), y).item()
+        self.model.eval()  # the losses before anybody touched a switch
+        self.trained = {name: loss_of(self.model, *rows) for name, rows in self.batches.items()}
         self.record = []  # (loss, (in train mode or not, batch), the running means) of each pass
         self.start = self.means.clone()
         self.logits = None
@@ -69,7 +68,7 @@ class TrainEvalSwitch(Simulation):
         seed = 1000 * self.values["seed"] + len(self.record)
         with seeded(seed), torch.set_grad_enabled(not self.values["no_grad"]):
             self.logits = self.model(X)
-        loss = self.loss_fn(self.logits.detach(), y).item()
+        loss = cross_entropy(self.logits.detach(), y).item()
         self.record.append((loss, (train, self.values["batch"]), self.means.tolist()))
 
     def scene(self):
@@ -92,9 +91,8 @@ class TrainEvalSwitch(Simulation):
         if len(self.means):
             panels.append(self._statistics(x))
         if self.logits is None:
-            return Scene(
-                panels, f"No pass yet. In eval mode, right after training: loss {trained:.4f}."
-            )
+            words = f"No pass yet. In eval mode, right after training: loss {trained:.4f}."
+            return Scene(panels, words)
         kind = self.record[-1][1]
         same = [loss for loss, its_kind, _ in self.record if its_kind == kind][-10:]
         moved = (self.means - self.start).abs().max().item() if len(self.means) else 0
@@ -110,15 +108,10 @@ class TrainEvalSwitch(Simulation):
     def _statistics(self, x):
         """The running means of BatchNorm, after each pass."""
         means = np.array([self.start.tolist(), *(m for _, _, m in self.record)])
+        looks = zip(cycle(COLORS), cycle(["-", "--"]), strict=False)
+        passes = range(len(means))
         curves = [
-            Line(
-                range(len(means)),
-                column,
-                COLORS[i % len(COLORS)],
-                "--" if i % 2 else "-",
-                width=1.5,
-            )
-            for i, column in enumerate(means.T)
+            Line(passes, unit, *look, width=1.5) for unit, look in zip(means.T, looks, strict=False)
         ]
         y = Axis(np.floor(means.min()), np.ceil(means.max(initial=1.0)))
         return Panel(curves, x, y, "running means of BatchNorm")

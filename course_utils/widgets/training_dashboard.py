@@ -2,25 +2,20 @@
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn.functional import cross_entropy
 
-from ..data import batches_of, circles, moons, spiral, tensor_loader, xor
+from ..data import batches_of
 from ..devices import seeded
 from ..models import evaluating, mlp
 from ..training import accuracy, train_step
 from .answer_map import answer_map, plane
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
+from .runs import DATA, OPTIMIZERS, loss_of, shuffled
 from .scene import Axis, Box, Heat, Line, Panel, Scene, Text, doubled, powers_of_ten
 
-DATA = {"moons": moons, "circles": circles, "xor": xor, "spiral": spiral}
-OPTIMIZERS = {
-    "SGD": torch.optim.SGD,
-    "SGD, momentum 0.9": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9),
-    "AdamW": torch.optim.AdamW,
-}
 _SHOWN = 16  # hidden units at most whose maps have room
-_GRID = 24  # points on each side of their maps
+_GRID = 16  # points on each side of their maps
 
 
 class TrainingDashboard(Simulation):
@@ -50,15 +45,8 @@ class TrainingDashboard(Simulation):
         widths = [2, values["width"], 2] if values["width"] else [2, 2]
         with seeded(values["weights"]):
             self.model = mlp(*widths, dropout=values["dropout"])
-        self.loss_fn = nn.CrossEntropyLoss()
         self.optimizer = OPTIMIZERS[values["optimizer"]](self.model.parameters(), lr=values["lr"])
-        self.loader = tensor_loader(
-            self.X,
-            self.y,
-            batch_size=values["batch_size"],
-            shuffle=True,
-            generator=torch.Generator().manual_seed(values["seed"]),
-        )
+        self.loader = shuffled(self.X, self.y, values["batch_size"], values["seed"])
         self.batches = batches_of(self.loader)
         self.steps = 0
         self.record = []  # (epoch, training loss, validation loss)
@@ -74,17 +62,15 @@ class TrainingDashboard(Simulation):
 
     def step(self):
         with seeded(self.steps):  # for the dice of dropout
-            train_step(self.model, *next(self.batches), self.loss_fn, self.optimizer)
+            train_step(self.model, *next(self.batches), cross_entropy, self.optimizer)
         self.steps += 1
         self._measure()
 
     def _measure(self):
         with evaluating(self.model), torch.no_grad():
-            train_loss = self.loss_fn(self.model(self.X), self.y).item()
-            val_logits = self.model(self.val[0])
-        val_loss = self.loss_fn(val_logits, self.val[1]).item()
-        self.record.append((self.steps / len(self.loader), train_loss, val_loss))
-        self.val_acc = accuracy(val_logits, self.val[1])
+            losses = loss_of(self.model, self.X, self.y), loss_of(self.model, *self.val)
+            self.val_acc = accuracy(self.model(self.val[0]), self.val[1])
+        self.record.append((self.steps / len(self.loader), *losses))
 
     def scene(self):
         epochs, *losses = np.array(self.record).T
@@ -148,6 +134,5 @@ class TrainingDashboard(Simulation):
 def _weight(xs, ys, weight, all_of_them):
     most = np.nanmax(np.abs(all_of_them))
     width = 0.3 + 4 * abs(weight) / most if np.isfinite(weight) and most > 0 else 0.3
-    return Line(
-        xs, ys, "green" if weight > 0 else "purple", "-" if weight > 0 else "--", width=width
-    )
+    color, dash = ("green", "-") if weight > 0 else ("purple", "--")
+    return Line(xs, ys, color, dash, width=round(width, 1))

@@ -65,7 +65,5 @@ class View(anywidget.AnyWidget):
 def packed(news):
     """(what fits into JSON, the bytes): an item without a value has the next of the buffers."""
     news = list(news)
-    items = [
-        [path, op] if isinstance(value, bytes) else [path, op, value] for path, op, value in news
-    ]
-    return items, [value for _, _, value in news if isinstance(value, bytes)]
+    parts = [value for _, _, value in news if isinstance(value, bytes)]
+    return [[path, op] + [value] * (type(value) is not bytes) for path, op, value in news], parts

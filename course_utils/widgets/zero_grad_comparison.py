@@ -5,27 +5,19 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn.functional import cross_entropy
 
-from ..data import batches_of, circles, moons, spiral, tensor_loader, xor
+from ..data import batches_of
 from ..devices import seeded
 from ..models import mlp
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
+from .runs import DATA, OPTIMIZERS, loss_of, shuffled
 from .scene import Axis, Line, Panel, Scene, doubled, powers_of_ten
 
-DATA = {  # noisy, so that no run can end at a loss of zero
-    "moons": partial(moons, noise=0.2),
-    "circles": partial(circles, noise=0.2),
-    "xor": xor,
-    "spiral": spiral,
-}
-OPTIMIZERS = {
-    "SGD": torch.optim.SGD,
-    "SGD, momentum 0.9": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9),
-    "SGD, momentum 1.0": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=1.0),
-    "AdamW": torch.optim.AdamW,
-}
+# Noisy, so that no run can end at a loss of zero
+_DATA = DATA | {name: partial(DATA[name], noise=0.2) for name in ("moons", "circles")}
+_OPTIMIZERS = OPTIMIZERS | {"SGD, momentum 1.0": partial(torch.optim.SGD, momentum=1.0)}
 _LOWEST = 1e-4  # what lies below this is left out of the picture
 _LOOKS = {"with zero_grad": ("blue", "-"), "without": ("vermillion", "--")}
 
@@ -35,10 +27,10 @@ class ZeroGradComparison(Simulation):
 
     name = "zero_grad_comparison"
     controls = {
-        "optimizer": Choice("optimizer", tuple(OPTIMIZERS), "SGD"),
+        "optimizer": Choice("optimizer", tuple(_OPTIMIZERS), "SGD"),
         "lr": LogSlider("learning rate", 0.0001, 10, 0.1, live=True),
         "batch_size": Slider("batch size", 1, 400, 64),
-        "data": Choice("data", tuple(DATA), "moons"),
+        "data": Choice("data", tuple(_DATA), "moons"),
         "seed": Slider("seed", 0, 99, 0),
     }
     size = (10.0, 4.0)
@@ -46,21 +38,14 @@ class ZeroGradComparison(Simulation):
 
     def reset(self):
         values = self.values
-        self.X, self.y = DATA[values["data"]](400, seed=values["seed"])
-        self.loss_fn = nn.CrossEntropyLoss()
+        self.X, self.y = _DATA[values["data"]](400, seed=values["seed"])
         self.runs = []  # (model, optimizer, its record: rows of (loss over all data, norm of .grad))
         for _ in _LOOKS:
             with seeded(values["seed"]):
                 model = mlp(2, 32, 2)
-            optimizer = OPTIMIZERS[values["optimizer"]](model.parameters(), lr=values["lr"])
+            optimizer = _OPTIMIZERS[values["optimizer"]](model.parameters(), lr=values["lr"])
             self.runs.append((model, optimizer, []))
-        loader = tensor_loader(
-            self.X,
-            self.y,
-            batch_size=values["batch_size"],
-            shuffle=True,
-            generator=torch.Generator().manual_seed(values["seed"]),
-        )
+        loader = shuffled(self.X, self.y, values["batch_size"], values["seed"])
         self.batches = batches_of(loader)
         self.steps = 0
         self._measure()
@@ -74,7 +59,7 @@ class ZeroGradComparison(Simulation):
         for clear, (model, optimizer, _) in zip((True, False), self.runs, strict=True):
             if clear:
                 optimizer.zero_grad()
-            loss = self.loss_fn(model(xb), yb)
+            loss = cross_entropy(model(xb), yb)
             loss.backward()
             optimizer.step()
         self.steps += 1
@@ -82,10 +67,9 @@ class ZeroGradComparison(Simulation):
 
     def _measure(self):
         for model, _, record in self.runs:
-            with torch.no_grad():
-                loss = self.loss_fn(model(self.X), self.y).item()
             gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
-            record.append((loss, torch.cat(gradients).norm().item() if gradients else math.nan))
+            norm = torch.cat(gradients).norm().item() if gradients else math.nan
+            record.append((loss_of(model, self.X, self.y), norm))
 
     def scene(self):
         records = np.array([record for _, _, record in self.runs])  # [2, steps + 1, 2]
