@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = next(
@@ -133,3 +134,18 @@ def opened(notebook, folder, width=1280, height=900, command=None):
         page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         page.wait_for_function(_ALL_EXECUTED, timeout=240_000)
         yield page, errors
+
+
+def serious(page, within=None, **options):
+    """(rule, HTML) of all that axe finds on the page, unfolded, and thinks serious; `within`: only
+    in the parts that this selector finds."""
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    page.wait_for_timeout(100)  # until the page has noticed
+    context = {"include": [[within]]} if within else None
+    found = Axe().run(page, context, {"resultTypes": ["violations"], **options})
+    return [
+        (violation["id"], node["html"])
+        for violation in found.response["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]

@@ -74,6 +74,13 @@ def test_a_lesson_runs_in_jupyterlab_from_top_to_bottom(tmp_path):
         pictures = page.locator(".jp-OutputArea-output img")
         assert pictures.count() > 0
         assert pictures.evaluate_all("all => all.every(img => img.complete && img.naturalWidth)")
+        for theme in ("Light", "Dark"):
+            change = (
+                "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+            )
+            page.evaluate(change, f"JupyterLab {theme}")
+            page.wait_for_selector(f"[data-jp-theme-name='JupyterLab {theme}']", state="attached")
+            assert not browser.serious(page, ".jp-OutputArea-output")
         assert not errors
 
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import nbformat
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import expect
 
@@ -192,28 +191,14 @@ def test_the_list_of_lessons_is_beside_the_text_or_in_a_drawer_and_shows_where_o
         expect(contents.get_by_role("link", name="First section")).to_be_hidden()
 
 
-def serious(page, address, **options):
-    """What axe finds on a page with everything unfolded, and thinks serious."""
-    page.goto(address)
-    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    page.wait_for_timeout(100)  # until the page has noticed
-    found = Axe().run(page, options={"resultTypes": ["violations"], **options})
-    violations = found.response["violations"]
-    return [
-        (violation["id"], node["html"])
-        for violation in violations
-        if violation["impact"] in ("serious", "critical")
-        for node in violation["nodes"]
-    ]
-
-
 @browser.needs_chromium
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_nothing_serious(folder, scheme, width):
     with browser.chromium() as chromium:
         page = chromium.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
         for name in ("index", "98_sample"):
-            assert not serious(page, (folder / f"{name}.html").as_uri())
+            page.goto((folder / f"{name}.html").as_uri())
+            assert not browser.serious(page)
 
 
 @browser.needs_chromium
@@ -224,7 +209,8 @@ def test_axe_finds_nothing_serious_in_a_lesson_as_it_ran(tmp_path):
         page = chromium.new_page(viewport={"width": 390, "height": 900})
         # Contrast takes long on a whole lesson; the sample has every colour that a lesson has.
         rules = {"color-contrast": {"enabled": False}}
-        assert not serious(page, (tmp_path / "03_backward.html").as_uri(), rules=rules)
+        page.goto((tmp_path / "03_backward.html").as_uri())
+        assert not browser.serious(page, rules=rules)
         assert page.locator("main .picture > svg").count() == 4  # all its figures
 
 
@@ -233,7 +219,9 @@ def test_axe_would_find_grey_on_white_and_a_picture_without_words(tmp_path):
     path = tmp_path / "page.html"
     path.write_text('<p style="color: #bbb">pale</p><img src="data:,">')
     with browser.chromium() as chromium:
-        found = serious(chromium.new_page(), path.as_uri())
+        page = chromium.new_page()
+        page.goto(path.as_uri())
+        found = browser.serious(page)
     assert {"color-contrast", "image-alt", "html-has-lang"} <= {rule for rule, _ in found}
 
 

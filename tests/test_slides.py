@@ -184,3 +184,18 @@ def test_a_slide_with_a_fragment_is_set_no_smaller_than_it_must(tmp_path):
         page.wait_for_timeout(500)
         page.evaluate("fit(Reveal.getCurrentSlide())")
         assert page.evaluate(size) == first != "42px"
+
+
+@browser.needs_chromium
+def test_axe_finds_nothing_serious_on_any_slide(tmp_path):
+    path = tmp_path / "deck.html"
+    slides.write(pages.sample(), path)
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 720})
+        page.goto(path.as_uri())
+        page.wait_for_function("window.Reveal?.isReady()")
+        for _ in range(page.evaluate("Reveal.getTotalSlides()")):
+            page.evaluate("while (Reveal.availableFragments().next) Reveal.nextFragment()")
+            assert not browser.serious(page)
+            page.evaluate("Reveal.next()")
+        assert page.evaluate("Reveal.isLastSlide()")
