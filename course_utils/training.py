@@ -68,7 +68,7 @@ class WeightedMean:
 
     def add(self, batch_mean, n):
         """Add the mean of `n` samples, a tensor with one element."""
-        if batch_mean.device.type == "cuda":
+        if batch_mean.is_cuda:
             term = (batch_mean.detach().double() * n).where(torch.as_tensor(n) > 0, 0.0)
         else:
             term = batch_mean.item() * n if n else 0.0  # the mean of no samples is NaN

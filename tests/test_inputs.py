@@ -445,6 +445,7 @@ def repaired(rows):
         dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: F.mse_loss(p.squeeze(1), t), y=X[:, 0], metric=None),
         dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: (p[:, 0] - t).square().mean(), y=1e6 + 1e3 * X[:, 0], metric=None, max_grad_norm=1.0),
         dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: -p.mean(), metric=None),
+        dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: (p[:, 0].sort()[0] - t.sort()[0]).abs().mean(), y=X[:, 0], metric=None),
         dict(max_grad_norm=float("inf")),
         dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
         dict(train_loader=DataLoader(TensorDataset(with_nan, y), batch_size=10, collate_fn=repaired)),
@@ -452,7 +453,7 @@ def repaired(rows):
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "no limit for gradients", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "no limit for gradients", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):
