@@ -29,8 +29,6 @@ LOOPS = all_loops()
 MISSED = {
     "credit_frame", "wine_report", "churn_recall", "wine_batch_means", "ten_by_ten_batches",
     "dataframe_shuffled_labels_not",
-    "reported_08", "reported_16", "reported_17", "reported_18", "reported_22", "reported_24",
-    "reported_30",
 }  # fmt: skip
 
 

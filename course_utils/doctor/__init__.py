@@ -16,6 +16,7 @@ from . import (
     schedules,
     sequences,
     sources,
+    states,
     structure,
     validation,
     weights,
@@ -47,6 +48,7 @@ _MODULES = (
     validation,
     metrics,
     reporting,
+    states,
     health,
 )
 

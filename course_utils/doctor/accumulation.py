@@ -1,20 +1,52 @@
 """Gradients and optimizers that outlive their step, or don't live long enough."""
 
 import weakref
+from dataclasses import dataclass
 
 import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING, Finding
-from .run import held_by, sample
+from .run import held_by, memory_of, sample
 from .where import learner_frame
 
 _STEPS_KEPT = 128  # whose backwards are remembered
+_BACKWARDS_KEPT = 500  # of one step
+_PASSES = 2  # of one kind are no accident
 
 
 def _here():
     frame = learner_frame()
     return frame and (frame.f_code, frame.f_lineno)
+
+
+@dataclass(slots=True)
+class _Backward:
+    line: tuple
+    begun: int  # number of passes over loaders that had begun
+    one_pass: object
+    batch: int  # of a loader, or minus the number of forwards before
+    kept: bool  # what an earlier backward had left was still there
+    cleared: bool = False  # its own gradient was cleared, and not used
+
+
+@dataclass(slots=True)
+class _Group:
+    """What led to one step."""
+
+    backwards: list
+    as_left: bool  # the step used what the last backward left, at most clipped
+
+    @property
+    def count(self):
+        return len(self.backwards)
+
+    @property
+    def cleared(self):
+        return sum(one.cleared for one in self.backwards)
+
+    def all(self, name):
+        return {getattr(one, name) for one in self.backwards}
 
 
 class Groups(Detector):
@@ -26,26 +58,49 @@ class Groups(Detector):
         super().__init__(run)
         run.groups = self
         self.weights = None  # some of them, at the last backward
-        # [line, number of passes, cleared afterwards, batch] of backwards since the last step
-        self.now = []
-        # Of each step: (backwards, how many were cleared, passes, lines, batches)
-        self.steps = []
+        self.left = None  # a gradient that the last backward left: its parameter, place, version
+        self.clipped = False  # since then
+        self.now = []  # backwards since the last step
+        self.steps = []  # groups
         self.closures = False  # whether optimizers call backward themselves
 
     def backward(self, backward):
-        if len(self.now) < 500 and len(self.steps) < _STEPS_KEPT:
-            batch = self.run.batch_number if backward.one_pass is not None else None
-            self.now.append([_here(), len(self.run.passes), False, batch])
+        if len(self.now) < _BACKWARDS_KEPT and len(self.steps) < _STEPS_KEPT:
+            run, from_loader = self.run, backward.one_pass is not None
+            batch = run.batch_number if from_loader else -run.forwards
+            kept = self.is_left() and bool(self.left[0].grad.any())
+            self.now.append(_Backward(_here(), len(run.passes), backward.one_pass, batch, kept))
             self.weights = self.some_weights()
 
+    def gradients(self):
+        self.left, self.clipped = None, False
+        if len(self.steps) < _STEPS_KEPT:
+            parameter = next((p for p in self.held() if p.grad is not None), None)
+            if parameter is not None and memory_of(parameter.grad):
+                self.left = parameter, memory_of(parameter.grad), parameter.grad._version
+
+    def is_left(self):
+        """Whether the gradient is as the last backward left it, at most clipped."""
+        if self.left is None or self.left[0].grad is None:
+            return False
+        grad = self.left[0].grad
+        return memory_of(grad) == self.left[1] and (self.clipped or grad._version == self.left[2])
+
+    def clip(self, grads):
+        self.clipped = True
+
     def cleared(self, owner):
+        self.clipped = False
         # Where the weights were moved meanwhile, as SAM does, the gradient has served its purpose.
         if self.now and self.weights is not None and torch.equal(self.weights, self.some_weights()):
             for one in self.now:
-                one[2] = True
+                one.cleared = True
+
+    def held(self):
+        return [p for optimizer in self.run.stepped_optimizers() for p in held_by(optimizer)]
 
     def some_weights(self):
-        held = [p for optimizer in self.run.stepped_optimizers() for p in held_by(optimizer)[:1]]
+        held = self.held()
         return sample(held[0]) if held else None
 
     def step(self, step):
@@ -53,11 +108,8 @@ class Groups(Detector):
 
     def stepped(self, optimizer):
         if len(self.steps) < _STEPS_KEPT:
-            now, self.now = self.now, []
-            cleared = sum(one[2] for one in now)
-            passes, lines = {one[1] for one in now}, {one[0] for one in now}
-            batches = {one[3] for one in now} - {None}
-            self.steps.append((len(now), cleared, passes, lines, batches))
+            self.steps.append(_Group(self.now, self.is_left()))
+            self.now = []
 
     def plain(self):
         run = self.run
@@ -78,12 +130,12 @@ class AccumulationLeftover(Detector):
 
     def judge(self, run):
         steps = run.groups.steps
-        inside = [count for count, _, passes, *_ in steps if len(passes) == 1]
-        across = [step for step in steps if len(step[2]) == 2 and not step[1]]
+        inside = [group.count for group in steps if len(group.all("begun")) == 1]
+        across = [group for group in steps if len(group.all("begun")) == 2 and not group.cleared]
         if not inside or len(across) < 2 or not run.groups.plain():
             return None
         usual = max(set(inside), key=inside.count)
-        more = [count for count, *_ in across if count > usual]
+        more = [group.count for group in across if group.count > usual]
         if usual >= 2 and len(more) == len(across) and inside.count(usual) >= 0.8 * len(inside):
             return self.found(
                 f"a step uses the gradients of {usual} batches, but {len(more)} steps used those "
@@ -101,14 +153,41 @@ class AccumulationCleared(Detector):
     def judge(self, run):
         steps = run.groups.steps
         lost = [
-            count for count, cleared, _, lines, batches in steps
-            if count >= 2 and len(lines) == 1 and cleared == count - 1 and len(batches) == count
+            group.count for group in steps
+            if group.count >= 2 and group.cleared == group.count - 1 and group.as_left
+            and len(group.all("line")) == 1 and len(group.all("batch")) == group.count
         ]  # fmt: skip
         if len(lost) >= 3 and len(lost) >= 0.8 * len(steps) and run.groups.plain():
             return self.found(
                 f"{len(lost)} of {len(steps)} steps came after {lost[-1]} backwards, and the "
                 f"gradients of the first {lost[-1] - 1} were cleared before they could be used",
                 run.lines.get("zero_grad") or run.lines.get("step"),
+            )
+
+
+class ExtraBackward(Detector):
+    bug, severity = "extra-backward", ERROR
+    symptom = "validation data takes part in training, and the first step of an epoch is too long"
+    fix = "no backward() in the evaluation, and with torch.no_grad(): around it"
+
+    def judge(self, run):
+        mixed = {}
+        for group in run.groups.steps:
+            *before, last = group.backwards or [None]
+            if not before or not last.kept or last.one_pass is None or last.one_pass.steps < 2:
+                continue
+            for one in before:
+                other = one.one_pass
+                whole = other is not None and other.over and one.begun < last.begun
+                if whole and not other.steps and not one.cleared:
+                    mixed[id(other)] = other
+        if len(mixed) >= _PASSES and run.groups.plain():
+            backwards = sum(one_pass.backwards for one_pass in mixed.values())
+            return self.found(
+                f"{len(mixed)} passes over a loader called backward() {backwards} times and made no "
+                "step; their gradients were still there in the next pass, and its first step used "
+                "them too",
+                run.lines.get("backward"),
             )
 
 

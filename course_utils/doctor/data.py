@@ -185,6 +185,9 @@ class NoSetEpoch(Detector):
                 )
 
 
+_AGAIN = 24  # inputs that came again; of fewer, half may have another label by luck
+
+
 class LabelsMisaligned(Detector):
     bug, severity = "labels-misaligned", ERROR
     symptom = "the loss stays at chance, whatever the model"
@@ -243,7 +246,8 @@ class LabelsMisaligned(Detector):
                 run.lines.get("backward"),
             )
         if run.over and self.rows and self.mixed and len(run.losses) >= 20 and run.moves.plain():
-            said = unexplained(self.rows, self.labels, run.losses)
+            said = changing(self.rows, self.labels, run.losses)
+            said = said or unexplained(self.rows, self.labels, run.losses)
             if said:
                 return self.found(
                     said,
@@ -253,19 +257,50 @@ class LabelsMisaligned(Detector):
                 )
 
 
-def unexplained(rows, labels, losses):
-    """Words for labels that have nothing to do with inputs which are no mere noise, or ""."""
+def guessed(rows, labels, losses):
+    """The shares of the labels, what guessing costs and the last losses, if these are no better;
+    None if something is learned, or the labels are no classes."""
     rows_alike = len({part.shape[1] for part in rows}) == 1
     labels = torch.cat(labels)
     classes = labels.unique()
     if not rows_alike or len(classes) > 20 or not bool((labels == labels.round()).all()):
-        return ""
+        return None
     shares = torch.stack([(labels == c).double().mean() for c in classes])
     entropy = -(shares * shares.log()).sum().item()
     late = statistics.fmean(losses[-max(5, len(losses) // 4) :])
-    if not 0.9 * entropy < late < 2 * entropy:
-        return ""  # something is learned
-    rows = torch.cat(rows)
+    return (shares, entropy, late) if 0.9 * entropy < late < 2 * entropy else None
+
+
+def changing(rows, labels, losses):
+    """Words for inputs that come again with other labels, as often as by chance, or ""."""
+    prints = [fingerprints(part).round(decimals=6) for part in rows]
+    facts = guessed(rows, labels, losses)
+    if facts is None or any(len(part.unique()) < len(part) for part in prints):
+        return ""  # equal inputs may have different labels, in a table of few values
+    shares, entropy, late = facts
+    known, again, other = {}, 0, 0
+    for prints_, labels_ in zip(prints, labels, strict=True):
+        for key, label in zip(prints_.tolist(), labels_.tolist(), strict=True):
+            if key in known:
+                again += 1
+                other += known[key] != label
+            known[key] = label
+    by_chance = 1 - (shares**2).sum().item()
+    if again >= _AGAIN and other > by_chance * again / 2:
+        return (
+            f"{other} of {again} inputs that came again had another label than before, by chance "
+            f"it would be {by_chance:.0%}; the loss stays at {late:.3g} (by guessing: {entropy:.3g})"
+        )
+    return ""
+
+
+def unexplained(rows, labels, losses):
+    """Words for labels that have nothing to do with inputs which are no mere noise, or ""."""
+    facts = guessed(rows, labels, losses)
+    if facts is None:
+        return ""
+    shares, entropy, late = facts
+    rows, labels = torch.cat(rows), torch.cat(labels)
     rows = (rows - rows.mean(0)) / rows.std(0).clamp(min=1e-9)
     _, first = np.unique(fingerprints(rows).round(decimals=6), return_index=True)
     rows, labels = rows[first], labels[first]

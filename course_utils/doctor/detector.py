@@ -23,6 +23,7 @@ class Detector:
         "forward",  # (call): a model ran
         "backward",  # (backward): before gradients are computed
         "graph",  # (backward): the same, but only when its graph was read
+        "gradients",  # (): after gradients were computed
         "cleared",  # (module_or_optimizer)
         "clip",  # (grads): before gradients are clipped
         "step",  # (step): before an optimizer changes anything, when it is looked at closely
@@ -30,7 +31,8 @@ class Detector:
         "schedule",  # (scheduler)
         "state_taken",  # (module, state): state_dict() was called
         "saved",  # (thing): torch.save(thing, …)
-        "state_loaded",  # (module, state): load_state_dict() will be
+        "state_loads",  # (module, state): load_state_dict() will be called
+        "state_loaded",  # (module, state, keys): it was; what it returned
         "dropout",  # (model, explicit): functional dropout that drops, in its forward; whether
         #             training=True was said
         "scaled",  # (scale): a GradScaler multiplies a loss

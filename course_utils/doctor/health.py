@@ -8,12 +8,12 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import VIEWS, below, inputs, kind, saved, shape
-from .run import held_by, tensors_in
+from .graph import CROSS_ENTROPY, VIEWS, below, inputs, kind, saved, shape, signed
 
 _LONG_STEP = 0.5  # of the weights' own length, is more than a good learning rate does
 _SHORT_STEP = 1e-4
 _IN_A_ROW = 3  # losses that are no numbers; a single one may be skipped
+_MANY = 4  # times the loss of a guess is more than an untrained model has
 _FLAT = 1e-3  # a gradient that short, beside the weights, has vanished: no rate repairs that
 
 
@@ -278,6 +278,43 @@ class LrTooLow(Detector):
             )
 
 
+class FirstLossTooLarge(Detector):
+    bug, severity, symptom_only = "first-loss-too-large", WARNING, True
+    symptom = "the model is sure of wrong answers from the start, and first has to unlearn that"
+    fix = (
+        "keep PyTorch's own initialisation, and scale the inputs; a new last layer with small "
+        "weights begins at ln C: nn.init.normal_(layer.weight, std=0.01)"
+    )
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.first = None  # the first loss, and the number of classes
+
+    def graph(self, backward):
+        node = backward.loss.grad_fn
+        if self.run.backwards > 1 or self.run.steps or backward.graph.losses[:1] != [node]:
+            return  # with a factor or a second term it has another scale
+        softmax = below(node)
+        if kind(node) in CROSS_ENTROPY and kind(softmax) == "LogSoftmax" and below(softmax):
+            scaled = kind(below(softmax)) in ("Mul", "Div")  # by a temperature
+            classes = shape(softmax)[signed(softmax._saved_dim)]
+            if node._saved_reduction == 1 and classes > 1 and not scaled:
+                self.first = backward.value, classes
+
+    def judge(self, run):
+        losses = [loss for loss in run.losses if math.isfinite(loss)]
+        if not run.over or self.first is None or len(losses) < 20:
+            return None
+        (first, classes), guessing = self.first, math.log(self.first[1])
+        late = statistics.median(losses[-max(5, len(losses) // 4) :])
+        if first > _MANY * guessing and late > guessing:
+            return self.found(
+                f"the first loss was {first:.3g}, though guessing among {classes} classes costs "
+                f"ln {classes} = {guessing:.3g}; at the end it is {late:.3g}, still worse than that",
+                run.lines.get("backward"),
+            )
+
+
 class NaNLoss(Detector):
     bug, severity, symptom_only = "nan-loss", ERROR, True
     symptom = "after one step with a NaN gradient every weight is NaN for good"
@@ -322,63 +359,3 @@ class NaNLoss(Detector):
                 f"{run.backwards} and stays so: {self.born}",
                 run.lines.get("backward"),
             )
-
-
-class BestStateAlias(Detector):
-    bug, severity = "best-state-alias", ERROR
-    symptom = "the best epoch's weights are never restored: loading changes nothing"
-    fix = "best_state = copy.deepcopy(model.state_dict())"
-
-    def __init__(self, run):
-        super().__init__(run)
-        self.taken = {}  # id -> (weak reference, steps made before)
-        self.kept = 0  # steps made while an earlier alias was kept
-
-    def state_taken(self, module, state):
-        self.taken = {key: v for key, v in self.taken.items() if v[0]() is not None}
-        for _, steps in self.taken.values():
-            self.kept = max(self.kept, self.run.steps - steps)
-        for tensor in state.values():
-            if isinstance(tensor, torch.Tensor):
-                self.taken[id(tensor)] = weakref.ref(tensor), self.run.steps
-
-    def saved(self, thing):
-        for tensor in tensors_in(thing):
-            ref, steps = self.taken.get(id(tensor), (None, None))
-            if ref is not None and ref() is tensor and steps < self.run.steps:
-                self.said = (
-                    "a state_dict that is saved is no copy: it shares memory with the weights, "
-                    f"and {self.run.steps - steps} steps were made since it was taken"
-                )
-
-    def state_loaded(self, module, state):
-        live = {}
-        for model in [module, *self.run.known_models()]:
-            live.update({p.data_ptr(): p for p in model.parameters() if p.numel()})
-        for optimizer in self.run.optimizers:
-            live.update({p.data_ptr(): p for p in held_by(optimizer)})
-        own = {p.data_ptr() for p in module.parameters()}
-        shared = stale = since = 0
-        for tensor in state.values():
-            if not isinstance(tensor, torch.Tensor) or not tensor.numel():
-                continue
-            home = tensor.data_ptr()
-            if home in live:
-                ref, steps = self.taken.get(id(tensor), (None, None))
-                known = ref is not None and ref() is tensor
-                if known:
-                    since = max(self.run.steps - steps, self.kept if home in own else 0)
-                    stale += since > 0
-                else:
-                    shared += home in own
-        if stale or shared:
-            made = f"; {since} steps were made while it was kept" if stale else ""
-            self.said = (
-                f"{stale + shared} tensors of the loaded state_dict are not copies, they share "
-                f"memory with the weights that were trained on{made}"
-            )
-
-    def judge(self, run):
-        if self.said and run.steps:
-            line = run.lines.get("load_state_dict") or run.lines.get("save")
-            return self.found(self.said, line)

@@ -1,10 +1,14 @@
 """Losses that are given something else than they expect; read off the graph under the loss."""
 
+import math
+
 import torch
+from torch import nn
 
 from .detector import Detector
-from .findings import ERROR
+from .findings import ERROR, WARNING
 from .graph import VIEWS, below, inputs, kind, saved, shape, signed
+from .run import tensors_in
 
 
 def activation(node):
@@ -74,6 +78,71 @@ class SigmoidBeforeBCEWithLogits(UnderTheLoss):
                     f"BCEWithLogitsLoss takes a sigmoid itself, and its input {list(shape(below(node)))} "
                     f"is already the result of a {name}"
                 )
+
+
+class SoftmaxOnMultiLabel(UnderTheLoss):
+    bug, severity = "softmax-on-multilabel", ERROR
+    symptom = "the answers of a row sum to 1, so never more than one label is likely"
+    fix = "one sigmoid for each label: logits with nn.BCEWithLogitsLoss(), no softmax"
+
+    def wrong(self, node):
+        if kind(node) != "BinaryCrossEntropy" or activation(node) != "softmax":
+            return None
+        target = saved(node, "target")
+        if target is None or target.ndim != 2 or not bool(((target == 0) | (target == 1)).all()):
+            return None
+        several = int((target.sum(1) > 1).sum())
+        if several:
+            return (
+                f"BCELoss is given the result of a softmax over {target.shape[1]} labels, and "
+                f"{several} of the {len(target)} rows of a batch have more than one label"
+            )
+
+
+class BoundedLogits(UnderTheLoss):
+    bug, severity = "bounded-logits", WARNING
+    symptom = "the loss stays above a floor: no probability can come near 0 or 1"
+    fix = (
+        "a linear layer at the end: logits = nn.Linear(hidden, classes)(h), no activation after it"
+    )
+
+    times = 0
+
+    def called(self, call):
+        layer = call.module
+        if not isinstance(layer, nn.RNNBase) or not call.has_graph:
+            return
+        if getattr(layer, "nonlinearity", "tanh") == "tanh" and not getattr(layer, "proj_size", 0):
+            for out in tensors_in(call.output):
+                if out.grad_fn is not None:
+                    out.grad_fn.metadata["bounded"] = type(layer).__name__
+
+    def wrong(self, node):
+        if kind(node) not in ("LogSoftmax", "BinaryCrossEntropyWithLogits"):
+            return None
+        name = self.source(node)
+        self.times += bool(name)
+        if name and self.times >= 2:
+            size = shape(next(iter(inputs(node))))
+            if kind(node) == "LogSoftmax":
+                ends = size[signed(node._saved_dim)] - 1
+                least = math.log(1 + ends * math.exp(-2))
+            else:
+                least = math.log(1 + math.exp(-1))
+            return (
+                f"the logits {list(size)} come straight out of a {name}, so they lie between -1 "
+                f"and 1, and the loss of a row is at least {least:.2f}"
+            )
+
+    def source(self, node):
+        """The name of what the logits come from, if that keeps them between -1 and 1."""
+        while len(inputs(node)) == 1:
+            node = inputs(node)[0]
+            if name := node.metadata.get("bounded"):
+                return name
+            if kind(node) not in VIEWS:
+                return "tanh" if kind(node) == "Tanh" else ""
+        return ""
 
 
 class ReluOnLogits(UnderTheLoss):
@@ -212,6 +281,71 @@ class CrossEntropyOneClass(UnderTheLoss):
                     f"the logits {list(sizes)} were a column {list(shape(column[0]))}: cross-entropy "
                     "takes the rows of the batch for classes, and each row has a single output"
                 )
+
+
+class ClassWeightsCancel(Detector):
+    bug, severity = "class-weights-cancel", WARNING
+    symptom = "class weights change nothing: rare classes are learned as badly as without them"
+    fix = (
+        "larger batches, with several classes in each; or loss = (weight[yb] * "
+        "F.cross_entropy(logits, yb, reduction='none')).mean()"
+    )
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.classes = []  # that of each weighted batch which was looked at; None for several
+
+    def graph(self, backward):
+        for node in backward.graph.losses:
+            weight, target = saved(node, "weight"), saved(node, "target")
+            mean = kind(node) in ("NllLoss", "NllLoss2D") and node._saved_reduction == 1
+            if not mean or weight is None or target is None or not target.numel():
+                continue
+            if bool((weight != weight[0]).any()):
+                first = target.reshape(-1)[0]
+                self.classes.append(first.item() if bool((target == first).all()) else None)
+                self.rows = target.numel()
+
+    def judge(self, run):
+        alone = [c for c in self.classes if c is not None]
+        if len(self.classes) >= 4 and len(alone) == len(self.classes) and len(set(alone)) > 1:
+            return self.found(
+                f"the mean is divided by the sum of its rows' class weights, and each of "
+                f"{len(alone)} batches that were looked at (the last of {self.rows}) has rows of "
+                "one class only, so the weight is divided by itself",
+                run.lines.get("backward"),
+            )
+
+
+class LossDividedByItself(Detector):
+    bug, severity = "loss-divided-by-itself", WARNING
+    symptom = "the loss is 1 from the first step to the last, and steps don't get shorter"
+    fix = "loss.backward() on the loss as it is; watch loss.item() beside it"
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.divisors = []
+
+    def graph(self, backward):
+        node, value = backward.loss.grad_fn, backward.value
+        while node is not None and kind(node) in VIEWS:
+            node = next(iter(inputs(node)), None)
+        if node is None or kind(node) != "Div" or value is None or abs(value - 1) > 1e-5:
+            return
+        divisor = getattr(node, "_saved_other", None)
+        if isinstance(divisor, torch.Tensor):
+            divisor = divisor.item() if divisor.numel() == 1 else None
+        if divisor is not None and len(inputs(node)) == 1:
+            self.divisors.append(divisor)
+
+    def judge(self, run):
+        if len(self.divisors) >= 4 and len(set(self.divisors)) >= 3:
+            return self.found(
+                f"in {len(self.divisors)} backwards that were looked at the loss was divided by its "
+                f"own value, {self.divisors[0]:.4g} at first and {self.divisors[-1]:.4g} at the "
+                "last, so what goes backward is always 1",
+                run.lines.get("backward"),
+            )
 
 
 class BroadcastLoss(Detector):

@@ -154,6 +154,64 @@ def _is_learners_class(owners, name):
     return True
 
 
+class UntrainedInFront(Detector):
+    """`params-not-optimized` again: a network that nobody holds, in front of one that is trained,
+    and whose output lost its graph between them."""
+
+    records = True  # its name belongs to the detector in weights.py
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.outputs = {}  # where an output lies -> its model, and the output, that it stays there
+        self.first = weakref.WeakKeyDictionary()  # model -> its first weights' values
+        self.times = weakref.WeakKeyDictionary()  # model -> times that another one got its output
+        self.behind = weakref.WeakKeyDictionary()  # model -> the other one
+        self.loaded = weakref.WeakSet()
+
+    def called(self, call):
+        if call.depth or not call.grad_enabled:
+            return
+        for x in tensors_in(call.args):
+            front, _ = self.outputs.get(memory_of(x), (None, None))
+            if front is not None and front is not call.module and not x.requires_grad:
+                self.times[front] = self.times.get(front, 0) + 1
+                self.behind[front] = weakref.ref(call.module)
+        own = next(call.module.parameters(), None)
+        if call.training and call.has_graph and own is not None and len(self.outputs) < 8:
+            self.first.setdefault(call.module, sample(own))
+            self.outputs[memory_of(call.out)] = call.module, call.out.detach()
+
+    def stepped(self, optimizer):
+        self.outputs = {}
+
+    def state_loaded(self, module, state, keys):
+        self.loaded.add(module)
+
+    def judge(self, run):
+        if not run.over:
+            return None
+        held = run.stepped_ids()
+        for front, times in self.times.items():
+            own, behind = list(front.parameters()), self.behind[front]()
+            alone = not any(id(p) in held or p in run.reached for p in own)
+            pretrained = any(module in self.loaded for module in front.modules())
+            if times < 3 or behind is None or not alone or pretrained:
+                continue
+            trained = any(id(p) in held and p in run.reached for p in behind.parameters())
+            free = all(p.requires_grad for p in own) and not set(own) & set(behind.parameters())
+            if trained and free and torch.equal(sample(own[0]), self.first[front]):
+                weights = sum(p.numel() for p in own)
+                return Finding(
+                    "params-not-optimized", WARNING,
+                    f"a {type(front).__name__} with {weights} weights ran in training mode in front "
+                    f"of the {type(behind).__name__} that is trained; no optimizer holds them, and "
+                    f"its output had no graph any more {times} times",
+                    "train it too: no .detach() or .numpy() between, and its parameters in the "
+                    "optimizer; or say that it stays: network.requires_grad_(False).eval()",
+                    run.lines.get("step"), "this network keeps its random first weights",
+                )  # fmt: skip
+
+
 _SUMS = {"add", "__add__", "__radd__", "__iadd__", "add_", "sub", "__sub__", "__isub__", "rsub"}
 
 

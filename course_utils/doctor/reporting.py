@@ -10,11 +10,11 @@ from collections import deque
 import torch
 from torch import nn
 from torch.optim import lr_scheduler as kinds
-from torch.utils.data import RandomSampler
+from torch.utils.data import DataLoader, RandomSampler
 
 from .arguments import LOSS_FUNCTIONS
 from .detector import Detector
-from .findings import WARNING, Finding
+from .findings import ERROR, WARNING, Finding
 from .sums import after, nodes_around, receiver, tree_of
 from .where import describe, is_learners, learner_frame
 
@@ -50,6 +50,13 @@ def value_of(node, frame):
     if isinstance(node, ast.Attribute):
         return getattr(value_of(node.value, frame), "__dict__", {}).get(node.attr)
     return None
+
+
+def of_its_own(frame, pairs):
+    """Those pairs of nodes that stand in the frame's own function; the variables of another one
+    may have the same names."""
+    lines = {line for *_, line in frame.f_code.co_lines()}
+    return [pair for pair in pairs if pair[0].lineno in lines]
 
 
 def sounds_like(name, words):
@@ -314,10 +321,7 @@ class BestIsWorst(_Values):
 
     def look(self):
         for frame in frames(4):
-            own = {line for *_, line in frame.f_code.co_lines()}
-            for test, new in _best_so_far(frame.f_code.co_filename):
-                if test.lineno not in own:
-                    continue  # of another function, whose variables may have the same names
+            for test, new in of_its_own(frame, _best_so_far(frame.f_code.co_filename)):
                 value = value_of(new, frame)
                 if isinstance(value, torch.Tensor) and value.numel() == 1:
                     value = value.item()
@@ -413,7 +417,7 @@ class BestModelAlias(Detector):
         if one_pass.batches != 1 or not self.run.steps or self.said or len(self.run.passes) > 60:
             return
         for frame in frames(4):
-            for new, old in _kept(frame.f_code.co_filename):
+            for new, old in of_its_own(frame, _kept(frame.f_code.co_filename)):
                 model = value_of(old, frame)
                 for kept in _named(last_name(new), frame):
                     if isinstance(model, nn.Module) and kept is model and model in self.run.models:
@@ -457,6 +461,52 @@ def _kept(filename):
             if "best" in last_name(target).lower() and isinstance(value, ast.Name | ast.Attribute)
         ]  # fmt: skip
     return tree.kept
+
+
+class DividedByAnother(Detector):
+    """`val-overlaps-train` again: the training data is evaluated in place of the loader that the
+    score is divided by."""
+
+    records = True  # its name belongs to the detector in validation.py
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.seen = None  # the division, its line, the loader in it, the pass
+
+    def forward(self, call):
+        one_pass = call.one_pass
+        if one_pass is None or call.grad_enabled or one_pass.forwards != 1 or self.seen:
+            return
+        loader = one_pass.loader()
+        if not any(p.trains for p in self.run.passes if p.loader() is loader):
+            return
+        for frame in frames(2):
+            _, scope, loop = nodes_around(frame)
+            if loop is not None:
+                self.look(frame, after(scope, loop.end_lineno), one_pass)
+                return
+
+    def look(self, frame, nodes, one_pass):
+        for node in nodes:
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+                for part in ast.walk(node.right):
+                    other = value_of(part, frame)
+                    if isinstance(other, DataLoader) and other is not one_pass.loader():
+                        self.seen = ast.unparse(node), line_of(frame, node), other, one_pass
+                return
+
+    def judge(self, run):
+        if not run.over or self.seen is None or not self.seen[3].evaluates:
+            return None
+        text, line, other, one_pass = self.seen
+        if not any(p.loader() is other for p in run.passes):
+            return Finding(
+                "val-overlaps-train", ERROR,
+                f"the score {text} is that of {one_pass.batches} batches from the loader that the "
+                "model is trained on; the loader in its divisor was walked through 0 times",
+                "walk through the held-out loader: for xb, yb in test_loader", line,
+                "validation is as good as training, and worse on new data",
+            )  # fmt: skip
 
 
 class PredictionsInOtherOrder(Detector):

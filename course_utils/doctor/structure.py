@@ -9,7 +9,7 @@ from torch.utils.data import RandomSampler
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import VIEWS, below, inputs, kind, shape, signed
+from .graph import VIEWS, below, inputs, kind, saved, shape, signed
 from .run import memory_of, tensors_in
 
 
@@ -81,6 +81,13 @@ def _is_like(name, value):
     )
 
 
+_RECOUNTS = "View", "UnsafeView", "ReshapeAlias", "Reshape"
+_CHANNELS_LAST = (
+    "logits.permute(0, 2, 3, 1).reshape(-1, classes), or the logits as they are: cross_entropy "
+    "takes [N, C, H, W] with labels [N, H, W]"
+)
+
+
 class ViewSwapsSizes(Detector):
     bug, severity = "view-swaps-dimensions", ERROR
     symptom = "rows, channels or time steps are mixed: the loss stays near chance on clean data"
@@ -106,7 +113,9 @@ class ViewSwapsSizes(Detector):
                 self.look(tuple(given.shape), tuple(x.shape))
 
     def graph(self, backward):
-        for node in [n for name in ("View", "UnsafeView", "ReshapeAlias", "Reshape")
+        for node in backward.graph.losses:
+            self.look_under(node)
+        for node in [n for name in _RECOUNTS
                      for n in backward.graph.nodes.get(name, ())]:  # fmt: skip
             source = next(iter(inputs(node)), None)
             if source is None or len(shape(node)) < 3:
@@ -116,6 +125,20 @@ class ViewSwapsSizes(Detector):
             if not moved and not _is_moved(source):
                 self.look(before, shape(node))
 
+    def look_under(self, loss):
+        """[N, C, H, W] logits that are counted anew as rows of C, without a permute before."""
+        source = next(iter(inputs(loss)), None)
+        if kind(loss) != "LogSoftmax" or source is None or kind(source) not in _RECOUNTS:
+            return
+        before, after = shape(next(iter(inputs(source)), source)), shape(source)
+        classes = after[-1]
+        flat = len(after) == 2 and len(before) > 2 and signed(loss._saved_dim) % 2 == 1
+        if flat and before[1] == classes != before[-1] and not _is_moved(inputs(source)[0]):
+            self.count((before[1:], classes), (
+                f"view or reshape makes {list(after)} of the logits {list(before)}: a row then "
+                f"holds one class at {classes} neighbouring places, not {classes} classes at one"
+            ), _CHANNELS_LAST)  # fmt: skip
+
     def look(self, before, after):
         swapped = [i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b]
         if len(before) != len(after) or len(swapped) != 2 or self.said:
@@ -123,15 +146,17 @@ class ViewSwapsSizes(Detector):
         i, j = swapped
         one, two = before[i], before[j]
         if (after[i], after[j]) == (two, one) and min(one, two) > 1 and math.prod(before):
-            key = before[1:], after[1:]
-            self.times[key] = self.times.get(key, 0) + 1
-            if self.times[key] >= 2:
-                self.said = (
-                    f"view or reshape makes {list(after)} of {list(before)}: that swaps the sizes of "
-                    f"dimensions {i} and {j}, but leaves the numbers in their order, so values of "
-                    "different places are mixed"
-                )
-                self.line = self.run.lines.get("backward")
+            self.count((before[1:], after[1:]), (
+                f"view or reshape makes {list(after)} of {list(before)}: that swaps the sizes of "
+                f"dimensions {i} and {j}, but leaves the numbers in their order, so values of "
+                "different places are mixed"
+            ))  # fmt: skip
+
+    def count(self, key, said, fix=None):
+        self.times[key] = self.times.get(key, 0) + 1
+        if self.times[key] >= 2 and not self.said:
+            self.said, self.fix = said, fix or self.fix
+            self.line = self.run.lines.get("backward")
 
 
 def _is_moved(node):
@@ -154,6 +179,7 @@ class SoftmaxOverBatch(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.rows = 0  # of the last model that ran, in and out
+        self.columns = 0  # losses with one of its kind directly below
         self.hits = {}  # (kind, directly under the loss, sizes but the first) -> numbers of rows
 
     def forward(self, call):
@@ -162,6 +188,8 @@ class SoftmaxOverBatch(Detector):
             self.rows = len(call.x) if same else 0
 
     def graph(self, backward):
+        for node in backward.graph.losses:
+            self.under_nll(node)
         n, self.rows = self.rows, 0
         if n < 2 or self.said:
             return
@@ -185,6 +213,21 @@ class SoftmaxOverBatch(Detector):
                     )
                     self.line = self.run.lines.get("backward")
                     return
+
+    def under_nll(self, node):
+        """NLLLoss says itself where the rows are, also without a model."""
+        source, target = next(iter(inputs(node)), None), saved(node, "target")
+        if kind(node) != "NllLoss" or source is None or kind(source) != "LogSoftmax":
+            return
+        size = shape(source)
+        if len(size) == 2 and size[0] == len(target) > 1 and signed(source._saved_dim) % 2 == 0:
+            self.columns += size[0] != size[1]
+            if self.columns >= 2:
+                self.said = (
+                    f"a log_softmax with dim=0 over {list(size)} runs over the {size[0]} rows, "
+                    f"so not over the {size[1]} classes from which the loss takes one"
+                )
+                self.line = self.run.lines.get("backward")
 
 
 class SoftmaxOverOne(Detector):

@@ -180,8 +180,16 @@ class Watch:
 
     def engine(self, original, tensors, *args, **kwargs):
         self.mode.leave()
-        self.on_backward(tensors, kwargs.get("accumulate_grad", False))
-        return original(tensors, *args, **kwargs)
+        accumulates = kwargs.get("accumulate_grad", False)
+        self.on_backward(tensors, accumulates)
+        result = original(tensors, *args, **kwargs)
+        if accumulates:
+            self.on_gradients()
+        return result
+
+    @_safely
+    def on_gradients(self):
+        self.tell("gradients")
 
     @_safely
     def on_backward(self, tensors, accumulates):
@@ -336,10 +344,21 @@ class Watch:
         self.run.line("save")
         self.tell("saved", thing)
 
+    def load_state_dict(self, original, module, *args, **kwargs):
+        state = args[0] if args else kwargs.get("state_dict")
+        self.on_state_loads(module, state)
+        keys = original(module, *args, **kwargs)
+        self.on_state_loaded(module, state, keys)
+        return keys
+
     @_safely
-    def on_state_loaded(self, module, state, *_):
+    def on_state_loads(self, module, state):
         self.run.line("load_state_dict")
-        self.tell("state_loaded", module, state)
+        self.tell("state_loads", module, state)
+
+    @_safely
+    def on_state_loaded(self, module, state, keys):
+        self.tell("state_loaded", module, state, keys)
 
     def dropout(self, original, *args, **kwargs):
         caller = _caller()
@@ -454,7 +473,7 @@ class _Places:
         self.wrap(torch.amp.GradScaler, "step", _before("on_scaler_step"))
         self.wrap(torch, "save", _before("on_saved"))
         self.wrap(nn.Module, "state_dict", Watch.state_dict)
-        self.wrap(nn.Module, "load_state_dict", _before("on_state_loaded"))
+        self.wrap(nn.Module, "load_state_dict", Watch.load_state_dict)
         for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"):
             self.wrap(F, name, Watch.dropout)
         # Under "from torch.nn.functional import dropout", which escapes a patch of the name.

@@ -1,7 +1,7 @@
 """Training loops in many styles, for the loop doctor: buggy ones, each with its bug, and correct ones.
 
 Each is a function without arguments that trains something tiny. Nothing in it knows of the doctor.
-The doctor was built on `dev_…`, `own_…` and `reports`; `strangers` has loops of others, and the
+The doctor was built on `dev_…`, `own_…` and `reports…`; `strangers` has loops of others, and the
 table of how many of them it named before it was repaired on them.
 """
 

@@ -541,7 +541,7 @@ def reported_16():
     return net
 
 
-@buggy("view-not-permute")
+@buggy("view-swaps-dimensions")
 def reported_17():
     """The segmentation maps came out as stripes: the (N, C, H, W) output is flattened by view(-1, C) without first moving the channels to the end."""
 
