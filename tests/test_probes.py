@@ -49,7 +49,7 @@ def test_an_attempt_that_uses_all_it_is_given_gets_no_such_words():
         lambda losses, weights, lr: lr * (weights * losses.exp()).sum() / losses.sum(),
         lambda losses, weights, lr: step.right(losses, weights, lr) ** lr,
     ):
-        assert told(wrong).startswith("The step should be")
+        assert not {"Whatever", "alone."} & set(told(wrong).split())
 
 
 def test_a_constant_is_not_told_which_argument_it_ignores():

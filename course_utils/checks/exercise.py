@@ -15,6 +15,8 @@ that gives on every case what a mistake gives has made it; so the table tests it
 
 import functools
 import random
+import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +26,7 @@ import numpy as np
 
 from ..devices import seeded
 from .feedback import Mistake, NotAttempted, call, check, without
+from .mutants import mutants
 from .probes import Probes
 from .relations import is_telling, quantities, relation, resemblance
 from .values import contrast, same
@@ -68,6 +71,7 @@ class Exercise:
         self.praise, self.forbid = praise, forbid
         self.variants = []  # other right answers
         self.mistakes = {}  # words -> attempt
+        self._mutants = None  # made when they are asked for
         self._memory = {}  # (attempt, number of a case) -> what was seen
         functools.update_wrapper(self, right, updated=())
         self._check = check(
@@ -187,6 +191,7 @@ class Exercise:
             words
             or relation(results)
             or self._probed(attempt, yours, right)
+            or self._mutated(yours, n, [mine for mine, _, _ in results])
             or resemblance(results)
         ):
             return Mistake(f"{words} ({difference})")
@@ -201,6 +206,23 @@ class Exercise:
             see_right, see_yours = (partial(self._see, one) for one in (self.right, attempt))
             names = code.co_varnames[: len(case)]
             return Probes(names, self._drawn, right, yours, see_right, see_yours).words()
+
+    def _mutated(self, yours, n, results):
+        """Words for a small mistake in a right answer that leads to these results on every case."""
+        if not is_telling(*results):
+            return None
+        end = time.monotonic() + 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if self._mutants is None:
+                bases = (self.right, *self.variants)
+                self._mutants = [mutant for base in bases for mutant in mutants(base)]
+            for words, mutant in self._mutants:
+                cases = (n, *range(len(yours)))  # n alone tells most of them apart
+                if all(yours[k].same_as(self._remembered(mutant, k)) for k in cases):
+                    return f"Your result is that of a right answer with one mistake in it: {words}."
+                if time.monotonic() > end:
+                    return None
 
 
 class Part(NamedTuple):
