@@ -69,3 +69,7 @@ def test_a_core_fits_into_an_hour(lesson):
     assert core <= 60, (
         f"move something to a deeper part; python -m tools.minutes {lesson} shows what"
     )
+
+
+def test_all_cores_fit_into_ten_hours():
+    assert sum(minutes.minutes(lesson)[0] for lesson in LESSONS) <= 600
