@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -47,8 +48,14 @@ class Look:
         return [abs(float(number)) for number in re.findall(_NUMBER, shown)]
 
 
+@cache
+def simulation_of(name):
+    """One for all its experiments: each begins with a reset, whatever was there before."""
+    return getattr(widgets, name)()
+
+
 def looks_at(name, number):
-    simulation = getattr(widgets, name)()
+    simulation = simulation_of(name)
     return [Look(simulation) for _ in simulation.tried(number) if simulation.left in (None, 0)]
 
 
