@@ -63,6 +63,20 @@ def test_a_table_accepts_each_of_its_right_answers(table):
 
 
 @pytest.mark.parametrize(
+    "table", [table for table in TABLES if isinstance(table.right, type)], ids=named
+)
+def test_an_object_made_of_what_the_first_one_was_given_does_not_pass(table):
+    first = []
+
+    class Remembers(table.right):
+        def __init__(self, *args, **kwargs):
+            first.append((args, kwargs))
+            super().__init__(*first[0][0], **first[0][1])
+
+    assert table(Remembers).status == WRONG
+
+
+@pytest.mark.parametrize(
     "table", [table for table in TABLES if isinstance(table.right, FunctionType)], ids=named
 )
 def test_an_answer_by_heart_or_one_that_remembers_does_not_pass(table):

@@ -609,11 +609,17 @@ def in_numbers(y, shares):
 @check
 def clean_split(attempt):
     """`clean_split(X, y, group, seed)` splits by group, then scales by the training part."""
-    sizes = torch.tensor([3, 8, 4, 6, 5, 3, 7, 4, 6, 5, 3, 8])
-    names = torch.tensor([17, 3, 99, 42, 8, 23, 61, 5, 77, 30, 12, 50])
-    shuffled = torch.randperm(len(names.repeat_interleave(sizes)))
+    for n in (12, 17):
+        _judge_split(attempt, n)
+    return "No group on both sides, and validation had no say in the scaling. This score counts."
+
+
+def _judge_split(attempt, n):
+    """Forty splits of n groups, whose numbers have gaps."""
+    sizes, names = torch.randint(3, 9, (n,)), torch.randperm(100)[:n]
+    shuffled = torch.randperm(int(sizes.sum()))
     group = names.repeat_interleave(sizes)[shuffled]
-    typical = 3 * torch.randn(12, 2).repeat_interleave(sizes, dim=0)[shuffled]
+    typical = 3 * torch.randn(n, 2).repeat_interleave(sizes, dim=0)[shuffled]
     X = typical + torch.randn(len(group), 2) * torch.tensor([1.0, 0.1]) + torch.tensor([50.0, -4.0])
     y = torch.arange(len(group))  # a label tells which row it belongs to
 
@@ -637,10 +643,10 @@ def clean_split(attempt):
     train_groups, val_groups = set(group[y_train].tolist()), set(group[y_val].tolist())
     if train_groups & val_groups:
         raise Mistake(
-            f"{len(train_groups & val_groups)} of 12 groups have rows in both parts. Choose "
+            f"{len(train_groups & val_groups)} of {n} groups have rows in both parts. Choose "
             "groups, not rows, and let every row follow its group."
         )
-    if len(train_groups) == 2:
+    if len(train_groups) == n // 5:
         raise Mistake("The two parts are exchanged: the fifth goes to validation.")
     for seed, (*_, y_held_out) in enumerate(splits):
         groups = len(group[y_held_out].unique())
@@ -649,9 +655,9 @@ def clean_split(attempt):
                 f"With seed {seed} one group was drawn twice, so that validation has only that one. "
                 "Draw without replacement: torch.randperm, not torch.randint."
             )
-        if groups != 2:
+        if groups != n // 5:
             raise Mistake(
-                f"Of 12 groups a fifth, rounded down, is 2. With seed {seed} your validation part "
+                f"Of {n} groups a fifth, rounded down, is {n // 5}. With seed {seed} your validation part "
                 f"has {groups}. Count groups, not rows, and draw from group.unique(): their "
                 "numbers have gaps."
             )
@@ -663,13 +669,12 @@ def clean_split(attempt):
     different = len({tuple(sorted(held_out.tolist())) for *_, held_out in splits})
     if different == 1:
         raise Mistake("Forty seeds gave the same split. Draw the groups at random, by `seed`.")
-    if different <= 14:  # of the 66 pairs of groups chance takes about 30
+    if different <= 14:  # of the 66 pairs of 12 groups chance takes about 30
         raise Mistake(
-            f"Forty seeds gave only {different} different splits. Any two of the 12 groups should "
-            "be possible: draw with torch.randperm and a generator that has the seed."
+            f"Forty seeds gave only {different} different splits. Any {n // 5} of the {n} groups "
+            "should be possible: draw with torch.randperm and a generator that has the seed."
         )
     _check_scaling(X, y_train, y_val, X_train, X_val)
-    return "No group on both sides, and validation had no say in the scaling. This score counts."
 
 
 def _check_scaling(X, y_train, y_val, X_train, X_val):
