@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..devices import seeded
-from .feedback import Mistake, NotAttempted, call, check, without
+from .feedback import Diagnosis, Mistake, NotAttempted, call, check, without
 from .mutants import mutants
 from .probes import Probes
 from .relations import is_telling, quantities, relation, resemblance
@@ -161,6 +161,8 @@ class Exercise:
         """The error with the best words there are for an attempt that fails on case n."""
         place = yours[n].first_difference(right[n])
         difference = yours[n].contrast(right[n], place)
+        if not difference and isinstance(yours[n].error, Diagnosis):
+            return yours[n].error
         alike = [words for words in self.mistakes if self._is(words, yours, place, (n, *range(n)))]
         for parts in (ALL, place):
             for words in alike:

@@ -44,6 +44,10 @@ class Mistake(Exception):
     """An attempt that is wrong; the message says how, to the learner."""
 
 
+class Diagnosis(Mistake):
+    """A mistake that is known by name already: no table need be asked."""
+
+
 class NotAttempted(Exception):
     """The `...` of the stub is still there."""
 

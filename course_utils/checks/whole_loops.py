@@ -4,7 +4,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ..doctor import LoopDoctor
-from .feedback import Mistake, call
+from .feedback import Diagnosis, call
 
 _STEPS = (
     "The optimizer should make one step for each batch of each epoch. With fewer: does step() stand "
@@ -41,7 +41,7 @@ def watched(run, read):
 def _raise_first(findings):
     for finding in findings:
         where = f" ({finding.where})" if finding.where else ""
-        raise Mistake(
+        raise Diagnosis(
             f"The doctor names {finding.bug}{where}: {finding.evidence}. This leads to: "
             f"{finding.symptom}. To repair it: {finding.fix}"
         )
