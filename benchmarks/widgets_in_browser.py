@@ -47,7 +47,8 @@ WATCH = """cell => {
     const note = event => { seen.down = event.timeStamp; };
     cell.addEventListener('keydown', note, true);
     cell.addEventListener('mousedown', note, true);
-    const host = [...cell.querySelectorAll('*')].find(node => node.shadowRoot)?.shadowRoot;
+    const inside = node => node.shadowRoot?.querySelector('.said');
+    const said = [...cell.querySelectorAll('*')].map(inside).find(Boolean);
     let due = false;
     const painted = () => {
         if (due) return;
@@ -60,12 +61,12 @@ WATCH = """cell => {
     };
     let source = cell.querySelector('.jp-OutputArea img')?.src;
     new MutationObserver(() => {
-        if (host) return painted();
+        if (said) return painted();
         const image = cell.querySelector('.jp-OutputArea img');
         if (!image || image.src === source) return;
         source = image.src;
         image.decode().catch(() => {}).then(painted);
-    }).observe(host?.querySelector('.said') ?? cell, {
+    }).observe(said ?? cell, {
         subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ['src'],
     });
     cell.seen = seen;
