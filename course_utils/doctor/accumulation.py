@@ -7,7 +7,7 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING, Finding
-from .run import held_by, memory_of, sample
+from .run import held_by, sample
 from .where import learner_frame
 
 _STEPS_KEPT = 128  # whose backwards are remembered
@@ -57,51 +57,54 @@ class Groups(Detector):
     def __init__(self, run):
         super().__init__(run)
         run.groups = self
-        self.weights = None  # some of them, at the last backward
-        self.left = None  # a gradient that the last backward left: its parameter, place, version
+        self.parameter = None  # one that the optimizer holds and that got a gradient
+        self.left = None  # where the last backward left its gradient, and its version
         self.clipped = False  # since then
+        self.careful = False  # once gradients were cleared before a step
+        self.weights = None  # some of them at the last backward, since then
         self.now = []  # backwards since the last step
         self.steps = []  # groups
         self.closures = False  # whether optimizers call backward themselves
 
     def backward(self, backward):
-        if len(self.now) < _BACKWARDS_KEPT and len(self.steps) < _STEPS_KEPT:
-            run, from_loader = self.run, backward.one_pass is not None
-            batch = run.batch_number if from_loader else -run.forwards
-            kept = self.is_left() and bool(self.left[0].grad.any())
-            self.now.append(_Backward(_here(), len(run.passes), backward.one_pass, batch, kept))
-            self.weights = self.some_weights()
+        run = self.run
+        full = len(self.now) >= _BACKWARDS_KEPT or len(self.steps) >= _STEPS_KEPT
+        if full or not run.has_optimizers():
+            return
+        from_loader = backward.one_pass is not None
+        batch = run.batch_number if from_loader else -run.forwards
+        kept = self.is_left() and bool(self.parameter.grad.any())
+        self.now.append(_Backward(_here(), len(run.passes), backward.one_pass, batch, kept))
+        self.weights = self.some_weights() if self.careful else None
 
     def gradients(self):
         self.left, self.clipped = None, False
-        if len(self.steps) < _STEPS_KEPT:
-            parameter = next((p for p in self.held() if p.grad is not None), None)
-            if parameter is not None and memory_of(parameter.grad):
-                self.left = parameter, memory_of(parameter.grad), parameter.grad._version
+        if self.parameter is not None and len(self.steps) < _STEPS_KEPT:
+            grad = self.parameter.grad
+            self.left = None if grad is None else (grad.data_ptr(), grad._version)
 
     def is_left(self):
         """Whether the gradient is as the last backward left it, at most clipped."""
-        if self.left is None or self.left[0].grad is None:
+        grad = None if self.left is None else self.parameter.grad
+        if grad is None or grad.data_ptr() != self.left[0]:
             return False
-        grad = self.left[0].grad
-        return memory_of(grad) == self.left[1] and (self.clipped or grad._version == self.left[2])
+        return self.clipped or grad._version == self.left[1]
 
     def clip(self, grads):
         self.clipped = True
 
     def cleared(self, owner):
         self.clipped = False
+        if not self.now:
+            return
         # Where the weights were moved meanwhile, as SAM does, the gradient has served its purpose.
-        if self.now and self.weights is not None and torch.equal(self.weights, self.some_weights()):
+        if self.weights is None or torch.equal(self.weights, self.some_weights()):
             for one in self.now:
                 one.cleared = True
-
-    def held(self):
-        return [p for optimizer in self.run.stepped_optimizers() for p in held_by(optimizer)]
+        self.careful = True
 
     def some_weights(self):
-        held = self.held()
-        return sample(held[0]) if held else None
+        return None if self.parameter is None else sample(self.parameter)
 
     def step(self, step):
         self.closures |= step.closure
@@ -110,11 +113,18 @@ class Groups(Detector):
         if len(self.steps) < _STEPS_KEPT:
             self.steps.append(_Group(self.now, self.is_left()))
             self.now = []
+            if self.parameter is None:
+                dense = (p for p in held_by(optimizer) if p.grad is not None and _is_dense(p.grad))
+                self.parameter = next(dense, None)
 
     def plain(self):
         run = self.run
         other = self.closures or run.scaler_steps or run.grad_calls
         return len(run.stepped_optimizers()) == 1 and not other
+
+
+def _is_dense(tensor):
+    return tensor.layout is torch.strided
 
 
 class AccumulationLeftover(Detector):
@@ -257,11 +267,13 @@ class GradientsOfAnotherLoss(Detector):
 
     def stepped(self, optimizer):
         run = self.run
+        if len(run.optimizers) < 2:
+            return
         mine = [one for one in self.left if one[0]() is optimizer]
         if any(one[5] and _grew(one) for one in mine):
             self.times[optimizer] = self.times.get(optimizer, 0) + 1
         self.left = [one for one in self.left if one[0]() is not optimizer]
-        if len(run.optimizers) < 2 or run.last_backward <= run.last_clear:
+        if run.last_backward <= run.last_clear:
             return
         own = {id(p) for p in held_by(optimizer)}
         for other in run.stepped_optimizers():

@@ -278,9 +278,9 @@ class ActivationUnlikeLoss(Detector):
         self.activated = None  # call, result of the activation, its name
         self.cut = weakref.WeakKeyDictionary()  # model -> (activation, columns, line)
 
-    def forward(self, call):
+    def watched(self, call):
         self.output = None
-        if self.run.looking and call.out is not None and call.out.grad_fn is not None:
+        if call.out is not None and call.out.grad_fn is not None:
             self.output = weakref.ref(call.module), call.out.grad_fn
 
     def graph(self, backward):

@@ -201,9 +201,9 @@ class LabelsMisaligned(Detector):
         self.rows, self.labels = [], []  # of batches that were looked at
         self.mixed = True  # whether each of them held more than one label
 
-    def forward(self, call):
+    def watched(self, call):
         x = call.x
-        usable = self.run.looking and call.grad_enabled and x is not None
+        usable = call.grad_enabled and x is not None
         if usable and x.is_floating_point() and x.ndim in (2, 4) and x.device.type == "cpu":
             self.x = None if x.requires_grad else x.detach()
 

@@ -21,6 +21,8 @@ class Detector:
         "pass_end",  # (one_pass)
         "called",  # (call): a layer or a loss ran, at steps that are looked at closely
         "forward",  # (call): a model ran
+        "watched",  # (call): the same, at steps that are looked at closely; after "forward"
+        "first_forward",  # (call): the same, the first one in a pass over a DataLoader
         "backward",  # (backward): before gradients are computed
         "graph",  # (backward): the same, but only when its graph was read
         "gradients",  # (): after gradients were computed

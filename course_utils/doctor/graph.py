@@ -1,5 +1,6 @@
 """The autograd graph of a loss, read just before backward goes through it."""
 
+import functools
 from collections import deque
 
 # Nodes that hand the same numbers on in another shape or type.
@@ -22,7 +23,12 @@ CROSS_ENTROPY = ("NllLoss", "NllLoss2D", "LogSoftmax")
 
 def kind(node):
     """`NllLossBackward0` -> `NllLoss`; a leaf is `AccumulateGrad`."""
-    return node.name().rpartition("::")[2].partition("Backward")[0]
+    return _kind(node.name())
+
+
+@functools.cache
+def _kind(name):
+    return name.rpartition("::")[2].partition("Backward")[0]
 
 
 def shape(node):

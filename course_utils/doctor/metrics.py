@@ -147,10 +147,10 @@ class ArgmaxWrongDim(Detector):
         self.moved = None  # the call after which dimensions changed places
         self.often = 0
 
-    def forward(self, call):
+    def watched(self, call):
         out = call.out
         self.output = None
-        if self.run.looking and out is not None and out.grad_fn is not None:
+        if out is not None and out.grad_fn is not None:
             self.output = weakref.ref(call.module), out.grad_fn, out.ndim
 
     def graph(self, backward):
@@ -228,9 +228,9 @@ class ThresholdOnLogits(Detector):
         self.said = weakref.WeakKeyDictionary()  # model -> evidence and line
         self.cuts = set()
 
-    def forward(self, call):
+    def watched(self, call):
         self.output = None
-        if self.run.looking and call.out is not None and call.out.grad_fn is not None:
+        if call.out is not None and call.out.grad_fn is not None:
             self.output = weakref.ref(call.module), call.out.grad_fn
 
     def graph(self, backward):
@@ -368,14 +368,12 @@ class OutputUnused(Detector):
 
     records = True
 
-    def forward(self, call):
-        one_pass = call.one_pass
-        if one_pass is not None and one_pass.forwards == 1:
-            one_pass.unused = True
-            loader = one_pass.loader()
-            # Without no_grad() and eval() it looks like training, whose functions were seen already.
-            if not any(p.trains for p in self.run.passes if p.loader() is loader):
-                self.run.watch_functions = True
+    def first_forward(self, call):
+        call.one_pass.unused = True
+        loader = call.one_pass.loader()
+        # Without no_grad() and eval() it looks like training, whose functions were seen already.
+        if not any(p.trains for p in self.run.passes if p.loader() is loader):
+            self.run.watch_functions = True
 
     def function(self, call, function, args, kwargs, result):
         if call.one_pass is not None and _name(function) not in ("__get__", "dim", "size"):

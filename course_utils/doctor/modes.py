@@ -14,6 +14,7 @@ from .run import sample, tensors_in
 from .where import learner_line
 
 _KEPT = 3  # graphs of old batches may be in use still
+_ALL = 32  # graphs are followed, and of later ones every fourth
 _MARKS = 4  # of a visit whose backward was seen
 _STEPS_IN_A_ROUND = 4  # of several optimizers, between a forward and its backward
 
@@ -37,6 +38,7 @@ class Visits(Detector):
 
     records = True
     latest = None, None  # the last call that may be an evaluation in training mode, and its visit
+    latest_model = None  # that got a whole batch
 
     def __init__(self, run):
         super().__init__(run)
@@ -48,7 +50,9 @@ class Visits(Detector):
             return
         batch = run.batch
         if isinstance(batch, list | tuple) and batch and x is batch[0]:  # the common case, quickly
-            run.trained_on_data.add(call.module)
+            if call.module is not self.latest_model:
+                self.latest_model = call.module
+                run.trained_on_data.add(call.module)
             return
         base = x if x._base is None else x._base
         if call.one_pass is not None and any(base is t for t in tensors_in(run.batch)):
@@ -94,7 +98,7 @@ class Visits(Detector):
             visit.scored |= compares(function, args)
 
     def backward(self, backward):
-        self.latest = None, None
+        self.latest = Visits.latest
 
     def graph(self, backward):
         if self.run.must_look:
@@ -321,7 +325,8 @@ class GraphKept(Detector):
 
     def backward(self, backward):
         number = self.run.backwards
-        self.tag(backward.loss, number)
+        if number <= _ALL or number % 4 == 0:
+            self.tag(backward.loss, number)
         # The last few may still be held by the loop's own variables.
         if number % 8 == 0:
             self.count(number)
@@ -332,8 +337,10 @@ class GraphKept(Detector):
             self.sizes.append((self.run.backwards, nodes))
 
     def forward(self, call):
-        if self.run.backwards % 2 and call.has_graph and call.training:
-            self.tag(call.out, self.run.backwards + 1)  # together with the loss to come
+        number = self.run.backwards + 1  # of the loss to come
+        followed = number % 2 == 0 if number <= _ALL else number % 4 == 0
+        if followed and call.has_graph and call.training:
+            self.tag(call.out, number)
 
     def pass_end(self, one_pass):
         if one_pass.backwards:

@@ -17,7 +17,6 @@ from .where import learner_frame
 class _Applied:
     """A gradient that was applied by its optimizer's last step."""
 
-    optimizer: weakref.ref
     parameter: nn.Parameter
     pointer: int
     version: int
@@ -42,10 +41,10 @@ class NoZeroGrad(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.applied = []
+        self.applied = weakref.WeakKeyDictionary()  # optimizer -> gradients of its last step
         self.count = weakref.WeakKeyDictionary()
         self.by_hand = None  # of a loop without optimizer: leaf, values, gradient at last backward
-        self.added = 0
+        self.compared = self.added = 0  # such gradients, and those to which one was added
 
     def graph(self, backward):
         if self.run.steps or not backward.graph.leaves:
@@ -59,32 +58,30 @@ class NoZeroGrad(Detector):
         before, self.by_hand = self.by_hand, now
         if before is not None and before[0]() is leaf and before[2] == now[2]:
             # The weights were changed and the gradient was left as backward made it.
+            self.compared += 1
             left = now[3] == before[3] + 1 and bool(grad.any())
             self.added += left and not torch.equal(before[1], now[1])
 
     def stepped(self, optimizer):
-        before = [applied for applied in self.applied if applied.optimizer() is optimizer]
-        if before:
-            self.applied = [applied for applied in self.applied if applied not in before]
-            if any(applied.grew() for applied in before):
-                self.count[optimizer] = self.count.get(optimizer, 0) + 1
-        this = weakref.ref(optimizer)
+        if any(applied.grew() for applied in self.applied.get(optimizer, ())):
+            self.count[optimizer] = self.count.get(optimizer, 0) + 1
+        now = self.applied[optimizer] = []
         for group in optimizer.param_groups:
             for parameter in (group["params"][0], group["params"][-1]):
                 grad = parameter.grad
                 if grad is not None and grad.layout is torch.strided:
-                    applied = _Applied(this, parameter, grad.data_ptr(), grad._version)
-                    self.applied.append(applied)
+                    now.append(_Applied(parameter, grad.data_ptr(), grad._version))
 
     def backward(self, backward):
         # What was cleared, by whatever means, is another tensor, has another version or is zero.
-        self.applied = [
-            applied for applied in self.applied
-            if applied.is_there()
-            and (applied.stale or applied.parameter.grad._version == applied.version)
-        ]  # fmt: skip
-        for applied in self.applied:
-            applied.stale = bool(applied.parameter.grad.any())
+        for gradients in self.applied.values():
+            gradients[:] = [
+                applied for applied in gradients
+                if applied.is_there()
+                and (applied.stale or applied.parameter.grad._version == applied.version)
+            ]  # fmt: skip
+            for applied in gradients:
+                applied.stale = bool(applied.parameter.grad.any())
 
     def judge(self, run):
         for optimizer, count in self.count.items():
@@ -95,7 +92,7 @@ class NoZeroGrad(Detector):
                     "applied, was still there and the new one was added to it",
                     run.lines.get("step"),
                 )
-        if not run.steps and self.added >= 2 and self.added >= 0.3 * min(run.backwards, 16):
+        if not run.steps and self.added >= 2 and self.added >= 0.3 * self.compared:
             return self.found(
                 f"in {self.added} of {run.backwards} backwards the gradient of earlier batches, "
                 "by which the weights had been changed already, was still there and the new one "

@@ -50,9 +50,9 @@ class NeverReached(Detector):
         if call.training and call.module._parameters:
             self.ran[call.module] = self.ran.get(call.module, 0) + 1
 
-    def forward(self, call):
+    def watched(self, call):
         self.latest = {}
-        if not (self.run.looking and call.training and self.suspects()):
+        if not (call.training and self.suspects()):
             return
         outs = [out for out in tensors_in(call.output) if out.grad_fn is not None]
         if len(outs) < 2:
@@ -235,8 +235,8 @@ class TermCutOff(Detector):
         self.count = 0
         self.flat = {}  # name of a function in steps -> losses that went through it
 
-    def forward(self, call):
-        for out in tensors_in(call.output) if self.run.looking else ():
+    def watched(self, call):
+        for out in tensors_in(call.output):
             if not out.requires_grad and len(self.without) < 200:
                 self.without[id(out)] = out
 

@@ -5,6 +5,7 @@ what was seen while they ran.
 """
 
 import ast
+import functools
 from collections import deque
 
 import torch
@@ -55,8 +56,12 @@ def value_of(node, frame):
 def of_its_own(frame, pairs):
     """Those pairs of nodes that stand in the frame's own function; the variables of another one
     may have the same names."""
-    lines = {line for *_, line in frame.f_code.co_lines()}
-    return [pair for pair in pairs if pair[0].lineno in lines]
+    return [pair for pair in pairs if pair[0].lineno in _lines(frame.f_code)]
+
+
+@functools.lru_cache(maxsize=64)
+def _lines(code):
+    return {line for *_, line in code.co_lines()}
 
 
 def sounds_like(name, words):
@@ -75,15 +80,11 @@ class ReturnInLoop(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.fresh = None  # a pass whose first batch no model has seen yet
         self.passes = {}  # line of the return -> passes
 
-    def batch(self, one_pass, batch):
-        self.fresh = one_pass if one_pass.batches == 1 else None
-
-    def forward(self, call):
-        one_pass, self.fresh = self.fresh, None
-        if one_pass is None or call.one_pass is not one_pass or len(self.run.passes) > 50:
+    def first_forward(self, call):
+        one_pass = call.one_pass
+        if one_pass.batches > 1 or len(self.run.passes) > 50:
             return
         for frame in frames():
             _, _, loop = nodes_around(frame)
@@ -471,11 +472,11 @@ class DividedByAnother(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.seen = None  # the division, its line, the loader in it, the pass
+        self.division = None  # the division, its line, the loader in it, the pass
 
-    def forward(self, call):
+    def first_forward(self, call):
         one_pass = call.one_pass
-        if one_pass is None or call.grad_enabled or one_pass.forwards != 1 or self.seen:
+        if call.grad_enabled or self.division:
             return
         loader = one_pass.loader()
         if not any(p.trains for p in self.run.passes if p.loader() is loader):
@@ -492,13 +493,13 @@ class DividedByAnother(Detector):
                 for part in ast.walk(node.right):
                     other = value_of(part, frame)
                     if isinstance(other, DataLoader) and other is not one_pass.loader():
-                        self.seen = ast.unparse(node), line_of(frame, node), other, one_pass
+                        self.division = ast.unparse(node), line_of(frame, node), other, one_pass
                 return
 
     def judge(self, run):
-        if not run.over or self.seen is None or not self.seen[3].evaluates:
+        if not run.over or self.division is None or not self.division[3].evaluates:
             return None
-        text, line, other, one_pass = self.seen
+        text, line, other, one_pass = self.division
         if not any(p.loader() is other for p in run.passes):
             return Finding(
                 "val-overlaps-train", ERROR,
@@ -517,11 +518,11 @@ class PredictionsInOtherOrder(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.checked = set()
-        self.seen = None  # line, pass
+        self.loop = None  # its line, its pass
 
-    def forward(self, call):
+    def first_forward(self, call):
         one_pass = call.one_pass
-        if one_pass is None or call.grad_enabled or one_pass.forwards != 1 or self.seen:
+        if call.grad_enabled or self.loop:
             return
         loader = one_pass.loader()
         if not isinstance(getattr(loader, "sampler", None), RandomSampler):
@@ -537,12 +538,12 @@ class PredictionsInOtherOrder(Detector):
                 if name and not _uses_labels(loop):
                     tree = tree_of(frame.f_code.co_filename)
                     if _compared(name, scope, loop, tree):
-                        self.seen = line_of(frame, loop), one_pass
+                        self.loop = line_of(frame, loop), one_pass
             return
 
     def judge(self, run):
-        if self.seen and self.seen[1].over and self.seen[1].evaluates and run.steps:
-            line, one_pass = self.seen
+        if self.loop and self.loop[1].over and self.loop[1].evaluates and run.steps:
+            line, one_pass = self.loop
             return self.found(
                 f"answers for {one_pass.batches} batches are collected from a loader that shuffles, "
                 "without the labels of these batches, and compared with labels in another order",

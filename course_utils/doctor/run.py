@@ -19,8 +19,7 @@ _CHANGE_WITH_MODE = (
 )  # fmt: skip
 
 
-_BACKWARDS_OF_A_STEP = 16  # that are looked at, one after the other, until it comes
-_BACKWARDS_BY_HAND = 8  # where there is no optimizer
+_IN_A_ROW = 16  # backwards are looked at until the step of an optimizer comes
 
 
 def _has_modes(layer):
@@ -44,6 +43,13 @@ def tensors_in(value):
     elif isinstance(value, tuple | list):
         for part in value:
             yield from tensors_in(part)
+
+
+def first_tensor(value):
+    """The first of them, or None."""
+    if type(value) is tuple and len(value) == 1:  # the common case, quickly
+        value = value[0]
+    return value if isinstance(value, torch.Tensor) else next(tensors_in(value), None)
 
 
 def memory_of(tensor):
@@ -75,7 +81,7 @@ class Call:
     has_graph: bool = field(init=False)  # whether the output can go backward
 
     def __post_init__(self):
-        self.x, self.out = next(tensors_in(self.args), None), next(tensors_in(self.output), None)
+        self.x, self.out = first_tensor(self.args), first_tensor(self.output)
         self.has_graph = self.grad_enabled and self.out is not None and self.out.requires_grad
 
 
@@ -207,6 +213,7 @@ class Run:
         self.recent_start = 0  # the number of backwards at the last step
         self.steps_at_new = 0  # steps when the last new model ran for the first time
         self.moves = None  # see health.py
+        self._model = None  # the last one that ran
         self._latest = None, None  # the optimizer that was asked for last, and its record
         self._in_use = {}  # id -> (object, number of passes when it was last used)
 
@@ -236,11 +243,13 @@ class Run:
     def look(self):
         """Decide whether what comes until the next step is looked at closely."""
         waiting = self.backwards - self.recent_start
-        closely = _BACKWARDS_OF_A_STEP if self.made or self.optimizers else _BACKWARDS_BY_HAND
         self.looking = self.must_look or (
             looked_at(self.steps + 1 - self.steps_at_new)
-            and (waiting < closely or looked_at(waiting + 1))
+            and (looked_at(waiting + 1) or (waiting < _IN_A_ROW and self.has_optimizers()))
         )
+
+    def has_optimizers(self):
+        return bool(self.made or self.optimizers)
 
     def optimizer(self, optimizer):
         known, record = self._latest
@@ -262,12 +271,16 @@ class Run:
         return max(shared, default=0)
 
     def is_model(self, module):
+        if module is self._model:  # the common case, quickly
+            return True
         known = self.models.get(module)
         if known is None:
             known = self.models[module] = next(module.parameters(), None) is not None
             if known and len(self.models) < 64:
                 self.steps_at_new = self.steps
                 self.look()
+        if known:
+            self._model = module
         return known
 
     def start_pass(self, loader, iterator, updates_batch_norm):

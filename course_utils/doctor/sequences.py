@@ -34,8 +34,8 @@ class _Tokens(Detector):
         self.tokens = []
         self.count = 0
 
-    def forward(self, call):
-        if self.run.looking and call.has_graph:
+    def watched(self, call):
+        if call.has_graph:
             self.tokens = [
                 t.detach() for t in tensors_in(call.args)
                 if t.ndim == 2 and not t.is_floating_point() and t.dtype is not torch.bool

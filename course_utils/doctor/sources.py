@@ -114,11 +114,12 @@ class TrainedTensors(Rows):
     order: list = field(default_factory=list)  # the number of each batch; views come again
     known: dict = field(default_factory=dict)  # where a batch lies -> weak reference and number
     sizes: list = field(default_factory=list)
-    length: int = 0  # of the last batch
+    rows: int = 0  # of all these batches
+    length: int = 0  # of the last one
 
     def add_batch(self, x):
         self.length = len(x)
-        if len(self.order) >= _BATCHES or sum(self.sizes) > _ROWS:
+        if len(self.order) >= _BATCHES or self.rows > _ROWS:
             return
         home = x if x._base is None else x._base
         key = id(home), x.storage_offset(), x.shape
@@ -128,13 +129,14 @@ class TrainedTensors(Rows):
             self.known[key] = weakref.ref(home), number
             self.add(x)
             self.sizes.append(len(x))
+            self.rows += len(x)
         self.order.append(number)
 
     def all_before(self):
         """The prints of all rows that are trained on, or None if more may come: if the last
         quarter of the batches brought new ones."""
         self.gather()
-        if len(self.order) < 4 or self.count != sum(self.sizes):
+        if len(self.order) < 4 or self.count != self.rows:
             return None
         newest = _first(self.prints).max()
         batch = int(torch.searchsorted(torch.tensor(self.sizes).cumsum(0), newest, right=True))
@@ -257,9 +259,12 @@ class WholeTensors(Detector):
         if self.pending is None:
             return
         (model, x), self.pending = self.pending, None
-        trained = self.run.trained_tensors
-        if model() is not None and (model() in trained or len(trained) < _SOURCES):
-            trained.setdefault(model(), TrainedTensors()).add_batch(x)
+        model, trained = model(), self.run.trained_tensors
+        known = None if model is None else trained.get(model)
+        if known is None and model is not None and len(trained) < _SOURCES:
+            known = trained[model] = TrainedTensors()
+        if known is not None:
+            known.add_batch(x)
 
     def evaluated(self, call, x):
         sets = self.run.evaluated_tensors.setdefault(call.module, [])

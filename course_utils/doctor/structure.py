@@ -20,12 +20,12 @@ class LayersShared(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.seen = weakref.WeakSet()
+        self.known = weakref.WeakSet()
 
-    def forward(self, call):
-        if call.module in self.seen or self.said:
+    def watched(self, call):
+        if call.module in self.known or self.said:
             return
-        self.seen.add(call.module)
+        self.known.add(call.module)
         for name, container in call.module.named_modules():
             if isinstance(container, nn.ModuleList | nn.Sequential | nn.ModuleDict):
                 layers = list(container._modules.values())
@@ -182,8 +182,8 @@ class SoftmaxOverBatch(Detector):
         self.columns = 0  # losses with one of its kind directly below
         self.hits = {}  # (kind, directly under the loss, sizes but the first) -> numbers of rows
 
-    def forward(self, call):
-        if self.run.looking and call.has_graph and call.x is not None and call.x.ndim:
+    def watched(self, call):
+        if call.has_graph and call.x is not None and call.x.ndim:
             same = call.out.ndim > 0 and len(call.x) == len(call.out)
             self.rows = len(call.x) if same else 0
 

@@ -10,6 +10,9 @@ import linecache
 
 from .where import is_learners
 
+_FILES = 8  # whose trees are kept
+_trees = {}  # name of a file -> its lines, their tree
+
 
 def receiver(frame):
     """The frame whose line gets the number: the caller's, where this line returns it."""
@@ -114,9 +117,12 @@ def _is_call(value, name):
 def nodes_around(frame):
     """The nodes around the line that runs in `frame`, from the outside in, and of them the
     innermost function (or the whole file) and the innermost loop (or None)."""
-    line, tree = frame.f_lineno, tree_of(frame.f_code.co_filename)
-    if tree is None:
-        return [], None, None
+    tree = tree_of(frame.f_code.co_filename)
+    return ([], None, None) if tree is None else _around(tree, frame.f_lineno)
+
+
+@functools.lru_cache(maxsize=256)
+def _around(tree, line):
     around = [tree]
     for outer in around:
         around += [
@@ -165,11 +171,17 @@ def _value(name, frame):
 
 def tree_of(filename):
     """The syntax tree of a file or a notebook's cell, None if it can't be read."""
-    return _parse(tuple(linecache.getlines(filename)))
+    lines = linecache.getlines(filename)
+    known, tree = _trees.get(filename, (None, None))
+    if known is not lines:  # another text; linecache hands out the same list for the same
+        tree = _parsed(lines)
+        if len(_trees) > _FILES:
+            _trees.clear()
+        _trees[filename] = lines, tree
+    return tree
 
 
-@functools.lru_cache(maxsize=8)
-def _parse(lines):
+def _parsed(lines):
     try:
         return ast.parse("".join(lines))
     except SyntaxError:

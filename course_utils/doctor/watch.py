@@ -76,7 +76,8 @@ class Watch:
         self.depth_of_state = 0
         self.in_schedule = self.in_dropout = False
         self.mode = _Functions(self)
-        self.looks = weakref.WeakKeyDictionary()
+        self.looks = weakref.WeakKeyDictionary()  # model -> {kind of forward: times}
+        self.looked_for = None, None  # the last model, and its own
 
     @contextmanager
     def kept_apart(self, detector):
@@ -95,12 +96,13 @@ class Watch:
                 self.listeners.clear()
 
     def tell(self, event, *facts):
-        if event not in self.listeners:
-            self.listeners[event] = [
+        listeners = self.listeners.get(event)
+        if listeners is None:
+            listeners = self.listeners[event] = [
                 (detector, getattr(detector, event))
                 for detector in self.detectors if hasattr(detector, event)
             ]  # fmt: skip
-        for detector, listener in self.listeners[event]:
+        for detector, listener in listeners:
             try:
                 listener(*facts)
             except Exception:
@@ -169,12 +171,23 @@ class Watch:
         if is_model:
             run.ran(call)
             self.tell("forward", call)
-            looks = self.looks.setdefault(module, {})
-            kind = module.training, grad_enabled
-            looks[kind] = looks.get(kind, 0) + 1
-            if looks[kind] <= _FUNCTIONS_AFTER or run.watch_functions:
-                run.watch_functions = False
+            if call.one_pass is not None and call.one_pass.forwards == 1:
+                self.tell("first_forward", call)
+            if run.looking:
+                self.tell("watched", call)
+            if self.looks_at_functions(call):
                 self.mode.enter(call)
+
+    def looks_at_functions(self, call):
+        """Whether torch functions are watched after this forward."""
+        run, kind = self.run, (call.training, call.grad_enabled)
+        wanted, run.watch_functions = run.watch_functions, False
+        module, looks = self.looked_for
+        if module is not call.module:
+            looks = self.looks.setdefault(call.module, {})
+            self.looked_for = call.module, looks
+        looks[kind] = looks.get(kind, 0) + 1
+        return wanted or looks[kind] <= _FUNCTIONS_AFTER
 
     # Gradients -------------------------------------------------------------------------------
 
@@ -450,7 +463,8 @@ class _Places:
     def watching(self):
         """The watches that are told."""
         watches = self.watches
-        if len(watches) == 1 and self.here.get() in ((), watches):
+        here = self.here.get()
+        if len(watches) == 1 and (not here or here == watches):
             return watches  # the common case, quickly
         return self.of_this_task()
 
@@ -506,8 +520,11 @@ class _Places:
         # what they keep only hands on when no watch is there.
         @functools.wraps(original)
         def wrapped(*args, **kwargs):
+            watches = self.watching()
+            if len(watches) == 1:  # the common case, quickly
+                return wrapper(watches[0], original, *args, **kwargs)
             inner = original
-            for watch in self.watching():
+            for watch in watches:
                 inner = functools.partial(wrapper, watch, inner)
             return inner(*args, **kwargs)
 

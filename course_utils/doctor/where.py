@@ -1,5 +1,6 @@
 """The line of the learner's code that led to what is happening now."""
 
+import functools
 import inspect
 import linecache
 import os
@@ -21,6 +22,7 @@ _LIBRARIES = (
 _OWN = str(Path(__file__).parent)
 
 
+@functools.cache
 def is_learners(filename):
     return not filename.startswith(_LIBRARIES)
 
