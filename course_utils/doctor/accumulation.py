@@ -56,7 +56,6 @@ class Groups(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        run.groups = self
         self.parameter = None  # one that the optimizer holds and that got a gradient
         self.left = None  # where the last backward left its gradient, and its version
         self.clipped = False  # since then
@@ -139,10 +138,10 @@ class AccumulationLeftover(Detector):
     )
 
     def judge(self, run):
-        steps = run.groups.steps
+        steps = run.recorder(Groups).steps
         inside = [group.count for group in steps if len(group.all("begun")) == 1]
         across = [group for group in steps if len(group.all("begun")) == 2 and not group.cleared]
-        if not inside or len(across) < 2 or not run.groups.plain():
+        if not inside or len(across) < 2 or not run.recorder(Groups).plain():
             return None
         usual = max(set(inside), key=inside.count)
         more = [group.count for group in across if group.count > usual]
@@ -161,13 +160,13 @@ class AccumulationCleared(Detector):
     fix = "optimizer.zero_grad() right after optimizer.step(), in the same if, not for every batch"
 
     def judge(self, run):
-        steps = run.groups.steps
+        steps = run.recorder(Groups).steps
         lost = [
             group.count for group in steps
             if group.count >= 2 and group.cleared == group.count - 1 and group.as_left
             and len(group.all("line")) == 1 and len(group.all("batch")) == group.count
         ]  # fmt: skip
-        if len(lost) >= 3 and len(lost) >= 0.8 * len(steps) and run.groups.plain():
+        if len(lost) >= 3 and len(lost) >= 0.8 * len(steps) and run.recorder(Groups).plain():
             return self.found(
                 f"{len(lost)} of {len(steps)} steps came after {lost[-1]} backwards, and the "
                 f"gradients of the first {lost[-1] - 1} were cleared before they could be used",
@@ -182,7 +181,7 @@ class ExtraBackward(Detector):
 
     def judge(self, run):
         mixed = {}
-        for group in run.groups.steps:
+        for group in run.recorder(Groups).steps:
             *before, last = group.backwards or [None]
             if not before or not last.kept or last.one_pass is None or last.one_pass.steps < 2:
                 continue
@@ -191,7 +190,7 @@ class ExtraBackward(Detector):
                 whole = other is not None and other.over and one.begun < last.begun
                 if whole and not other.steps and not one.cleared:
                     mixed[id(other)] = other
-        if len(mixed) >= _PASSES and run.groups.plain():
+        if len(mixed) >= _PASSES and run.recorder(Groups).plain():
             backwards = sum(one_pass.backwards for one_pass in mixed.values())
             return self.found(
                 f"{len(mixed)} passes over a loader called backward() {backwards} times and made no "

@@ -9,6 +9,7 @@ from .findings import ERROR, WARNING
 from .graph import VIEWS, below, inputs, kind, saved, shape
 from .loss import UnderTheLoss, activation
 from .run import memory_of, tensors_in
+from .sources import FirstPasses
 from .where import learner_line
 
 REGRESSION = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
@@ -136,7 +137,7 @@ class TargetsMadeWhole(_OfLossFunctions):
     def judge(self, run):
         if self.said or self.pass_ is None or not self.pass_.over:
             return super().judge(run)
-        source = run.sources.get(id(self.pass_))
+        source = run.recorder(FirstPasses).sources.get(id(self.pass_))
         labels = torch.cat(source.labels) if source is not None and source.labels else None
         if labels is not None and len(labels) >= 50 and labels.unique().numel() <= 2:
             value = labels.mode().values

@@ -11,8 +11,9 @@ from torch.utils.data import DistributedSampler, RandomSampler
 from .detector import Detector
 from .findings import ERROR, WARNING
 from .graph import kind, saved
+from .health import Moves
 from .run import tensors_in
-from .sources import columns, fingerprints
+from .sources import FirstPasses, columns, fingerprints
 
 
 class NaNInput(Detector):
@@ -123,7 +124,7 @@ class SortedBatches(Detector):
                 self.pure.append(first.item() if bool((target == first).all()) else None)
 
     def judge(self, run):
-        for source in run.sources.values():
+        for source in run.recorder(FirstPasses).sources.values():
             if not (source.one_pass.trains and source.one_pass.over and source.labels):
                 continue
             if id(source) in self.checked:
@@ -245,7 +246,8 @@ class LabelsMisaligned(Detector):
                 f"{self.apart} batches of labels belong to other inputs",
                 run.lines.get("backward"),
             )
-        if run.over and self.rows and self.mixed and len(run.losses) >= 20 and run.moves.plain():
+        enough = run.over and self.rows and self.mixed and len(run.losses) >= 20
+        if enough and run.recorder(Moves).plain():
             said = changing(self.rows, self.labels, run.losses)
             said = said or unexplained(self.rows, self.labels, run.losses)
             if said:

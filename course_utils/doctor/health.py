@@ -109,7 +109,7 @@ class DeadRelu(Detector):
 
     def judge(self, run):
         late = self.dead[-3:]
-        if self.dead and self.dead[0][0] < 0.5 and max(run.moves.ratios, default=0) > 1:
+        if self.dead and self.dead[0][0] < 0.5 and max(run.recorder(Moves).ratios, default=0) > 1:
             return None  # steps killed them that were too long
         if len(self.dead) >= 4 and min(share for share, _ in late) >= 0.9:
             share, units = late[-1]
@@ -146,7 +146,6 @@ class Moves(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        run.moves = self
         self.before = []  # parameters, and copies of them before the step
         self.ratios = []  # of the first layer with weights
         self.longest = 0.0  # of the first or the last one
@@ -216,7 +215,7 @@ class LrTooHigh(Detector):
     fix = "a learning rate ten times smaller; a common start is 1e-3 for Adam, 0.1 for SGD"
 
     def judge(self, run):
-        losses, moves = run.losses, run.moves
+        losses, moves = run.losses, run.recorder(Moves)
         if len(losses) < 5 or not moves.plain() or moves.left_over:
             return None
         rate, line, bad = moves.last_rate, run.lines.get("step"), moves.broken
@@ -262,7 +261,7 @@ class LrTooLow(Detector):
     fix = "a learning rate ten or a hundred times larger; a common start is 1e-3 for Adam"
 
     def judge(self, run):
-        moves = run.moves
+        moves = run.recorder(Moves)
         if not run.over or len(run.losses) < 20 or len(moves.ratios) < 4 or not moves.plain():
             return None
         losses = [loss for loss in run.losses if math.isfinite(loss)]

@@ -11,8 +11,10 @@ from .detector import Detector
 from .findings import ERROR, WARNING
 from .metrics import compares
 from .run import sample, tensors_in
+from .sources import WholeTensors
 from .where import learner_line
 
+_VISITS = 5000  # that are remembered at most
 _KEPT = 3  # graphs of old batches may be in use still
 _ALL = 32  # graphs are followed, and of later ones every fourth
 _MARKS = 4  # of a visit whose backward was seen
@@ -42,6 +44,8 @@ class Visits(Detector):
 
     def __init__(self, run):
         super().__init__(run)
+        self.visits = {}  # tensors that models saw again and again
+        self.on_data = weakref.WeakSet()  # models that got the batches of a loader
         self.marked = {}  # id -> visit whose graph bears its mark, and the steps made before
 
     def forward(self, call):
@@ -52,18 +56,18 @@ class Visits(Detector):
         if isinstance(batch, list | tuple) and batch and x is batch[0]:  # the common case, quickly
             if call.module is not self.latest_model:
                 self.latest_model = call.module
-                run.trained_on_data.add(call.module)
+                self.on_data.add(call.module)
             return
         base = x if x._base is None else x._base
         if call.one_pass is not None and any(base is t for t in tensors_in(run.batch)):
-            run.trained_on_data.add(call.module)
+            self.on_data.add(call.module)
             return  # fresh for each batch
         key = id(call.module), id(base), x.storage_offset(), x.shape
-        visit = run.visits.get(key)
+        visit = self.visits.get(key)
         if visit is None or visit.tensor() is not base:
-            if len(run.visits) > 5000:
-                run.visits.clear()
-            visit = run.visits[key] = _Visit(weakref.ref(base), weakref.ref(call.module))
+            if len(self.visits) > _VISITS:
+                self.visits.clear()
+            visit = self.visits[key] = _Visit(weakref.ref(base), weakref.ref(call.module))
         if len(visit.steps) < 1000:
             visit.steps.append(run.steps)
         again = 2 <= len(visit.steps) <= 3 and not _as_long_as_a_batch(run, call)
@@ -115,7 +119,7 @@ class Visits(Detector):
 
 
 def _as_long_as_a_batch(run, call):
-    known = run.trained_tensors.get(call.module)
+    known = run.recorder(WholeTensors).trained.get(call.module)
     return known is not None and len(call.x) == known.length
 
 
@@ -205,13 +209,13 @@ class EvalInTrainMode(Detector):
                     ran.where,
                 )
         trained = run.stepped_ids()
-        for visit in run.visits.values():
+        for visit in run.recorder(Visits).visits.values():
             model = visit.model()
             if model is None or visit.trained or not _is_trained(model, trained):
                 continue
             if visit.graphs and (run.grad_calls or not run.over):
                 continue  # a backward may follow
-            from_data = model in run.trained_on_data or _trained_on_tensors(run, model)
+            from_data = model in run.recorder(Visits).on_data or _trained_on_tensors(run, model)
             # Else it may refresh BatchNorm's statistics, or draw a GAN's samples.
             if (visit.graphs or not from_data) and not visit.scored:
                 continue
@@ -228,7 +232,7 @@ class EvalInTrainMode(Detector):
 
 
 def _trained_on_tensors(run, model):
-    visits = [visit for visit in run.visits.values() if visit.model() is model]
+    visits = [visit for visit in run.recorder(Visits).visits.values() if visit.model() is model]
     return any(visit.trained and visit.graphs >= 2 for visit in visits)
 
 
@@ -292,7 +296,7 @@ class EvalBuildsGraph(Detector):
         trained = run.stepped_ids()
         if not run.over or run.grad_calls:
             return None
-        for visit in run.visits.values():
+        for visit in run.recorder(Visits).visits.values():
             model = visit.model()
             if model is None or visit.trained or not _is_trained(model, trained):
                 continue

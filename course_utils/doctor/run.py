@@ -176,9 +176,11 @@ def _nonzero(grad):
 
 
 class Run:
-    """The facts that several detectors need; `Watch` fills them in."""
+    """The facts that several detectors need; `Watch` fills them in. What a detector with
+    `records = True` remembers for others is its own, and asked of `recorder(its class)`."""
 
     def __init__(self):
+        self.recorders = {}
         self.now = 0
         self.over = False
         self.optimizers = weakref.WeakKeyDictionary()
@@ -203,16 +205,10 @@ class Run:
         self.functional_dropout = weakref.WeakSet()
         self.scheduled_by = None  # what the scheduler that steps now was given, such as a loss
         self.lines = {}
-        self.sources = {}  # first passes over loaders, see sources.py
-        self.trained_tensors = weakref.WeakKeyDictionary()  # model -> rows, see there
-        self.evaluated_tensors = weakref.WeakKeyDictionary()
-        self.visits = {}  # tensors that models saw again and again, see modes.py
-        self.trained_on_data = weakref.WeakSet()
         self.made = deque(maxlen=8)  # optimizers, kept for the question whether they ever stepped
         self.loose = deque(maxlen=32)  # parameters of no model that ran; kept likewise
         self.recent_start = 0  # the number of backwards at the last step
         self.steps_at_new = 0  # steps when the last new model ran for the first time
-        self.moves = None  # see health.py
         self._model = None  # the last one that ran
         self._latest = None, None  # the optimizer that was asked for last, and its record
         self._in_use = {}  # id -> (object, number of passes when it was last used)
@@ -377,6 +373,10 @@ class Run:
         self.look()
 
     # Questions that detectors ask ------------------------------------------------------------
+
+    def recorder(self, kind):
+        """The detector of that class, which remembers what others need."""
+        return self.recorders[kind]
 
     def layers_with_modes(self, module):
         """Names of the module's layers that act otherwise in training than in evaluation mode."""

@@ -185,10 +185,14 @@ class FirstPasses(Detector):
 
     records = True
 
+    def __init__(self, run):
+        super().__init__(run)
+        self.sources = {}  # id of a pass -> LoaderSource
+
     def batch(self, one_pass, batch):
         if one_pass.number > 1:
             return
-        sources, key = self.run.sources, id(one_pass)
+        sources, key = self.sources, id(one_pass)
         if key not in sources and len(sources) < _SOURCES:
             loader = one_pass.held
             sources[key] = LoaderSource(
@@ -200,7 +204,7 @@ class FirstPasses(Detector):
     def forward(self, call):
         if call.one_pass is None or call.one_pass.number > 1:
             return
-        source = self.run.sources.get(id(call.one_pass))
+        source = self.sources.get(id(call.one_pass))
         if source is not None:
             source.models.add(call.module)
             if source.as_given is None and call.x is not None:
@@ -230,6 +234,8 @@ class WholeTensors(Detector):
 
     def __init__(self, run):
         super().__init__(run)
+        self.trained = weakref.WeakKeyDictionary()  # model -> TrainedTensors
+        self.sets = weakref.WeakKeyDictionary()  # model -> list of EvaluatedTensor
         self.pending = None  # model and batch of a forward whose backward is to come
         self.evaluations = weakref.WeakKeyDictionary()  # model -> number
         self.latest = None, None  # the last evaluation's call, and what is known of its tensor
@@ -259,7 +265,7 @@ class WholeTensors(Detector):
         if self.pending is None:
             return
         (model, x), self.pending = self.pending, None
-        model, trained = model(), self.run.trained_tensors
+        model, trained = model(), self.trained
         known = None if model is None else trained.get(model)
         if known is None and model is not None and len(trained) < _SOURCES:
             known = trained[model] = TrainedTensors()
@@ -267,7 +273,7 @@ class WholeTensors(Detector):
             known.add_batch(x)
 
     def evaluated(self, call, x):
-        sets = self.run.evaluated_tensors.setdefault(call.module, [])
+        sets = self.sets.setdefault(call.module, [])
         now = EvaluatedTensor()
         now.add(x)
         now.gather()
@@ -280,7 +286,7 @@ class WholeTensors(Detector):
                 return
             sets.append(now)
         now.steps.append(self.run.steps)
-        known = self.run.trained_tensors.get(call.module)
+        known = self.trained.get(call.module)
         now.trained = None if known is None else known.all_before()
         self.latest = call, now
         self.run.watch_functions = True

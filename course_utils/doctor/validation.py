@@ -6,6 +6,7 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR
+from .sources import FirstPasses, WholeTensors
 
 
 class _Pairs(Detector):
@@ -17,7 +18,11 @@ class _Pairs(Detector):
 
     def pairs(self, run):
         """New pairs of first passes of the same model through two loaders, both over."""
-        sources = [s.gather() for s in run.sources.values() if s.count and s.one_pass.over]
+        sources = [
+            s.gather()
+            for s in run.recorder(FirstPasses).sources.values()
+            if s.count and s.one_pass.over
+        ]
         evaluated = [s for s in sources if s.one_pass.evaluates]
         for training in sources:
             if training.one_pass.trains:
@@ -30,10 +35,11 @@ class _Pairs(Detector):
     def whole(self, run):
         """Each model with all that it was trained on, first passes and tensors, and the whole
         tensors that it was evaluated on more than once, or at the end."""
-        for model, sets in list(run.evaluated_tensors.items()):
-            tensors = run.trained_tensors.get(model)
+        whole = run.recorder(WholeTensors)
+        for model, sets in list(whole.sets.items()):
+            tensors = whole.trained.get(model)
             loaders = [
-                s.gather() for s in run.sources.values()
+                s.gather() for s in run.recorder(FirstPasses).sources.values()
                 if s.count and model in s.models and s.one_pass.over and s.one_pass.trains
             ]  # fmt: skip
             sets = [
@@ -197,7 +203,7 @@ class ValOverlapsTrain(_Pairs):
         latest = next((p for p in reversed(before) if p.trains), None)
         loader = latest.loader() if latest is not None else None
         other = next(
-            (s for s in run.sources.values()
+            (s for s in run.recorder(FirstPasses).sources.values()
              if s.count and (s.one_pass is latest or s.one_pass.loader() is loader is not None)
              and not s.models.isdisjoint(source.models)), None,
         )  # fmt: skip

@@ -67,7 +67,8 @@ class Watch:
         self.detectors = []
         for detector in detectors:
             with self.kept_apart(detector):
-                self.detectors.append(detector(self.run))
+                self.run.recorders[detector] = detector(self.run)
+                self.detectors.append(self.run.recorders[detector])
         self.unanswered = list(self.detectors)
         self.found = set()  # bugs
         self.listeners = {}
