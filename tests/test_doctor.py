@@ -39,6 +39,7 @@ def errors_of_the_watcher_are_seen(monkeypatch):
 
 def run_quietly(loop):
     """The doctor after the loop, with what both print thrown away."""
+    torch.manual_seed(0)  # some loops set no seed
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         with LoopDoctor() as doctor:
@@ -71,6 +72,17 @@ def test_the_list_of_missed_loops_names_buggy_loops_only():
 @pytest.mark.parametrize("loop", [loop for loop in LOOPS if not loop.bug], ids=str)
 def test_a_correct_loop_gives_no_error_and_no_warning(loop):
     assert run_quietly(loop.run).findings == []
+
+
+@pytest.mark.parametrize("seed", [0, 3, 10, 11])
+def test_a_trend_in_slices_of_a_tensor_is_no_learning_rate_too_high(seed):
+    (loop,) = [loop for loop in LOOPS if loop.run.__name__ == "stock_full_batch_sgd_trend"]
+
+    def seeded_loop():
+        torch.manual_seed(seed)
+        loop.run()
+
+    assert run_quietly(seeded_loop).findings == []
 
 
 def test_every_bug_has_its_words_once():

@@ -9,6 +9,7 @@ import torch
 from .detector import Detector
 from .findings import ERROR, WARNING
 from .graph import CROSS_ENTROPY, VIEWS, below, inputs, kind, saved, shape, signed
+from .sources import WholeTensors
 
 _LONG_STEP = 0.5  # of the weights' own length, is more than a good learning rate does
 _SHORT_STEP = 1e-4
@@ -203,9 +204,11 @@ class Moves(Detector):
 
 
 def _passes_in_order(run):
-    """The losses of each whole training pass, if loaders hand out their rows in a fixed order:
-    within a pass the loss may then rise with the data, as along a series with a trend."""
+    """The losses of each whole training pass, if the rows come in a fixed order: within a pass the
+    loss may then rise with the data, as along a series with a trend."""
     trained = [p for p in run.passes if p.backwards]
+    if not trained and (n := run.recorder(WholeTensors).batches_in_a_round()):
+        return [run.losses[i : i + n] for i in range(0, len(run.losses) - n + 1, n)]
     return [] if any(p.shuffled for p in trained) else [p.losses for p in trained if p.over]
 
 
@@ -237,16 +240,15 @@ class LrTooHigh(Detector):
             return None
         early = statistics.fmean(losses[: min(3, len(losses) // 5)])
         late = statistics.median(losses[-max(3, min(200, len(losses) // 4)) :])
+        first = losses[0]  # the only one that was made before any step
         in_order = _passes_in_order(run)
         if len(in_order) > 1:
-            early, late = statistics.fmean(in_order[0]), statistics.fmean(in_order[-1])
+            first = early = statistics.fmean(in_order[0])
+            late = statistics.fmean(in_order[-1])
         grew = 0 < 3 * early < late
-        # Only the very first loss was made before any step.
-        long = 0 < 0.9 * losses[0] < late and (
-            most > 1 or (ratio > _LONG_STEP and late > 0.9 * early)
-        )
+        long = 0 < 0.9 * first < late and (most > 1 or (ratio > _LONG_STEP and late > 0.9 * early))
         # A leap to a multiple of the untrained model's loss, from which it did not recover.
-        leapt = most > 1 and 0 < 20 * losses[0] < sorted(losses)[-3] and late > 0.4 * losses[0]
+        leapt = most > 1 and 0 < 20 * first < sorted(losses)[-3] and late > 0.4 * first
         if grew or long or leapt:
             return self.found(
                 f"the loss was {losses[0]:.4g} at first, at most {max(losses):.4g} and {late:.4g} at "

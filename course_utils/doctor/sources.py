@@ -253,6 +253,13 @@ class WholeTensors(Detector):
             if looked_at(number):
                 self.evaluated(call, x)
 
+    def batches_in_a_round(self):
+        """How many batches come again and again in the same order; 0 if nothing is known of it."""
+        order = [number for trained in self.trained.values() for number in trained.order]
+        n = len(set(order))
+        again = len(order) >= 2 * n and order == [i % n for i in range(len(order))]
+        return n if len(self.trained) == 1 and again else 0
+
     def is_whole(self, call):
         """Whether the tensor comes from no loader; a pass that trains may hold an evaluation."""
         if call.one_pass is None:
