@@ -50,9 +50,11 @@ def process_group():
         if join:
             _meet()
     except Exception as error:
-        if not join or getattr(error, "known_to_all", False):
+        if not join:
             raise
         _forget_frames(error)
+        if getattr(error, "known_to_all", False):
+            raise
         own = f"process {number} stopped with {type(error).__name__}: {error}"
         first = _first_words(store, own)
         if first != own:
@@ -60,6 +62,9 @@ def process_group():
         raise
     finally:
         if join:
+            # A replica is part of a cycle. Found later, it would take the group with it, and wait,
+            # with the interpreter's lock in its hands, for the group's thread, which may want it.
+            gc.collect()
             dist.destroy_process_group()
 
 
@@ -76,7 +81,6 @@ def _forget_frames(error):
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-    gc.collect()
 
 
 def _meet():
