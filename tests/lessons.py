@@ -129,11 +129,11 @@ def solve(notebook):
 # Execution
 
 # Sums are taken in another order elsewhere, so no two kinds of processor compute the same last digit.
-# Elsewhere, that is, without the vector instructions that most have, they differ most.
+# The second is what most laptops have, the third does without the vector instructions of both.
 BACKENDS = {
     "here": {},
-    "elsewhere": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
     "a laptop": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
+    "no vectors": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
     # Waiting threads sleep; those that spin slow down whatever runs beside them.
     "two threads": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"},
 }

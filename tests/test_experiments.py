@@ -92,7 +92,7 @@ def test_every_experiment_has_its_claims():
 @pytest.mark.parametrize(
     ("which", "backend"),
     [
-        ("quick", "elsewhere"),
+        ("quick", "a laptop"),
         *(
             pytest.param("all", name, marks=pytest.mark.everywhere)
             for name in BACKENDS

@@ -161,7 +161,7 @@ def test_the_core_alone_runs_as_shipped_shows_its_figures_and_proves_its_numbers
 @pytest.mark.parametrize(
     "backend",
     [
-        pytest.param(name, marks=[pytest.mark.everywhere] if name != "elsewhere" else [])
+        pytest.param(name, marks=[pytest.mark.everywhere] if name != "a laptop" else [])
         for name in lessons.BACKENDS
     ],
 )
