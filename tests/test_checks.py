@@ -10,6 +10,7 @@ import torch
 from course_utils import checks
 from course_utils.checks.exercise import Exercise
 from course_utils.checks.feedback import NOT_ATTEMPTED, PASSED, WRONG, Mistake, call, compare
+from course_utils.checks.mutants import mutants
 from tests import lessons
 from tests.wrong_answers import all_answers
 
@@ -100,6 +101,13 @@ def test_an_answer_by_heart_or_one_that_remembers_does_not_pass(table):
         list(table.observe(noted, *case))
     assert table(by_heart).status == WRONG
     assert table(remembers).status == WRONG
+
+
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")  # as a check ignores them
+@pytest.mark.parametrize("check", TABLES, ids=named)
+def test_small_mistakes_can_be_made_in_every_right_answer(check):
+    for right in (check.right, *check.variants):
+        assert all(words and callable(mutant) for words, mutant in mutants(right))
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)

@@ -20,7 +20,10 @@ def mutants(function):
     """Pairs (what is wrong with it, function), each with one small mistake; [] without a source."""
     if not isinstance(function, FunctionType):
         return []
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except OSError:
+        return []
     endless = any(isinstance(node, ast.While) for node in ast.walk(tree))
     if endless or not isinstance(tree.body[0], ast.FunctionDef):
         return []  # a loop might never end; a lambda stands in the midst of something
@@ -73,7 +76,7 @@ def _mistakes(node, arguments):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
         if name and not node.args and name not in ("item", "float", "numpy", "squeeze"):
             yield f"`{name}` is missing", node.func.value
-        elif len(node.args) == 1 and name:
+        elif len(node.args) == 1 and name and not isinstance(node.args[0], ast.Starred):
             yield f"`{name}` is missing", node.args[0]
     if isinstance(node, ast.Name) and node.id in arguments:
         for other in arguments:
