@@ -3,8 +3,9 @@ checks of exercises, and the loop doctor."""
 
 import importlib
 
-from .data import circles, load_ipo, load_ipo_audit, moons, spiral, tensor_loader, xor
+from .data import circles, load_ipo, load_ipo_audit, moons, spiral, xor
 from .devices import pick_device
+from .loaders import tensor_loader
 from .models import mlp
 from .training import History, accuracy, evaluate, train, train_step
 

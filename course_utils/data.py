@@ -1,4 +1,4 @@
-"""The data of the course: four toy data sets, the IPO table, and a fast loader for tensors."""
+"""The data of the course: four toy data sets and the IPO table."""
 
 import hashlib
 import math
@@ -6,7 +6,6 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 # Installed from a wheel, the package carries the data; in the repository it stands beside it.
 _PACKAGED = Path(__file__).parent / "_data"
@@ -128,69 +127,3 @@ def _read_csv(name):
             "or install course_utils again."
         )
     return pd.read_csv(path, parse_dates=["listing_date"])
-
-
-class TensorBatches(Dataset):
-    """Rows of tensors of equal length, fetched a batch at a time by one indexing operation."""
-
-    def __init__(self, tensors):
-        self.tensors = tensors
-
-    def __len__(self):
-        return len(self.tensors[0])
-
-    def __getitem__(self, index):
-        return tuple(tensor[index] for tensor in self.tensors)
-
-    def __getitems__(self, indices):
-        return self[torch.tensor(indices)]
-
-
-def as_fetched(batch):
-    """The collate function of a loader whose data set gives whole batches."""
-    return batch
-
-
-def batches_of(loader):
-    """Batch after batch, without end: when the loader is through it begins anew."""
-    while True:
-        yield from loader
-
-
-def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
-    """An ordinary `DataLoader` over tensors that fetches whole batches instead of single rows.
-
-    `DataLoader(TensorDataset(X, y), …)` takes 64 rows one by one and stacks them again. Here
-    the dataset answers PyTorch's `__getitems__` with one indexing operation: the batches and the
-    random draws are the same, in less time. `options` go to `DataLoader` (`generator`,
-    `drop_last`, …).
-
-    Raises TypeError if something is not a tensor, ValueError if lengths differ or are zero or if
-    `batch_size` is no whole number of at least 1, and both as `DataLoader` does for its options.
-    """
-    for tensor in tensors:
-        if not isinstance(tensor, torch.Tensor):
-            raise TypeError(
-                f"tensor_loader takes tensors, each by itself, and everything else by name, as in "
-                f"tensor_loader(X, y, batch_size=64); got {type(tensor).__name__}. An array becomes "
-                "a tensor by torch.as_tensor(array)."
-            )
-    lengths = [len(tensor) if tensor.ndim else 0 for tensor in tensors]
-    if not lengths or min(lengths) == 0:
-        raise ValueError("tensor_loader needs at least one tensor with at least one row.")
-    if len(set(lengths)) > 1:
-        raise ValueError(f"tensor_loader needs tensors of equal length; got lengths {lengths}.")
-    if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number of at least 1; got {batch_size!r}.")
-    if own_rules := [name for name in ("batch_sampler", "collate_fn") if name in options]:
-        raise TypeError(
-            f"tensor_loader makes its batches itself, without {own_rules[0]}. Pass yours to "
-            f"DataLoader(TensorDataset(X, y), {own_rules[0]}=…)."
-        )
-    return DataLoader(
-        TensorBatches(tensors),
-        batch_size=int(batch_size),
-        shuffle=shuffle,
-        collate_fn=as_fetched,
-        **options,
-    )

@@ -1,7 +1,6 @@
-"""Where training runs, and how a run is made repeatable."""
+"""Where training runs."""
 
 import os
-from contextlib import contextmanager
 
 import torch
 
@@ -17,14 +16,3 @@ def pick_device():
     if torch.backends.mps.is_available() and not several:  # it can't exchange gradients
         return torch.device("mps")
     return torch.device("cpu")
-
-
-@contextmanager
-def seeded(seed):
-    """In a `with` block: PyTorch's CPU numbers start at `seed`; after it they go on as before.
-
-    Other devices are left alone: `torch.manual_seed` would reseed them for good.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

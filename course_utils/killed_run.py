@@ -6,7 +6,8 @@ import sys
 import torch
 from torch import nn
 
-from .data import moons, tensor_loader
+from .data import moons
+from .loaders import tensor_loader
 from .models import mlp
 from .training import train
 

@@ -1,4 +1,4 @@
-"""The random numbers of a run: where they come from, and how to put them back."""
+"""The random numbers of a run: where they come from, how to fix them, and how to put them back."""
 
 import functools
 import random
@@ -104,6 +104,17 @@ def undisturbed(*things):
         yield
     finally:
         set_random_state(state, generators)
+
+
+@contextmanager
+def seeded(seed):
+    """In a `with` block: PyTorch's CPU numbers start at `seed`; after it they go on as before.
+
+    Other devices are left alone: `torch.manual_seed` would reseed them for good.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _state_of(generator):

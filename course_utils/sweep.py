@@ -9,8 +9,8 @@ import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from . import inputs, trial
-from .devices import seeded
 from .losses import rows_counted
+from .random_state import seeded
 
 
 def sweep_learning_rates(

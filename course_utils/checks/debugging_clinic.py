@@ -11,8 +11,9 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from ..data import moons, tensor_loader
+from ..data import moons
 from ..doctor.detector import Detector
+from ..loaders import tensor_loader
 from ..models import mlp
 from .exercise import exercise
 from .feedback import Mistake, NotAttempted, as_number, check

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..devices import seeded
+from ..random_state import seeded
 from .feedback import Diagnosis, Mistake, NotAttempted, call, check, without
 from .mutants import mutants
 from .probes import Probes

@@ -12,9 +12,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from .. import progress
-from ..devices import seeded
 from ..doctor import errors
 from ..doctor.where import is_learners
+from ..random_state import seeded
 from .relations import relation, resemblance
 from .values import close, contrast
 

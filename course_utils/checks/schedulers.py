@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from ..data import moons, tensor_loader
+from ..data import moons
+from ..loaders import tensor_loader
 from ..models import mlp
 from ..training import train_step
 from .exercise import exercise

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data import moons, tensor_loader
-from ..devices import seeded
+from ..data import moons
+from ..loaders import tensor_loader
 from ..models import mlp
+from ..random_state import seeded
 from ..training import accuracy
 
 EPOCHS, PER_EPOCH = 8, 20

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from ..data import xor
-from ..devices import seeded
 from ..models import mlp
+from ..random_state import seeded
 from .base import Simulation
 from .controls import Choice, Slider
 from .scene import Axis, Line, Panel, Rule, Scene, Verdict

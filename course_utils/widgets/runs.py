@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..data import circles, moons, spiral, tensor_loader, xor
+from ..data import circles, moons, spiral, xor
+from ..loaders import tensor_loader
 
 DATA = {"moons": moons, "circles": circles, "xor": xor, "spiral": spiral}
 OPTIMIZERS = {

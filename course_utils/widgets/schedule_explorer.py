@@ -8,8 +8,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
 from ..data import moons
-from ..devices import seeded
 from ..models import mlp
+from ..random_state import seeded
 from ..training import train_step
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider

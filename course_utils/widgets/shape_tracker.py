@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import torch
 
-from ..devices import seeded
 from ..models import mlp
+from ..random_state import seeded
 from .base import Simulation
 from .controls import Slider, Switch
 from .scene import Axis, Box, Line, Panel, Scene, Text

@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..data import moons
-from ..devices import seeded
 from ..models import mlp
+from ..random_state import seeded
 from ..training import accuracy, train_step
 from .base import Simulation
 from .controls import LogSlider, Slider

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ..data import load_ipo
-from ..devices import seeded
 from ..models import mlp
+from ..random_state import seeded
 from ..training import train_step
 from .base import Simulation
 from .controls import Choice, Slider

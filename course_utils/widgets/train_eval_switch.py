@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ..data import moons
-from ..devices import seeded
+from ..random_state import seeded
 from ..training import train_step
 from .base import Simulation
 from .controls import Choice, Slider, Switch

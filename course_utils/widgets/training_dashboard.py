@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..data import batches_of
-from ..devices import seeded
+from ..loaders import batches_of
 from ..models import evaluating, mlp
+from ..random_state import seeded
 from ..training import accuracy, train_step
 from .answer_map import answer_map, plane
 from .base import Simulation

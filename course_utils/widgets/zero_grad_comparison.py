@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..data import batches_of
-from ..devices import seeded
+from ..loaders import batches_of
 from ..models import mlp
+from ..random_state import seeded
 from .base import Simulation
 from .controls import Choice, LogSlider, Slider
 from .runs import DATA, OPTIMIZERS, loss_of, shuffled
