@@ -105,7 +105,7 @@ class Exercise:
         yours = [self._see(attempt, case) for case in self._drawn()]
         right = [self._remembered(self.right, n) for n in range(len(yours))]
         for n, (mine, expected) in enumerate(zip(yours, right, strict=True)):
-            if not mine.agrees(expected, ALL):
+            if not mine.agrees(expected):
                 raise self._named(attempt, yours, right, n)
         if self.forbid:
             with without(*self.forbid):
@@ -221,7 +221,7 @@ class Exercise:
                 self._mutants = [mutant for base in bases for mutant in mutants(base)]
             for words, mutant in self._mutants:
                 cases = (n, *range(len(yours)))  # n alone tells most of them apart
-                if all(yours[k].same_as(self._remembered(mutant, k)) for k in cases):
+                if all(yours[k].agrees(self._remembered(mutant, k)) for k in cases):
                     return f"Your result is that of a right answer with one mistake in it: {words}."
                 if time.monotonic() > end:
                     return None
@@ -251,9 +251,6 @@ class Observation:
                 return place
         return min(len(self.parts), len(other.parts))
 
-    def same_as(self, other):
-        return self.agrees(other, ALL)
-
     def contrast(self, right, place):
         if place < len(self.parts):
             return contrast(
@@ -261,7 +258,7 @@ class Observation:
             )
         return ""
 
-    def agrees(self, other, place):
+    def agrees(self, other, place=ALL):
         """Whether both are the same up to the part at `place`, or the error that stands there."""
         if place < len(self.parts) and place < len(other.parts):
             return self.first_difference(other) > place

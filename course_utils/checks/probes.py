@@ -57,11 +57,11 @@ class Probes:
                     return case
 
                 right = self.see_right(mixed())
-                if right.error or right.same_as(self.right[n]):
+                if right.error or right.agrees(self.right[n]):
                     continue  # it doesn't fit the others, or makes no difference here
                 matters = True
                 yours = self.see_yours(mixed())
-                if yours.error or not yours.same_as(self.yours[n]):
+                if yours.error or not yours.agrees(self.yours[n]):
                     return False
         return matters
 
@@ -85,7 +85,7 @@ class Probes:
             if len(fewer[place]) == length:
                 fewer[place] = fewer[place][cut]
         less = self.see_right(fewer)
-        return not less.same_as(self.right[n]) and self.yours[n].same_as(less)
+        return not less.agrees(self.right[n]) and self.yours[n].agrees(less)
 
 
 def _others(argument, following):
