@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from . import distributed, fingerprint
+from .models import uncompiled
 from .random_state import generators_in, random_state, set_random_state
 
 _FORMAT = 4  # raise it when the content of a checkpoint changes
@@ -52,7 +53,7 @@ class TrainingState:
 
     def __init__(self, model, loss_fn, optimizer, scheduler, scaler, history, sources):
         self.best_weights = None
-        model = getattr(model, "_orig_mod", model)  # compiled or not, it is the same model
+        model = uncompiled(model)
         parts = {
             "model": model,
             "loss_fn": loss_fn if isinstance(loss_fn, nn.Module) else None,

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from . import loaders
+from .models import uncompiled
 from .random_state import closed_over, undisturbed
 
 _PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
@@ -24,7 +25,7 @@ def of_run(model, loss_fn, optimizer, scheduler, choices, data):
 
     Whatever of it changes while a run goes on, such as a counter, is no description of the run.
     """
-    model = getattr(model, "_orig_mod", model)  # compiled or not, it is the same model
+    model = uncompiled(model)
     facts = _of_module("model", model) | _of_optimizer(model, optimizer)
     facts |= _of_scheduler("scheduler", scheduler) | _of_function("loss_fn", loss_fn)
     if isinstance(loss_fn, nn.Module):

@@ -1,4 +1,4 @@
-"""The one architecture that the course trains: a multilayer perceptron."""
+"""The one architecture that the course trains, a multilayer perceptron; and any model's modes."""
 
 from contextlib import contextmanager
 from itertools import pairwise
@@ -40,3 +40,8 @@ def evaluating(model):
     finally:
         for layer, training in modes:
             layer.training = training
+
+
+def uncompiled(model):
+    """The model itself, also where it is one that `torch.compile` has wrapped."""
+    return getattr(model, "_orig_mod", model)
