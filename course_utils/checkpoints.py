@@ -20,6 +20,7 @@ from .random_state import generators_in, random_state, set_random_state
 
 _FORMAT = 4  # raise it when the content of a checkpoint changes
 _ARRAY = "a NumPy array"  # the key under which an array stands in a file, as a tensor
+_ADVICE = "Call train as before, or choose another file."
 _AS_THEY_ARE = (
     type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size,
 )  # fmt: skip
@@ -134,16 +135,7 @@ class TrainingState:
         found = distributed.from_first(lambda: _read(path, file) if file.exists() else None)
         if found is None:
             return
-        advice = "Call train as before, or choose another file."
-        if _shapes(found["model"]) != _shapes(self._parts["model"].state_dict()):
-            raise ValueError(
-                f"checkpoint={str(path)!r} was made with a model of other layers or widths. {advice}"
-            )
-        for name, (then, now) in fingerprint.differences(found["run"], self._run).items():
-            raise ValueError(
-                f"checkpoint={str(path)!r} was made by another run: its {name} was {then}, "
-                f"here it is {now}. {advice}"
-            )
+        self._check_it_is_this_run(found, path)
         self._run = {**self._run, **found["run"]}
         before = self.snapshot()
         try:
@@ -155,7 +147,7 @@ class TrainingState:
         except Exception as error:  # whatever a part does with a state that is not its own
             self.restore(before)
             raise ValueError(
-                f"checkpoint={str(path)!r} does not fit this run ({error}). {advice}"
+                f"checkpoint={str(path)!r} does not fit this run ({error}). {_ADVICE}"
             ) from error
         if distributed.rank() == 0:
             done = self._parts["history"].epochs
@@ -166,6 +158,17 @@ class TrainingState:
                     f"Nothing to train: epochs={epochs}, and the run in {path} has had {done}. Model "
                     f"and history are those of epoch {done}."
                 )
+
+    def _check_it_is_this_run(self, found, path):
+        if _shapes(found["model"]) != _shapes(self._parts["model"].state_dict()):
+            raise ValueError(
+                f"checkpoint={str(path)!r} was made with a model of other layers or widths. {_ADVICE}"
+            )
+        for name, (then, now) in fingerprint.differences(found["run"], self._run).items():
+            raise ValueError(
+                f"checkpoint={str(path)!r} was made by another run: its {name} was {then}, "
+                f"here it is {now}. {_ADVICE}"
+            )
 
     def _warn_if_resuming_will_differ(self):
         for loader in self._loaders:

@@ -38,29 +38,34 @@ def draw_graph(tensor, names=None):
             "anything that requires gradients, or it was computed under torch.no_grad() or "
             "detached."
         )
-    columns = _columns(tensor.grad_fn)
-    rows = _rows(columns)
     try:
         names = dict(names or ())
     except (TypeError, ValueError):
         raise TypeError(
             'names is model.named_parameters(), or a dict of tensors, as in {"w": w, "loss": loss}.'
         ) from None
+    columns = _columns(tensor.grad_fn)
     labels = _labels(columns, names)
+    places, (width, height) = _places(columns, labels)
+    ax = plt.figure(figsize=(width, height), layout="none").add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(height, 0))
+    ax.axis("off")
+    for item, label in labels.items():
+        _draw_box(ax, places[item], label, leaf=hasattr(item, "variable"))
+    _draw_arrows(ax, columns, places, labels)
+    return ax
 
+
+def _places(columns, labels):
+    """item -> (left, right, y) of every box and waypoint, in inches; and the size of the whole."""
     widths = [
         max((_width(labels[item]) for item in column if item in labels), default=0)
         for column in columns
     ]
     width = sum(widths) + _GAP * (len(columns) - 1) + 2 * _MARGIN
+    rows = _rows(columns)
     top, bottom = min(rows.values()), max(rows.values())
-    height = _ROW * (bottom - top) + _BOX_HEIGHT + 2 * _MARGIN
-    ax = plt.figure(figsize=(width, height), layout="none").add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, width), ylim=(height, 0))
-    ax.axis("off")
-
-    left = width - _MARGIN
-    places = {}  # of every box and waypoint: (left, right, y)
+    left, places = width - _MARGIN, {}
     for column, column_width in zip(columns, widths, strict=True):
         left -= column_width
         for item in column:
@@ -68,10 +73,7 @@ def draw_graph(tensor, names=None):
             slack = (column_width - _width(labels[item])) / 2 if item in labels else 0
             places[item] = (left + slack, left + column_width - slack, y)
         left -= _GAP
-    for item, label in labels.items():
-        _draw_box(ax, places[item], label, leaf=hasattr(item, "variable"))
-    _draw_arrows(ax, columns, places, labels)
-    return ax
+    return places, (width, _ROW * (bottom - top) + _BOX_HEIGHT + 2 * _MARGIN)
 
 
 def _columns(end):

@@ -52,7 +52,7 @@ def examine(
         _check_loader("val_loader", val_loader)
     _check_loss_fn(loss_fn)
     _check_optimizer(optimizer, model, loss_fn, processes)
-    _check_whole_number("epochs", epochs)
+    check_whole_number("epochs", epochs)
     if scheduler_step not in ("epoch", "batch"):
         raise ValueError(f'scheduler_step must be "epoch" or "batch"; got {scheduler_step!r}.')
     if scheduler is not None:
@@ -94,6 +94,12 @@ def check_learnable(name, loader, model, loss_fn, device):
     _check_loader(name, loader)
     _check_loss_fn(loss_fn)
     trial.try_loader(name, loader, model, loss_fn, device, learns=True)
+
+
+def check_whole_number(name, value, least=1):
+    """Raises ValueError for anything but a whole number from `least` on."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
 
 
 def _check_kind(name, value, kind, example):
@@ -145,7 +151,7 @@ def _check_loss_fn(loss_fn):
 
 def _check_options(patience, val_loader, max_grad_norm, amp, device):
     if patience is not None:
-        _check_whole_number("patience", patience)
+        check_whole_number("patience", patience)
         if val_loader is None:
             raise ValueError("patience watches the validation loss, so train needs a val_loader.")
     is_number = isinstance(max_grad_norm, Real) and not isinstance(max_grad_norm, bool)
@@ -185,11 +191,6 @@ def _check_callbacks(callbacks, model):
             ) from error
         except ValueError:
             pass  # some built-in functions don't tell
-
-
-def _check_whole_number(name, value):
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
 
 
 def _check_loader(name, loader):

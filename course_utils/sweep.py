@@ -45,34 +45,11 @@ def sweep_learning_rates(
     (as `train` does), also when a later batch shows it, or if it has buffers, as BatchNorm does: its
     copies can't share a batch.
     """
-    try:
-        rates = torch.as_tensor(lrs, dtype=torch.float32)
-        usable = rates.ndim == 1 and len(rates) > 0 and bool(((rates > 0) & rates.isfinite()).all())
-    except (TypeError, ValueError, RuntimeError):
-        usable = False
-    if not usable:
-        raise ValueError(f"lrs must be a list of learning rates above 0; got {lrs!r}.")
-    lrs = rates
-    if isinstance(seeds, Integral):
-        raise TypeError(f"seeds is a list of seeds: seeds=range({seeds}), or seeds=[{seeds}].")
-    if not hasattr(seeds, "__iter__"):
-        raise TypeError(f"seeds is a list of seeds, as in range(20); got {seeds!r}.")
-    for name, value in (("make_model", make_model), ("optimizer", optimizer)):
-        if isinstance(value, torch.nn.Module | torch.optim.Optimizer) or not callable(value):
-            raise TypeError(
-                f"{name} must be a function that makes a new one for each copy, as in lambda: "
-                f"mlp(2, 64, 2) and torch.optim.SGD; got a {type(value).__name__}."
-            )
-    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 0:
-        raise ValueError(f"epochs must be a whole number of at least 0; got {epochs!r}.")
+    lrs = _rates(lrs)
+    _check_makers(make_model, optimizer)
+    inputs.check_whole_number("epochs", epochs, least=0)
     starts = _starts(make_model, seeds)
     model = starts[0]
-    if next(model.buffers(), None) is not None:
-        raise ValueError(
-            "sweep_learning_rates can't train a model with buffers (BatchNorm keeps running "
-            "means there). Train such models one by one."
-        )
-
     device = next((parameter.device for parameter in model.parameters()), "cpu")
     inputs.check_learnable("train_loader", train_loader, model, loss_fn, device)
     if val_loader is None:
@@ -116,8 +93,33 @@ def sweep_learning_rates(
     return (total / rows).view(len(starts), len(lrs)).cpu()
 
 
+def _rates(lrs):
+    """The learning rates as a tensor; ValueError if they are none."""
+    try:
+        rates = torch.as_tensor(lrs, dtype=torch.float32)
+        usable = rates.ndim == 1 and len(rates) > 0 and bool(((rates > 0) & rates.isfinite()).all())
+    except (TypeError, ValueError, RuntimeError):
+        usable = False
+    if not usable:
+        raise ValueError(f"lrs must be a list of learning rates above 0; got {lrs!r}.")
+    return rates
+
+
+def _check_makers(make_model, optimizer):
+    for name, value in (("make_model", make_model), ("optimizer", optimizer)):
+        if isinstance(value, torch.nn.Module | torch.optim.Optimizer) or not callable(value):
+            raise TypeError(
+                f"{name} must be a function that makes a new one for each copy, as in lambda: "
+                f"mlp(2, 64, 2) and torch.optim.SGD; got a {type(value).__name__}."
+            )
+
+
 def _starts(make_model, seeds):
     """A new model for each seed; ValueError or TypeError if they can't be stacked."""
+    if isinstance(seeds, Integral):
+        raise TypeError(f"seeds is a list of seeds: seeds=range({seeds}), or seeds=[{seeds}].")
+    if not hasattr(seeds, "__iter__"):
+        raise TypeError(f"seeds is a list of seeds, as in range(20); got {seeds!r}.")
     starts = []
     for seed in seeds:
         if not isinstance(seed, Integral) or abs(seed) >= 2**63:
@@ -138,6 +140,11 @@ def _starts(make_model, seeds):
         starts.append(model)
     if not starts:
         raise ValueError("seeds must name at least one seed, as in seeds=range(20).")
+    if next(starts[0].buffers(), None) is not None:
+        raise ValueError(
+            "sweep_learning_rates can't train a model with buffers (BatchNorm keeps running "
+            "means there). Train such models one by one."
+        )
     return starts
 
 

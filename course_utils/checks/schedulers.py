@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -237,14 +238,11 @@ def checkpoint(attempt):
                 train_step(model, xb, yb, loss_fn, optimizer)
             scheduler.step()
 
-    def states(parts):
-        return copy.deepcopy([part.state_dict() for part in parts]), torch.get_rng_state()
-
     undisturbed = build(0)
     train_on(*undisturbed)
-    (saved_model, saved_optimizer, saved_scheduler), saved_random = states(undisturbed)
+    saved = _States.of(undisturbed)
     train_on(*undisturbed)
-    (final_model, final_optimizer, _), _ = states(undisturbed)
+    final = _States.of(undisturbed)
 
     original = build(0)
     random_at_first = torch.get_rng_state()
@@ -252,7 +250,7 @@ def checkpoint(attempt):
     train_on(*original)
     state = call(keeper.state_dict)
     train_on(*original)
-    if not _same(original[0].state_dict(), final_model):
+    if not _same(original[0].state_dict(), final.model):
         raise Mistake(
             "Taking the state changed the run: after your state_dict() training went on to other "
             "weights than without it. It must only look, and draw no random number."
@@ -260,56 +258,73 @@ def checkpoint(attempt):
     state = _through_a_file(state)
 
     resumed = build(1)  # a new process: other weights, other random numbers
-    (untouched, _, _), _ = states(resumed)
+    untouched = _States.of(resumed)
     attempt(*resumed).load_state_dict(state)
-    (model, optimizer, scheduler), random = states(resumed)
+    back = _States.of(resumed)
     train_on(*resumed)
-    if _same(resumed[0].state_dict(), final_model):
+    if _same(resumed[0].state_dict(), final.model):
         return "Six epochs in one go or in two halves: the same weights to the last bit."
-
-    parameters = [name for name, _ in resumed[0].named_parameters()]
-    if _same(model, untouched):
+    if _same(back.model, untouched.model):
         raise Mistake("After your load_state_dict() the model has its old weights still.")
-    if _same(model, final_model) or _same(optimizer["state"], final_optimizer["state"]):
-        raise Mistake(
+    raise Mistake(_what_was_lost(back, saved, final, random_at_first))
+
+
+class _States(NamedTuple):
+    """All that a run goes on from, at one moment."""
+
+    model: dict
+    optimizer: dict
+    scheduler: dict
+    random: torch.Tensor
+
+    @classmethod
+    def of(cls, parts):
+        return cls(*copy.deepcopy([part.state_dict() for part in parts]), torch.get_rng_state())
+
+
+def _what_was_lost(back, saved, final, random_at_first):
+    """Words for the first difference between what came `back` and what was `saved`."""
+    if _same(back.model, final.model) or _same(back.optimizer["state"], final.optimizer["state"]):
+        return (
             "You kept references, not copies: training went on, and what you had saved moved with "
             "it. The state_dict() of a model and of an optimizer both refer to living tensors. "
             "Use copy.deepcopy."
         )
-    if not _same(model, saved_model):
-        if all(_same(model[name], saved_model[name]) for name in parameters):
-            raise Mistake(
+    if not _same(back.model, saved.model):
+        parameters = [name for name in saved.model if name.endswith((".weight", ".bias"))]
+        if all(_same(back.model[name], saved.model[name]) for name in parameters):
+            return (
                 "The parameters came back, the buffers of BatchNorm did not. "
                 "model.state_dict() has both."
             )
-        raise Mistake("The model did not come back as it was saved. Use its own load_state_dict.")
-    if not _same(optimizer["state"], saved_optimizer["state"]):
-        raise Mistake(
+        return "The model did not come back as it was saved. Use its own load_state_dict."
+    if not _same(back.optimizer["state"], saved.optimizer["state"]):
+        return (
             "The model came back, but the optimizer's state did not: AdamW would begin without "
             "its running means."
         )
-    if not _same(scheduler, saved_scheduler):
-        raise Mistake(
+    if not _same(back.scheduler, saved.scheduler):
+        return (
             "Model and optimizer came back, but the scheduler did not: it would begin its curve "
             "again at the first step."
         )
-    if not _same(optimizer, saved_optimizer):
-        raise Mistake(
+    if not _same(back.optimizer, saved.optimizer):
+        return (
             "The optimizer's moments came back, but not its settings: the learning rate of this "
             'moment stands in its state_dict() too, in "param_groups".'
         )
-    if torch.equal(random, random_at_first):
-        raise Mistake(
+    if torch.equal(back.random, random_at_first):
+        return (
             "The random numbers are those of the moment when your Checkpoint was made. Save "
             "torch.get_rng_state() in state_dict(), not in __init__."
         )
-    if not torch.equal(random, saved_random):
-        raise Mistake(
+    if not torch.equal(back.random, saved.random):
+        return (
             "Weights, optimizer and scheduler came back, but not the random numbers: shuffling "
             "and dropout would go on differently. Save torch.get_rng_state() in state_dict(), and "
             "put it back with torch.set_rng_state(…), last."
         )
-    raise Mistake("All parts came back, and yet the resumed run ended with other weights.")
+    return "All parts came back, and yet the resumed run ended with other weights."
 
 
 def _same(a, b):
