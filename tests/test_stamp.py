@@ -52,6 +52,19 @@ def test_the_repository_is_stamped(course):
     assert not changed, "run `make stamp`"
 
 
+def test_what_to_try_gets_a_cell_of_its_own_below_a_new_simulation():
+    new = nbformat.v4
+    line = new.new_code_cell("widgets.loss_explorer()", metadata={"tags": ["deeper"]})
+    notebook = new.new_notebook(cells=[line, new.new_markdown_cell("## The next section")])
+    stamp.add_experiments(notebook)
+    _, told, following = notebook.cells
+    assert told.source.startswith("**What to try**") and told.metadata.tags == ["deeper"]
+    assert following.source == "## The next section"
+    told.source = "**What to try**, before a question changed"
+    stamp.add_experiments(notebook)
+    assert len(notebook.cells) == 3 and "before" not in told.source
+
+
 def test_publishing_puts_the_address_everywhere_once_and_every_link_resolves(course):
     stamp.set_repository(course, "ada/first")
     stamp.stamp(course)

@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import tomlkit
 
-from course_utils.widgets.experiments import as_markdown, experiments_of
+from course_utils.widgets.experiments import TO_TRY, as_markdown, experiments_of
 from tools import minutes
 
 ROOT = Path(__file__).parents[1]
@@ -178,14 +178,23 @@ def clean(notebook):
     return notebook
 
 
+def add_experiments(notebook):
+    """Write *What to try* below each simulation, in a new cell if there is none yet."""
+    for code, below in pairwise(list(notebook.cells)):
+        if name := _SIMULATION.match(code.source):
+            if not below.source.startswith(TO_TRY):
+                tags = {"tags": code.metadata.tags} if "tags" in code.metadata else {}
+                below = nbformat.v4.new_markdown_cell(metadata=tags)
+                notebook.cells.insert(notebook.cells.index(code) + 1, below)
+            below.source = as_markdown(experiments_of(name[1]))
+
+
 def stamp(root):
     """Stamp every lesson and the README; a second time changes nothing."""
     titles = {}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         notebook = clean(nbformat.read(path, as_version=4))
-        for code, text in pairwise(notebook.cells):
-            if name := _SIMULATION.match(code.source):
-                text.source = as_markdown(experiments_of(name[1]))
+        add_experiments(notebook)
         nbformat.write(notebook, path)  # the minutes are computed from it
         header = notebook.cells[0]
         titles[path.stem] = header.source.splitlines()[0].removeprefix("# ")

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from .controls import as_text
 
+TO_TRY = "**What to try**"
+
 
 class Experiment(NamedTuple):
     question: str
@@ -42,7 +44,7 @@ def in_words(move, controls):
 
 def as_markdown(experiments):
     """What stands below the simulation in its lesson."""
-    parts = ["**What to try**"]
+    parts = [TO_TRY]
     for number, experiment in enumerate(experiments, 1):
         answer = f"<details><summary>Answer</summary>\n\n{experiment.answer}\n\n</details>"
         indented = answer.replace("\n", "\n   ").replace("\n   \n", "\n\n")
