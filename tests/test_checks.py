@@ -51,7 +51,9 @@ def test_feedback_names_the_mistake_and_accepts_right_answers(answer):
 def test_a_table_refuses_each_of_its_mistakes_with_its_words(table):
     for words, attempt in table.mistakes.items():
         feedback = table(attempt)
-        assert feedback.status == WRONG and feedback.message.startswith(words), words
+        assert feedback.status == WRONG and feedback.message.startswith(words), (
+            f"the learner should be told {words!r}, and is told {feedback.message!r}"
+        )
 
 
 @pytest.mark.parametrize("table", TABLES, ids=named)
@@ -99,8 +101,8 @@ def test_an_answer_by_heart_or_one_that_remembers_does_not_pass(table):
     calls = []
     for case in table._drawn()[:1]:
         list(table.observe(noted, *case))
-    assert table(by_heart).status == WRONG
-    assert table(remembers).status == WRONG
+    assert table(by_heart).status == WRONG, "all cases have the same result"
+    assert table(remembers).status == WRONG, "no case comes after one with another result"
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")  # as a check ignores them
@@ -115,8 +117,11 @@ def test_each_check_knows_four_wrong_and_two_right_answers(lesson, exercise):
     mine = [a for a in GALLERY if (a.lesson, a.exercise) == (lesson, exercise)]
     table = getattr(getattr(checks, lesson), exercise)
     rows = (table.mistakes, [table.right, *table.variants]) if table in TABLES else ((), ())
-    assert sum(a.says is not None for a in mine) + len(rows[0]) >= 4
-    assert sum(a.says is None for a in mine) + len(rows[1]) >= 2
+    wrong = sum(a.says is not None for a in mine) + len(rows[0])
+    right = sum(a.says is None for a in mine) + len(rows[1])
+    assert wrong >= 4 and right >= 2, (
+        f"{wrong} wrong and {right} right answers in checks/{lesson}.py and wrong_answers/{lesson}.py"
+    )
     messages = [a.feedback.message for a in mine if a.says is not None]
     assert max(Counter(messages).values(), default=0) <= 2, "two mistakes get the same feedback"
 

@@ -10,12 +10,23 @@ from course_utils.doctor.detector import Detector
 from tests import lessons
 
 NOTEBOOK = lessons.read("09_debugging_clinic")
+TEXT = "\n".join(cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown")
 
 
 def test_the_table_lists_every_bug_that_the_doctor_can_name_once():
-    text = "\n".join(cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown")
-    rows = re.findall(r"^\| `([\w-]+)` \|(?: [^|]+ \|){3}$", text, flags=re.MULTILINE)
-    assert sorted(rows) == sorted(detector.bug for detector in Detector.all if detector.bug)
+    rows = re.findall(r"^\| `([\w-]+)` \|(?: [^|]+ \|){3}$", TEXT, flags=re.MULTILINE)
+    bugs = {detector.bug for detector in Detector.all if detector.bug}
+    assert bugs - set(rows) == set(), "these have no row | `id` | symptom | cause | fix |"
+    assert set(rows) - bugs == set(), "of these there is no detector"
+    assert len(rows) == len(set(rows))
+
+
+def test_each_group_of_the_table_says_how_many_rows_it_has():
+    groups = re.findall(r"<summary>([^<]+) \((\d+)\)</summary>(.*?)</details>", TEXT, re.DOTALL)
+    assert len(groups) > 5
+    for title, count, group in groups:
+        rows = len(re.findall(r"^\|", group, flags=re.MULTILINE)) - 2  # without head and rule
+        assert int(count) == rows, f"{title}: there are {rows} rows"
 
 
 @pytest.fixture(scope="module")

@@ -76,17 +76,27 @@ def test_an_answer_is_what_is_seen(name, number):
     seen = [n for look in looks for n in look.numbers()]
     seen += [n for _, n, _ in prose_numbers(experiment.question.replace("`", ""))]
     seen += [move for move in experiment.moves if isinstance(move, int)]
+    assert (name, number) in CLAIMS, (
+        f'what the answer says in words is to be asserted below, under @claims("{name}", {number}), '
+        "by a function of a Look for each move"
+    )
     seen += CLAIMS[name, number](*looks) or []
     unfounded = [
         text
         for text, value, percent in prose_numbers(experiment.answer)
         if not has_source(text, value, percent, seen)
     ]
-    assert not unfounded, "\n".join([*unfounded, *(look.said for look in looks)])
+    assert not unfounded, "\n".join(
+        [
+            f"{', '.join(unfounded)}: the answer says so, but the pictures don't, and {name}'s claims "
+            "return no such number. After each move there stands:",
+            *(look.said for look in looks),
+        ]
+    )
 
 
-def test_every_experiment_has_its_claims():
-    assert set(CLAIMS) == set(EXPERIMENTS)
+def test_claims_are_about_experiments_that_are_there():
+    assert set(CLAIMS) <= set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from course_utils import checks, quiz
 from tests import lessons
 from tools.stamp import repository, setup_cell
 
+TAGS = {"setup", "exercise", "deeper", "hand-written-loop"}  # those that something reads
 # Of CPU time, deeper parts included, on a processor without vector units; the others have 120.
 SECONDS = {"05_full_loop": 240, "08_ipo_case_study": 180, "10_beyond_one_device": 240}
 
@@ -34,6 +35,7 @@ def test_notebook_is_stored_clean(lesson):
     assert len(set(ids)) == len(ids)
     for cell in notebook.cells:
         assert set(cell.metadata) <= {"tags", "slideshow", "nbmake"}, cell.metadata
+        assert set(lessons.tags(cell)) <= TAGS, f"a tag that nothing reads: {lessons.tags(cell)}"
     for cell in lessons.code_cells(notebook):
         assert not cell.outputs and cell.execution_count is None
         assert cell.source.count("\n") < 25, f"too long to read: {cell.source[:60]}"
@@ -60,7 +62,10 @@ def test_each_figure_is_described_once_and_apart_from_its_cell(lesson):
     shown = re.findall(rf'plotting\.show\(.+, "{lesson[:2]}\.(\w+)"\)', sources)
     file = lessons.ROOT / "course_utils" / "figures" / f"{lesson}.toml"
     descriptions = tomllib.loads(file.read_text(encoding="utf-8"))
-    assert sources.count("plotting.show(") == len(shown) and sorted(shown) == sorted(descriptions)
+    assert sources.count("plotting.show(") == len(shown), (
+        f'a figure is plotting.show(ax, "{lesson[:2]}.NAME")'
+    )
+    assert sorted(shown) == sorted(descriptions), f"what {file} describes is not what is shown"
     assert all(len(description) > 20 for description in descriptions.values())
 
 
@@ -90,9 +95,11 @@ def test_each_objective_is_practised_by_an_exercise_or_a_question(lesson):
         named = re.search(r"\(([^()]*)\)$", objective)
         assert named, f"no exercise or question is named in: {objective}"
         practised = named.group(1).split(", ")
-        assert set(practised) <= set(deeper), objective
+        assert set(practised) <= set(deeper), f"there is no such exercise or question: {objective}"
         in_the_core = not all(deeper[name] for name in practised)
-        assert in_the_core or objective.startswith("*deeper:*"), objective
+        assert in_the_core or objective.startswith("*deeper:*"), (
+            f"what it names is deeper, so it begins with *deeper:* (or has another number): {objective}"
+        )
 
 
 @each_lesson
@@ -100,18 +107,21 @@ def test_exercises_have_card_stub_check_hint_and_solution(lesson):
     notebook = lessons.read(lesson)
     found = lessons.exercises(notebook)
     assert len(found) >= 4
+    name = lesson.partition("_")[2]
     for number, (stub, check, explanation) in enumerate(found, 1):
         card = notebook.cells[notebook.cells.index(stub) - 1].source
-        assert re.search(
-            rf"^### Exercise {number} · .+\n\n\*(easy|medium|hard) · \d+ minutes · practises .+\*$",
-            card,
-            flags=re.MULTILINE,
-        ), card
+        line = r"\*(easy|medium|hard) · \d+ minutes · practises .+\*"
+        assert re.search(rf"^### Exercise {number} · .+\n\n{line}$", card, flags=re.MULTILINE), (
+            f"above its stub, exercise {number} of the lesson, counted from the top, has the card "
+            f"### Exercise {number} · TITLE, an empty line, and {line}; here stands:\n{card}"
+        )
         assert "..." in stub.source
-        module = getattr(checks, lesson.partition("_")[2])
-        name = re.fullmatch(r"check\.(\w+)\.(\w+)\(\w+\)", check.source)
-        assert name.group(1) == lesson.partition("_")[2] and hasattr(module, name.group(2))
-        assert "<summary>Hint</summary>" in explanation.source
+        called = re.fullmatch(rf"check\.{name}\.(\w+)\(\w+\)", check.source)
+        assert called and hasattr(getattr(checks, name), called[1]), (
+            f"below its stub, exercise {number} has check.{name}.EXERCISE(attempt), with an EXERCISE "
+            f"that checks/{name}.py defines; here stands: {check.source}"
+        )
+        assert "<summary>Hint</summary>" in explanation.source, explanation.source
         assert "..." not in lessons.solution(explanation)
 
 

@@ -23,7 +23,9 @@ def test_each_prediction_has_an_answer(lesson):
     cells = [cell.source for cell in read(lesson).cells if cell.cell_type == "markdown"]
     answers = re.findall(r"^(\d+)\. ", section_on(lesson), flags=re.MULTILINE)
     asked = sum(source.count("> **Predict.**") for source in cells)
-    assert [int(number) for number in answers] == list(range(1, asked + 1))
+    assert [int(number) for number in answers] == list(range(1, asked + 1)), (
+        f"docs/teaching.md answers the {asked} predictions of the lesson in order, from 1"
+    )
 
 
 @each_lesson
@@ -42,8 +44,13 @@ def test_plans_are_made_of_the_lessons_parts_and_keep_their_time(lesson):
     for length, text in plans:
         chosen += core if "all sections of the core" in text else []
         chosen += ["Quiz"] if "the quiz" in text else []
-        for title, exercise in re.findall(r"\*([^*]+)\*|(exercise \d+)", text):
-            chosen.append(title or named[exercise])
-        assert len(set(chosen)) == len(chosen)
+        chosen += [
+            title or named.get(exercise, exercise)
+            for title, exercise in re.findall(r"\*([^*]+)\*|(exercise \d+)", text)
+        ]
+        assert len(set(chosen)) == len(chosen), f"{length} minutes: a part is there twice"
+        assert set(chosen) <= set(parts), f"{set(chosen) - set(parts)}: no such part in the lesson"
         took = sum(parts[title].minutes for title in chosen)
-        assert 0.8 * int(length) <= took <= int(length), f"{length} minutes: {took:.0f}"
+        assert 0.8 * int(length) <= took <= int(length), (
+            f"the parts of the {length} minutes take {took:.0f}"
+        )
