@@ -120,7 +120,8 @@ def test_each_check_knows_four_wrong_and_two_right_answers(lesson, exercise):
     wrong = sum(a.says is not None for a in mine) + len(rows[0])
     right = sum(a.says is None for a in mine) + len(rows[1])
     assert wrong >= 4 and right >= 2, (
-        f"{wrong} wrong and {right} right answers in checks/{lesson}.py and wrong_answers/{lesson}.py"
+        f"of four wrong and two right answers, checks/{lesson}.py and tests/wrong_answers/{lesson}.py "
+        f"have {wrong} and {right}"
     )
     messages = [a.feedback.message for a in mine if a.says is not None]
     assert max(Counter(messages).values(), default=0) <= 2, "two mistakes get the same feedback"

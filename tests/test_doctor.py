@@ -52,7 +52,9 @@ def run_quietly(loop):
 )
 def test_the_bug_is_named_with_evidence_line_and_fix(loop):
     findings = run_quietly(loop.run).findings
-    assert [finding.bug for finding in findings[:1]] == [loop.bug], findings
+    assert [finding.bug for finding in findings[:1]] == [loop.bug], (
+        f"{loop.bug} is to be named first; the doctor names {findings or 'nothing'}"
+    )
     assert any(character.isdigit() for character in findings[0].evidence)
     assert findings[0].fix and findings[0].symptom
     if findings[0].where:

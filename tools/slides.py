@@ -1,12 +1,13 @@
 """The lessons as slides, one file each that needs nothing else: `make slides` fills slides/.
 
-The slides follow from the shape of a lesson. A `##` heading begins a section, which goes downwards:
-headings, predictions, code, and what is read aloud, each on a slide of at most about 60 words; what
-the code prints comes with the next press of a key. A figure stands alone, and before the words
-about it; the code that draws it is shown if it is short. Simulations play their recorded
-experiments. Setup, checks, hints, solutions and what
-is too long for a slide are left to the notebook. A cell that has `slideshow` metadata of its own is
-shown as that says.
+The slides follow from the shape of a lesson. A `##` heading begins a section, which goes downwards,
+with a slide at each `###`: headings, predictions, code, and what is read aloud, each on a slide of
+at most about 60 words, cut between paragraphs, items or sentences; what the code prints comes with
+the next press of a key. A figure stands alone, and before the words about it; the code that draws it
+is shown if it is short. Simulations play their recorded experiments. Setup, checks, hints, solutions
+and what is too long for a slide, as more than 22 lines of code or output, are left to the notebook.
+No type is under 16 px on a screen of 1280. A cell that has `slideshow` metadata of its own is shown
+as that says.
 """
 
 import re

@@ -58,7 +58,7 @@ def main():
     path = lesson(ROOT, chosen.lesson)
     if chosen.back:
         to_notebook(ROOT, path)
-        print(f"Wrote {path.relative_to(ROOT)}. Look at `git diff`.")
+        print(f"Wrote {path.relative_to(ROOT)}. Look at `git diff --word-diff`, then `make stamp`.")
     else:
         print(
             f"Edit {to_text(ROOT, path).relative_to(ROOT)}, then: make notebook LESSON={path.stem}"

@@ -6,9 +6,10 @@ from .findings import Finding
 class Detector:
     """One bug in one piece: its signal, what keeps it silent on correct loops, and its words.
 
-    A subclass sets the four texts, listens to the events it needs (methods named like those of
-    `EVENTS`, called while the loop runs) and answers in `judge`, which is asked at the end of each
-    pass over the data and at the end of the loop (`run.over`) until it gives a finding.
+    A subclass sets `bug`, `severity`, `symptom` and `fix`, listens to the events it needs (methods
+    named like those of `EVENTS`, called while the loop runs) and answers in `judge`, which is asked
+    at the end of each pass over the data and at the end of the loop (`run.over`) until it gives a
+    finding: `self.found(evidence with numbers, line)`, or set `self.said` and `self.line`.
 
     Detectors are asked module by module, causes before what they lead to (the list is in
     `__init__.py`), and within a module in the order in which they are defined; those of other
@@ -18,7 +19,7 @@ class Detector:
 
     EVENTS = (
         "batch",  # (one_pass, batch): a DataLoader handed out a batch
-        "pass_end",  # (one_pass)
+        "pass_end",  # (one_pass): it is over; one_pass.loader() is its DataLoader, or None
         "called",  # (call): a layer or a loss ran, at steps that are looked at closely
         "forward",  # (call): a model ran
         "watched",  # (call): the same, at steps that are looked at closely; after "forward"
