@@ -24,7 +24,7 @@ def torchrun(script, processes=2):
     command += [f"--nproc-per-node={processes}", "-m", "course_utils.processes", str(script)]
     package = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    variables = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": ""}
+    variables = os.environ | {"PYTHONPATH": path}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=script.parent, env=variables, **pipes) as job:
         try:
@@ -58,9 +58,9 @@ def _what_failed(complaints):
 
 def _run(script):
     """Run the script in this process; an error goes out in one piece, marked with the process."""
-    # Whole lines: without a buffer a process would break into another's line, and a longer one is
-    # lost when the process is ended because another failed.
-    sys.stdout.reconfigure(line_buffering=True)
+    # Whole lines: the launcher starts Python with -u, so print would write a line and its end apart,
+    # and another process could break in; a longer buffer is lost when the process is ended.
+    sys.stdout.reconfigure(line_buffering=True, write_through=False)
     try:
         runpy.run_path(script, run_name="__main__")
     except Exception as error:

@@ -7,9 +7,9 @@ from course_utils import killed_run, profiling
 from course_utils.processes import _what_failed, torchrun
 
 FAILS = """
-import os, pathlib, time
+import os, pathlib, sys, time
 rank = int(os.environ["RANK"])
-print(f"process {rank} is here")
+print(f"process {rank} is here, and in its own line: {not sys.stdout.write_through}")
 def divide(a, b):
     return a / b
 spoken = pathlib.Path(__file__).with_suffix(".spoken")
@@ -34,7 +34,8 @@ def test_what_processes_say_is_printed_and_the_error_of_the_one_that_failed_is_r
     assert lines[1].startswith("Traceback") and "fails.py" in lines[2]
     assert "divide(1, 0)" in str(caught.value) and lines[-1].startswith("ZeroDivisionError")
     assert "elastic" not in str(caught.value) and "runpy" not in str(caught.value)
-    assert capsys.readouterr().out == "process 0 is here\nprocess 1 is here\n"
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"process {rank} is here, and in its own line: True" for rank in range(2)]
 
 
 def test_a_killed_process_is_named():
