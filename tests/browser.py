@@ -95,12 +95,21 @@ def _address(server, log, seconds=180):
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
 
 
+_started = []
+
+
 @contextmanager
 def chromium():
+    """A running Chromium; inside another one's `with` the same, since Playwright can't start twice."""
+    if _started:
+        yield _started[0]
+        return
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        yield started
-        started.close()
+        _started.append(playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS))
+        try:
+            yield _started[0]
+        finally:
+            _started.pop().close()
 
 
 @contextmanager
@@ -111,6 +120,7 @@ def chromium_page(width=1280, height=900):
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         yield page, errors
+        page.close()
 
 
 @contextmanager

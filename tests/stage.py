@@ -70,3 +70,4 @@ def staged(*simulations, width=1280, height=900, dark=False):
         names = {name: as_text(changes(None, s.tree())) for name, s in by_name.items()}
         page.evaluate(_MODEL, {"source": VIEW, "names": names})
         yield page, errors
+        page.close()
