@@ -51,6 +51,14 @@ def output(shown):
     return f"<pre>{escape(shown.data['text/plain'])}</pre>"
 
 
+def opening(source):
+    """(title, promise as HTML, minutes) that the first cell of a lesson names."""
+    title = re.match(r"# (.+)", source)[1]
+    promise = re.search(r"^\*\*(.+)\*\*$", source, flags=re.MULTILINE)[1]
+    minutes = re.search(r"^\*(\d+ minutes.*?)(?: · .*)?\*$", source, flags=re.MULTILINE)[1]
+    return title, markdown(promise), minutes
+
+
 class _Renderer(IPythonRenderer):
     """Jupyter's Markdown, with formulas as MathML and links to lessons as links to their pages."""
 

@@ -65,16 +65,11 @@ def build(notebooks, folder):
 
 def summary(name, notebook):
     """What the first cell of a lesson says about it."""
-    opening = notebook.cells[0].source
-    promise = re.search(r"^\*\*(.+)\*\*$", opening, flags=re.MULTILINE)[1]
-    number, title = re.match(r"# (\d+) · (.+)", opening).groups()
+    title, promise, minutes = rendering.opening(notebook.cells[0].source)
+    number, title = title.split(" · ", 1)
     return {
-        "name": name,
-        "number": number,
-        "title": title,
-        "promise": rendering.markdown(promise),
-        "minutes": re.search(r"^\*(\d+ minutes[^·*]*?)(?: ·|\*$)", opening, flags=re.MULTILINE)[1],
-    }
+        "name": name, "number": number, "title": title, "promise": promise, "minutes": minutes,
+    }  # fmt: skip
 
 
 def body(cells):

@@ -34,10 +34,6 @@ def read_lesson(path):
     Two versions have one fingerprint if they differ only in what `make stamp` writes.
     """
     cells = nbformat.read(path, as_version=4).cells
-    header = cells[0].source
-    title = header.splitlines()[0].removeprefix("# ")
-    promise = re.search(r"^\*\*(.+)\*\*$", header, flags=re.MULTILINE)[1]
-    minutes = re.search(r"^\*(\d+ minutes.*?)(?: · .*)?\*$", header, flags=re.MULTILINE)[1]
     exercises = {False: [], True: []}  # deeper or not
     for cell in cells:
         if call := re.match(r"check\.(\w+\.\w+)\(", cell.source):
@@ -48,7 +44,7 @@ def read_lesson(path):
     own[0] = unstamped(own[0])
     fingerprint = hashlib.sha256(repr(own).encode()).hexdigest()
     return Lesson(
-        path.stem, title, rendering.markdown(promise), minutes,
+        path.stem, *rendering.opening(cells[0].source),
         tuple(exercises[False]), tuple(exercises[True]), fingerprint,
     )  # fmt: skip
 
