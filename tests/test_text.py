@@ -42,8 +42,11 @@ def test_text_that_was_not_put_back_is_not_overwritten(course):
     path = text.lesson(course, "03")
     page = text.to_text(course, path)
     page.write_text(page.read_text() + "\n# mine\n")
+    path.touch()  # as the stamp does, or a pull
     with pytest.raises(SystemExit, match="may hold your work"):
         text.to_text(course, path)
+    text.to_notebook(course, path)
+    assert "# mine" in text.to_text(course, path).read_text()
 
 
 @pytest.mark.parametrize("name", ["", "3", "99", "nothing"])

@@ -6,6 +6,7 @@ diff shows what was changed and nothing else.
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 import jupytext
@@ -25,22 +26,29 @@ def lesson(root, name):
     return found[0]
 
 
+def files(root, path):
+    """The text of a notebook, and a copy of it as it last came from there or was put back."""
+    folder = root / ".text"
+    return folder / f"{path.stem}.py", folder / f".{path.stem}.py"
+
+
 def to_text(root, path):
     """Write the notebook as text; returns the file to edit."""
-    text = root / ".text" / f"{path.stem}.py"
-    if text.exists() and text.stat().st_mtime > path.stat().st_mtime:
+    text, last = files(root, path)
+    if text.exists() and not (last.exists() and text.read_bytes() == last.read_bytes()):
         raise SystemExit(
-            f"{text.relative_to(root)} is newer than the notebook: it may hold your work. Put it "
+            f"{text.relative_to(root)} was changed and not put back: it may hold your work. Put it "
             f"back by `make notebook LESSON={path.stem}`, or delete it."
         )
     text.parent.mkdir(exist_ok=True)
     jupytext.write(clean(nbformat.read(path, as_version=4)), text, fmt="py:percent")
+    shutil.copyfile(text, last)
     return text
 
 
 def to_notebook(root, path):
     """Put the text back into the notebook, without outputs."""
-    text = root / ".text" / f"{path.stem}.py"
+    text, last = files(root, path)
     if not text.exists():
         raise SystemExit(f"Nothing to put back: first run `make text LESSON={path.stem}`.")
     old = nbformat.read(path, as_version=4)
@@ -48,6 +56,7 @@ def to_notebook(root, path):
     new = jupytext.combine.combine_inputs_with_outputs(edited, old, fmt="py:percent")
     new.metadata = old.metadata
     nbformat.write(clean(new), path)
+    shutil.copyfile(text, last)
 
 
 def main():
