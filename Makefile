@@ -48,7 +48,7 @@ notebook: setup
 	@$(PY) -m tools.text --back "$(LESSON)"
 
 publish: setup
-	@$(PY) -m tools.stamp --repository "$(REPO)"
+	@$(PY) -m tools.stamp --repository="$(REPO)"
 
 verified: test
 	@$(PY) -m pytest -n 2 --dist worksteal -m everywhere

@@ -9,7 +9,7 @@ import pytest
 
 from course_utils import checks, quiz
 from tests import lessons
-from tools.stamp import repository, setup_cell
+from tools.stamp import local_links, repository, setup_cell
 
 TAGS = {"setup", "exercise", "deeper", "hand-written-loop"}  # those that something reads
 # Of CPU time, deeper parts included, on a processor without vector units; the others have 120.
@@ -140,7 +140,7 @@ def test_quiz_has_five_questions_each_answer_explained_one_right(lesson):
 
 @each_lesson
 def test_lesson_ends_with_quiz_recap_and_next(lesson):
-    text = "\n".join(cell.source for cell in lessons.read(lesson).cells[-3:])
+    text = local_links("\n".join(cell.source for cell in lessons.read(lesson).cells[-3:]))
     assert "## Quiz" in text and "## Recap" in text and "**Next:" in text
     following = lessons.LESSONS[lessons.LESSONS.index(lesson) + 1 :]
     if following and int(following[0][:2]) == int(lesson[:2]) + 1:

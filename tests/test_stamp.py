@@ -107,9 +107,12 @@ def test_unpublishing_gives_the_lessons_back_as_they_were(course):
 def test_a_published_copy_passes_the_tests_that_publishing_touches(course):
     stamp.set_repository(course, "ada/training-loop")
     stamp.stamp(course)
-    affected = "is_stamped or verified_with or relative_link or external_link or readme or teaching"
+    affected = (
+        "is_stamped or verified_with or relative_link or external_link or readme or teaching "
+        "or quiz_recap_and_next or links_and_pictures"
+    )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", affected]
-    files = [f"tests/test_{name}.py" for name in ("stamp", "house", "teaching")]
+    files = [f"tests/test_{name}.py" for name in ("stamp", "house", "teaching", "lessons", "site")]
     run = subprocess.run([*command, *files], cwd=course, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-3000:]
 
@@ -122,7 +125,7 @@ def test_an_unpublished_course_has_no_badge_and_its_setup_cell_says_what_to_do(c
 
 
 @pytest.mark.parametrize(
-    "name", ["", "ada", "ada/", "a/b/c", "https://github.com/ada/x", "ada/x y"]
+    "name", ["", "ada", "ada/", "a/b/c", "https://github.com/ada/x", "ada/x y", "-ada/x", "ada/.."]
 )
 def test_a_wrong_name_gets_one_sentence_and_changes_nothing(course, name):
     before = contents(course)

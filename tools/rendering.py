@@ -16,6 +16,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
+from tools.stamp import local_links
+
 TEMPLATES = Path(__file__).parent / "templates"
 SIMULATION = "application/vnd.jupyter.widget-view+json"
 
@@ -28,7 +30,7 @@ def fill(template, **values):
 
 
 def markdown(source):
-    return _tidy(MarkdownWithMath(renderer=_Renderer(escape=False)).render(source))
+    return _tidy(MarkdownWithMath(renderer=_Renderer(escape=False)).render(local_links(source)))
 
 
 def code(source):

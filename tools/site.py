@@ -12,7 +12,6 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 
 from tools import drawings, executed, recordings, rendering
-from tools.stamp import local_links
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,7 +76,7 @@ def body(cells):
     parts = []
     for cell in cells:
         if cell.cell_type == "markdown":
-            parts.append(rendering.markdown(local_links(cell.source)))
+            parts.append(rendering.markdown(cell.source))
         elif cell.cell_type == "code" and not cell.source.startswith("check."):
             tags = cell.metadata.get("tags", [])
             outputs = "".join(map(_output, cell.outputs))

@@ -71,7 +71,7 @@ def repository(root):
 def set_repository(root, name):
     """Publish under `name`, the owner and name of a repository on GitHub."""
     name = name.removesuffix(".git")
-    if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/(?!\.+$)[A-Za-z0-9._-]+", name):
         raise SystemExit(
             "REPO is the owner and the name of your repository on GitHub, as in "
             f"`make publish REPO=ada/training-loop`; got {name!r}."
