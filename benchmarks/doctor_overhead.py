@@ -32,7 +32,7 @@ The doctor looks at every step, and costs less than anomaly detection, torchmort
 at every step. It pays most for the first steps and passes of a run, which it looks at closely: the \
 longer the run, the smaller its share. The aims were 1.2x on the small loop and 1.05x on the larger \
 one; in the median, runs of a second or more just keep them, and shorter ones do not. What a tool finds for its price \
-stands in another test.
+stands [above](#what-the-loop-doctor-and-other-tools-find).
 """
 
 
