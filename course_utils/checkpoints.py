@@ -77,7 +77,7 @@ class TrainingState:
     def restore(self, snapshot):
         """Put everything back to where it was when `snapshot` was taken."""
         for name, part in self._parts.items():
-            part.load_state_dict(snapshot[name])
+            _load(part, snapshot[name])
         self.best_weights = snapshot["best_weights"]
 
     def keep_best(self):
@@ -87,7 +87,7 @@ class TrainingState:
     def put_best_back(self):
         """Give model and loss the weights that `keep_best` remembered, if it did."""
         for name, weights in (self.best_weights or {}).items():
-            self._parts[name].load_state_dict(weights)
+            _load(self._parts[name], weights)
 
     def save(self, path, describe):
         """Write everything to the file `path`, which is whole at any moment: old state or new.
@@ -107,7 +107,7 @@ class TrainingState:
             if not self._saved_before:
                 torch.load(_written(content), weights_only=True)
                 self._saved_before = True
-            _write_atomically(content, _file(path))
+            _write_atomically(content, self._file)
         except (OSError, ValueError, pickle.PickleError) as error:
             reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
             warnings.warn(
@@ -120,7 +120,7 @@ class TrainingState:
 
         `describe()` returns what must be the same then as now: texts by name. Of several processes
         the first one reads, for all. Raises ValueError if the file is no readable checkpoint, if
-        it was made by another run, or if this state could not be saved in a file.
+        it was made by another run, or if this state could not be saved in this file.
         """
         self._run = {
             "number of processes": str(distributed.size()),
@@ -129,10 +129,10 @@ class TrainingState:
         }
         _to_file(self.snapshot())
         self._warn_if_resuming_will_differ()
-        file = _file(path)
+        self._file = _file(path)  # a callback may go to another folder
         if distributed.rank() == 0:
-            _remove_leftovers(file)
-        found = distributed.from_first(lambda: _read(path, file) if file.exists() else None)
+            _remove_leftovers(self._file)
+        found = distributed.from_first(lambda: _found(path, self._file, epochs))
         if found is None:
             return
         self._check_it_is_this_run(found, path)
@@ -195,6 +195,14 @@ def _file(path):
     return Path(path).expanduser().resolve()
 
 
+def _load(part, state):
+    """Give `part` its state back; a module may leave out in its `state_dict()` what never changes."""
+    if getattr(type(part), "load_state_dict", None) is nn.Module.load_state_dict:
+        part.load_state_dict(state, strict=False)
+    else:
+        part.load_state_dict(state)
+
+
 def _to_file(value, where=""):
     """`value` made of nothing but what `torch.load` reads back safely.
 
@@ -242,10 +250,14 @@ def _written(content):
     return buffer
 
 
-def _write_atomically(content, path):
+def _part(path):
     # In the same folder, since a rename is atomic only there; under a name of its own, since
     # another process may be writing, too.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def _write_atomically(content, path):
+    temporary = _part(path)
     buffer = _written(content)
     try:
         with open(temporary, "wb") as file:
@@ -280,6 +292,21 @@ def _is_being_written(part):
     return int(number) != os.getpid()
 
 
+def _found(path, file, epochs):
+    """The content of the checkpoint, or None; ValueError if the run goes on and it can't be written."""
+    content = _read(path, file) if file.exists() else None
+    if content is None or len(content["history"]["seconds"]) < epochs:
+        try:
+            _part(file).touch()
+            _part(file).unlink()
+        except OSError as error:
+            raise ValueError(
+                f"checkpoint={str(path)!r} can't be written ({error.strerror}). Choose a folder in "
+                "which you may write."
+            ) from error
+    return content
+
+
 def _read(path, file):
     """The content of a checkpoint; ValueError if it is none."""
     damaged = (
@@ -298,7 +325,7 @@ def _read(path, file):
         raise ValueError(damaged) from error
     if bad is not None or not isinstance(content, dict) or "format" not in content:
         raise ValueError(damaged)
-    if content["format"] != _FORMAT or not {"run", "random", "model"} <= set(content):
+    if content["format"] != _FORMAT or not {"run", "random", "model", "history"} <= set(content):
         raise ValueError(
             f"checkpoint={str(path)!r} was made by another version of this course. Go on with that "
             "one, or move the file away to start from the beginning."

@@ -170,11 +170,11 @@ def _of_scheduler(name, scheduler):
         if attribute == "_schedulers":
             for i, part in enumerate(value):
                 facts |= _of_scheduler(f"{name}'s part {i}", part)
-        elif isinstance(value, _DESCRIBED) and attribute != "verbose":
-            facts[f"{name}'s {attribute}"] = _text(value)
         elif attribute == "lr_lambdas":
             for i, function in enumerate(value):
                 facts |= _of_function(f"{name}'s function {i}", function)
+        elif isinstance(value, _DESCRIBED) and attribute != "verbose":
+            facts[f"{name}'s {attribute}"] = _text(value)
     return facts
 
 

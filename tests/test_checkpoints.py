@@ -475,14 +475,36 @@ def test_a_folder_without_permission_costs_the_checkpoint_but_not_the_training(
     def denied(*_):  # the real thing would not stop root, as whom tests run in containers
         raise PermissionError(13, "Permission denied")
 
+    def take_away(epoch, model, history):
+        monkeypatch.setattr(checkpoints, "open", denied, raising=False)
+
     path = tmp_path / "run.pt"
     run(path, epochs=1)
     before = path.read_bytes()
-    monkeypatch.setattr(checkpoints, "open", denied, raising=False)
     with pytest.warns(UserWarning, match=r"could not be written \(Permission denied\)"):
-        _, history = run(path, epochs=3)
+        _, history = run(path, epochs=3, callbacks=[take_away])
     assert history.epochs == 3
     assert path.read_bytes() == before
+
+
+def test_a_file_that_can_not_be_written_is_said_before_training(tmp_path, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "run.pt"
+    run(path, epochs=2)
+    monkeypatch.setattr(checkpoints.Path, "touch", denied)
+    for name, epochs in (("new.pt", 2), ("run.pt", 3)):
+        with pytest.raises(ValueError, match=r"can't be written \(Permission denied\). Choose"):
+            run(tmp_path / name, epochs=epochs)
+    assert run(path, epochs=2)[1].epochs == 2  # nothing to train, nothing to write
+
+
+def test_a_callback_may_go_to_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run("run.pt", epochs=2, callbacks=[lambda *_: os.chdir(tmp_path / "other")])
+    assert (tmp_path / "run.pt").exists() and not list((tmp_path / "other").iterdir())
 
 
 def test_a_folder_that_vanishes_costs_the_checkpoint_but_not_the_training(tmp_path):
@@ -571,6 +593,20 @@ def test_another_run_is_not_taken_for_this_one(tmp_path, change, says):
         other_run(path)
     with pytest.raises(ValueError, match=f"another run: its .*{says}"):
         other_run(path, **change)
+
+
+def test_a_schedule_by_another_function_is_another_run(tmp_path):
+    def go(function):
+        model = mlp(2, 8, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, function)
+        options = {"scheduler": schedule, "checkpoint": tmp_path / "run.pt", "progress": False}
+        return train(model, [(X, y)], None, LOSS, optimizer, 2, **options)
+
+    go(lambda epoch: 0.9**epoch)
+    go(lambda epoch: 0.9**epoch)
+    with pytest.raises(ValueError, match="scheduler's function 0's code"):
+        go(lambda epoch: 0.5**epoch)
 
 
 def test_two_functions_of_one_name_are_not_taken_for_each_other(tmp_path):
