@@ -68,8 +68,8 @@ def _generator(n, noise, seed):
         raise ValueError(f"n is the number of points, a whole number of at least 2; got {n!r}.")
     if not (isinstance(noise, Real) and 0 <= noise < math.inf):
         raise ValueError(f"noise is a standard deviation, a number from 0; got {noise!r}.")
-    if not isinstance(seed, Integral):
-        raise ValueError(f"seed is a whole number; got {seed!r}.")
+    if not (isinstance(seed, Integral) and abs(seed) < 2**63):
+        raise ValueError(f"seed is a whole number of at most 63 bits; got {seed!r}.")
     return torch.Generator().manual_seed(int(seed))
 
 

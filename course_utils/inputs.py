@@ -1,6 +1,6 @@
 """What `train` is given, looked at before any work: each mistake gets one sentence that helps."""
 
-from collections.abc import Iterator
+import math
 from inspect import signature
 from numbers import Integral, Real
 from operator import length_hint
@@ -69,11 +69,13 @@ def examine(
         loss_fn.to(device)
     trial.try_loader("train_loader", train_loader, model, loss_fn, device, learns=True)
     if val_loader is not None:
-        logits, yb = trial.try_loader("val_loader", val_loader, model, loss_fn, device, learns=True)
+        logits, yb = trial.try_loader(
+            "val_loader", val_loader, model, loss_fn, device, learns=False
+        )
         trial.check_metric(metric, default_metric, loss_fn, logits, yb)
 
 
-def examine_evaluation(model, loader, loss_fn, device, metric, default_metric):
+def examine_evaluation(model, loader, loss_fn, device, metric, autocast, default_metric):
     """The same for the arguments of `evaluate`, which moves no model: returns the device."""
     _check_model(model, learns=False)
     if device is None:
@@ -83,6 +85,11 @@ def examine_evaluation(model, loader, loss_fn, device, metric, default_metric):
     _check_loss_fn(loss_fn)
     if metric is not None:
         _check_callable("metric", metric)
+    if autocast is not None and not hasattr(type(autocast), "__enter__"):
+        raise TypeError(
+            'autocast must be a context, as in torch.autocast("cuda", torch.bfloat16), or None; got '
+            f"{autocast!r}."
+        )
     logits, yb = trial.try_loader("loader", loader, model, loss_fn, device, learns=False)
     trial.check_metric(metric, default_metric, loss_fn, logits, yb)
     return device
@@ -115,6 +122,11 @@ def _check_kind(name, value, kind, example):
 def _check_model(model, learns):
     _check_kind("model", model, nn.Module, "a model, as in mlp(2, 64, 2)")
     tensors = [*model.parameters(), *model.buffers()]
+    if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
+        raise ValueError(
+            "model has lazy layers, whose weights have no shape yet. Call it once with a batch, "
+            "model(xb), before you build the optimizer."
+        )
     if any(tensor.is_meta for tensor in tensors):
         raise ValueError(
             "model lies on the meta device: its parameters have shapes, but no numbers. Build it "
@@ -127,6 +139,12 @@ def _check_model(model, learns):
             "Build it outside; a new one takes over what it knows by "
             "new_model.load_state_dict(model.state_dict())."
         )
+    for name, parameter in model.named_parameters():
+        if learns and parameter.requires_grad and not parameter.isfinite().all():
+            raise ValueError(
+                f"model has NaN or infinite weights, in {name}, from which nothing can be learned. Did "
+                "an earlier run diverge? Build model and optimizer again."
+            )
 
 
 def _check_callable(name, value):
@@ -199,12 +217,6 @@ def _check_loader(name, loader):
         raise TypeError(f"{name} is the class {loader.__name__}, not a loader. {help_}")
     if isinstance(loader, torch.Tensor | Dataset | dict | str) or not hasattr(loader, "__iter__"):
         raise TypeError(f"{name} is a {type(loader).__name__}, not a loader. {help_}")
-    if isinstance(loader, Iterator):
-        raise TypeError(
-            f"{name} is a {type(loader).__name__} that can be gone through only once, and looking at "
-            f"its first batch would use it up. If it has an end, pass list({name}). Or wrap your "
-            "data: tensor_loader(X, y, batch_size=64)."
-        )
     if length_hint(loader, 1) == 0:
         raise ValueError(
             f"{name} is empty: it has no batches. Has the data any rows, and with drop_last=True "
@@ -253,6 +265,13 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
                 "loss_fn has parameters of its own, and only the gradients of the model's are "
                 "averaged over the processes. Make them part of the model, or train in one process."
             )
+    for i, lr in enumerate(group["lr"] for group in optimizer.param_groups if "lr" in group):
+        number = isinstance(lr, Real | torch.Tensor) and not isinstance(lr, bool)
+        if not (number and 0 <= lr < math.inf):
+            raise ValueError(
+                f"optimizer has the learning rate {lr!r} in parameter group {i}. It must be a number "
+                "of at least 0."
+            )
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not any(parameter.requires_grad for parameter in held):
         raise ValueError(
@@ -279,6 +298,13 @@ def _check_scheduler(scheduler, scheduler_step, optimizer, val_loader):
         raise ValueError(
             "scheduler was built for another optimizer, so it would change nothing here. Build it "
             f"again: {type(scheduler).__name__}(optimizer, …)."
+        )
+    groups = len(optimizer.param_groups)
+    if len(getattr(scheduler, "base_lrs", optimizer.param_groups)) != groups:
+        raise ValueError(
+            f"scheduler knows {len(scheduler.base_lrs)} of the optimizer's {groups} parameter groups: "
+            f"it was built before the others were added. Build it again: "
+            f"{type(scheduler).__name__}(optimizer, …)."
         )
     if isinstance(scheduler, ReduceLROnPlateau):
         if scheduler.mode == "max":
@@ -311,7 +337,15 @@ def _check_length(scheduler, scheduler_step, train_loader, epochs, processes, re
                 f'this run makes {steps} with scheduler_step="{scheduler_step}". Build it for this '
                 f'run: scheduler_step="batch" and total_steps={whole}.'
             )
-    if not isinstance(scheduler, CosineAnnealingLR) or scheduler_step == "epoch" or batches <= 1:
+    if not isinstance(scheduler, CosineAnnealingLR) or batches <= 1:
+        return
+    if scheduler_step == "epoch":
+        if scheduler.T_max == epochs * batches:
+            raise ValueError(
+                f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, which counts batches, but "
+                'scheduler_step="epoch" steps it once an epoch: the learning rate would hardly fall. '
+                f'Use scheduler_step="batch", or T_max=epochs, here {epochs}.'
+            )
         return
     if scheduler.T_max <= epochs:  # a period of so few batches was counted in epochs
         raise ValueError(

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Iterator
+from itertools import islice
 from numbers import Integral
 from operator import length_hint
 
@@ -16,6 +18,7 @@ from torch.utils.data import (
     TensorDataset,
     default_collate,
 )
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 _MANY = 10_000  # batches in a pass of unknown length: does it end?
 
@@ -47,6 +50,14 @@ def batches_of(loader):
         yield from loader
 
 
+# What DataLoader takes without a word, or refuses only later and in other words.
+_OPTIONS = (
+    ("shuffle", bool, "True or False"),
+    ("num_workers", Integral, "a whole number"),
+    ("generator", torch.Generator, "a generator, as in torch.Generator().manual_seed(0)"),
+)
+
+
 def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
     """An ordinary `DataLoader` over tensors that fetches whole batches instead of single rows.
 
@@ -72,6 +83,11 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
         raise ValueError(f"tensor_loader needs tensors of equal length; got lengths {lengths}.")
     if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number of at least 1; got {batch_size!r}.")
+    options["shuffle"] = shuffle
+    for name, kind, needed in _OPTIONS:
+        value = options.get(name)
+        if not (value is None or isinstance(value, kind)):
+            raise TypeError(f"{name} must be {needed}; got {value!r}.")
     if own_rules := [name for name in ("batch_sampler", "collate_fn") if name in options]:
         raise TypeError(
             f"tensor_loader makes its batches itself, without {own_rules[0]}. Pass yours to "
@@ -80,7 +96,6 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
     return DataLoader(
         TensorBatches(tensors),
         batch_size=int(batch_size),
-        shuffle=shuffle,
         collate_fn=_as_fetched,
         **options,
     )
@@ -91,15 +106,25 @@ def is_map_style(loader):
     return isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
 
 
+def only_once(loader):
+    """Whether `loader` can be gone through only once, since it, or its source, holds an iterator."""
+    if is_map_style(loader):
+        return any(isinstance(part, Iterator) for part in (loader.sampler, loader.batch_sampler))
+    source = loader.dataset if isinstance(loader, DataLoader) else loader
+    if isinstance(source, Iterator):
+        return not isinstance(loader, DataLoader)  # a stream may well begin anew in its __iter__
+    iterator = iter(source)
+    held = isinstance(iterator, Iterator) and iterator is iter(source)
+    return held and not isinstance(iterator, _BaseDataLoaderIter)  # as persistent workers have it
+
+
 def first_batch(loader):
-    """The first batch, or None; of a map-style DataLoader without starting its workers."""
+    """A list with the first batch, if there is one; of a map-style DataLoader without its workers."""
     if not is_map_style(loader) or loader.batch_sampler is None:
-        return next(iter(loader), None)
+        return list(islice(loader, 1))
     dataset = loader.dataset
     fetch = getattr(dataset, "__getitems__", lambda indices: [dataset[i] for i in indices])
-    for indices in loader.batch_sampler:
-        return loader.collate_fn(fetch(indices))
-    return None
+    return [loader.collate_fn(fetch(indices)) for indices in islice(loader.batch_sampler, 1)]
 
 
 def stored_tensors(dataset):
@@ -145,3 +170,5 @@ class Watched:
                 length = math.inf  # said once
             yield batch
             self.latest = None
+        if not self.given and length_hint(self.loader, 1):  # the share of a process may be empty
+            raise ValueError("it has none this time: can it be gone through only once?")

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from numbers import Integral, Real
 
+import torch
 from torch import nn
 
 
@@ -45,3 +46,39 @@ def evaluating(model):
 def uncompiled(model):
     """The model itself, also where it is one that `torch.compile` has wrapped."""
     return getattr(model, "_orig_mod", model)
+
+
+@contextmanager
+def forgetting(*things):
+    """In a `with` block: after it, modules among `things` remember nothing of the calls in it.
+
+    Put back are plain attributes (a counter, the hidden state of the last batch) and buffers.
+    """
+    layers = [
+        layer for thing in things if isinstance(thing, nn.Module) for layer in thing.modules()
+    ]
+    held = [(layer, _own(layer)) for layer in layers]
+    buffers = [
+        (layer, name, buffer, buffer.clone())
+        for layer in layers
+        for name, buffer in layer.named_buffers(recurse=False)
+        if buffer.layout is torch.strided  # others don't change in place
+    ]
+    try:
+        yield
+    finally:
+        for layer, own in held:
+            for name in _own(layer).keys() - own.keys():
+                del vars(layer)[name]
+            vars(layer).update(own)
+        with torch.no_grad():
+            for layer, name, buffer, value in buffers:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)
+                if getattr(layer, name) is not buffer:
+                    setattr(layer, name, buffer)
+
+
+def _own(layer):
+    """What a layer holds besides its parts, such as `_buffers` and `_modules`, and their like."""
+    return {name: value for name, value in vars(layer).items() if not name.startswith("_")}

@@ -137,7 +137,7 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
     Raises ValueError or TypeError if an argument can't work, if the loader gives no batch, or if
     a batch, which the message names, can't be used.
     """
-    device = inputs.examine_evaluation(model, loader, loss_fn, device, metric, accuracy)
+    device = inputs.examine_evaluation(model, loader, loss_fn, device, metric, autocast, accuracy)
     return measure("loader", loader, model, loss_fn, device, metric, autocast)
 
 
@@ -155,8 +155,8 @@ def measure(name, loader, model, loss_fn, device, metric, autocast):
             logits = model(xb)
             mean_loss.add(loss_fn(logits, yb), rows(yb))
             if metric is not None:
-                all_logits.append(logits)
-                all_y.append(yb)
+                all_logits.append(logits.clone())  # a loader may use the memory of its batch again
+                all_y.append(yb.clone())
     if distributed.is_share(loader):
         mean_loss = mean_loss.of_all_processes()
         all_logits = distributed.gather_tensors(all_logits, device)
@@ -164,7 +164,7 @@ def measure(name, loader, model, loss_fn, device, metric, autocast):
     loss = mean_loss.value()
     if metric is None:
         return loss, math.nan
-    return loss, trial.score(metric, torch.cat(all_logits), torch.cat(all_y))
+    return loss, trial.score(metric, all_logits, all_y)
 
 
 class History(dict):
@@ -364,7 +364,7 @@ def train(
                 lr=lr,
                 seconds=time.perf_counter() - start,
             )
-            _warn_if_diverged(history, model)
+            _warn_if_diverged(history, model, validated=val_loader is not None)
             if patience is not None and history.best_epoch == history.epochs:
                 state.keep_best()
             last_epoch_end = state.snapshot()
@@ -415,25 +415,35 @@ def _out_of_patience(history, patience):
     return patience is not None and history.epochs - (history.best_epoch or 0) >= patience
 
 
-def _warn_if_diverged(history, model):
-    losses = history["train_loss"]
-    if math.isfinite(losses[-1]) or not all(map(math.isfinite, losses[:-1])):
-        return
-    if not math.isfinite(history["lr"][-1]):
-        reason = f"The learning rate is {history['lr'][-1]}: does its schedule divide by zero?"
-    elif all(parameter.isfinite().all() for parameter in model.parameters()):
+def _warn_if_diverged(history, model, validated):
+    """Say so in the first epoch that has a loss without a value."""
+    if _first_not_finite(history["train_loss"]):
+        became = f"training loss became {history['train_loss'][-1]}"
+        if not math.isfinite(history["lr"][-1]):
+            reason = f"The learning rate is {history['lr'][-1]}: does its schedule divide by zero?"
+        elif all(parameter.isfinite().all() for parameter in model.parameters()):
+            reason = (
+                "All weights are still finite, so it is the loss of some batch that has no value: a "
+                "mean over no rows, for example, or the logarithm of 0."
+            )
+        else:
+            reason = (
+                "Usual causes: a learning rate that is too high, or a NaN in the data. The weights "
+                "can't recover."
+            )
+    elif validated and _first_not_finite(history["val_loss"]):
+        became = f"validation loss became {history['val_loss'][-1]}"
         reason = (
-            "All weights are still finite, so it is the loss of some batch that has no value: a "
-            "mean over no rows, for example, or the logarithm of 0."
+            "Such an epoch can't count as the best. Is there a NaN in the validation data, or in the "
+            "running means of a BatchNorm, or are all labels ignored?"
         )
     else:
-        reason = (
-            "Usual causes: a learning rate that is too high, or a NaN in the data. The weights "
-            "can't recover."
-        )
-    warnings.warn(
-        f"The training loss became {losses[-1]} in epoch {history.epochs}. {reason}", stacklevel=4
-    )
+        return
+    warnings.warn(f"The {became} in epoch {history.epochs}. {reason}", stacklevel=4)
+
+
+def _first_not_finite(losses):
+    return not math.isfinite(losses[-1]) and all(map(math.isfinite, losses[:-1]))
 
 
 def _progress_bar(loader, epochs, done, shown):

@@ -10,11 +10,12 @@ import warnings
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from . import loaders
 from .losses import OF_CLASSES, YES_OR_NO, kind_of, option
-from .models import evaluating
+from .models import evaluating, forgetting
 from .random_state import undisturbed
 
 _SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
@@ -40,9 +41,11 @@ def _what_failed(batches, model, loss_fn, device, error):
     if batches.latest is None:
         return f"{batches.name} can't give batch {batches.given + 1} ({in_short(error)})."
     name = f"batch {batches.given} of {batches.name}"
+    learns = batches.name == "train_loader"
     try:
-        with undisturbed(model, loss_fn), torch.no_grad(), evaluating(model):
-            _try_batches(name, [batches.latest], [], model, loss_fn, device, learns=False)
+        with undisturbed(model, loss_fn), torch.set_grad_enabled(learns), evaluating(model):
+            model.train(learns)  # some models return something else in training
+            _try_batches(name, [batches.latest], [], model, loss_fn, device, learns)
     except (TypeError, ValueError) as found:
         return str(found)
     return f"{name} can't be used ({in_short(error)})."
@@ -50,7 +53,12 @@ def _what_failed(batches, model, loss_fn, device, error):
 
 def try_loader(name, loader, model, loss_fn, device, learns):
     """Try the first batch, and look through all data in memory: (logits, labels) of the batch."""
-    with undisturbed(loader, model, loss_fn), torch.set_grad_enabled(learns), evaluating(model):
+    with (
+        undisturbed(loader, model, loss_fn),
+        forgetting(model, loss_fn),
+        torch.set_grad_enabled(learns),
+        evaluating(model),
+    ):
         whole = batches = loaders.all_batches(loader)
         if not whole:
             batches = [_first_batch(name, loader)]
@@ -73,7 +81,7 @@ def _try_batches(name, batches, whole, model, loss_fn, device, learns):
     for logits, yb in tried.values():
         _try_loss(name, loss_fn, logits, yb, learns)
     logits, yb = tried[_kind_of_input(batches[0][0])]
-    return logits.detach(), yb
+    return logits.detach(), yb.clone()  # a metric may change its labels in place
 
 
 def _kind_of_input(xb):
@@ -82,12 +90,19 @@ def _kind_of_input(xb):
 
 def _first_batch(name, loader):
     try:
-        batch = loaders.first_batch(loader)
+        only_once = loaders.only_once(loader)
+        first = [] if only_once else loaders.first_batch(loader)
     except Exception as error:  # as in _try_forward
         raise ValueError(f"{name} can't give its first batch ({in_short(error)}).") from error
-    if batch is None:
+    if only_once:
+        raise TypeError(
+            f"{name} is a {type(loader).__name__} that can be gone through only once, and looking at "
+            f"its first batch would use it up. If it has an end, pass list({name}). Or wrap your "
+            "data: tensor_loader(X, y, batch_size=64)."
+        )
+    if not first:
         raise ValueError(f"{name} is empty: it gave no batch.")
-    return batch
+    return first[0]
 
 
 def _check_batch(name, batch):
@@ -124,11 +139,10 @@ def _check_values(name, X, y):
     for part, values in (("inputs", X), ("labels", y)):
         if values.is_floating_point() and not torch.isfinite(values).all():
             bad = (~torch.isfinite(values)).sum().item()
-            consequence = (
-                "A loss over them is NaN, and so no epoch could count as the best"
-                if name == "val_loader"
-                else "Training on them would turn every weight into NaN"
-            )
+            consequence = {
+                "train_loader": "Training on them would turn every weight into NaN",
+                "val_loader": "A loss over them is NaN, and so no epoch could count as the best",
+            }.get(name, "A loss over them is NaN")
             raise ValueError(
                 f"{name} has {bad} NaN or infinite value{'s' * (bad > 1)} among its {part}. "
                 f"{consequence}: fill or drop those rows."
@@ -156,13 +170,21 @@ def _forward_error(name, model, xb, error):
         )
     for frame, _ in traceback.walk_tb(error.__traceback__):
         layer, x = frame.f_locals.get("self"), frame.f_locals.get("input")
-        known = isinstance(layer, nn.Linear) and isinstance(x, torch.Tensor)
-        if known and x.shape[-1] != layer.in_features:
+        if not isinstance(x, torch.Tensor):
+            continue
+        if isinstance(layer, nn.Linear) and x.shape[-1] != layer.in_features:
             return ValueError(
                 f"{name} gives inputs of shape {list(xb.shape)}, and the layer "
                 f"nn.Linear({layer.in_features}, {layer.out_features}) of the model gets "
                 f"{list(x.shape)}: {x.shape[-1]} features instead of {layer.in_features}. "
                 f"{_width_advice(x, layer, x is xb)}"
+            )
+        if isinstance(layer, nn.Embedding) and isinstance(error, IndexError):
+            return ValueError(
+                f"{name} gives inputs of shape {list(xb.shape)}, and the layer "
+                f"nn.Embedding({layer.num_embeddings}, {layer.embedding_dim}) of the model, which knows "
+                f"the numbers from 0 to {layer.num_embeddings - 1}, gets some from {x.min()} to "
+                f"{x.max()}. Number the entries from 0, or give the layer more of them."
             )
     return ValueError(
         f"{name} gives inputs of shape {list(xb.shape)} and {xb.dtype}, and the model fails on "
@@ -173,6 +195,8 @@ def _forward_error(name, model, xb, error):
 def _width_advice(x, layer, is_data):
     if x.ndim > 2 and math.prod(x.shape[1:]) == layer.in_features:
         return "Put nn.Flatten() in front of it."
+    if is_data and x.ndim == 1 and layer.in_features == 1:
+        return "Give the inputs a second dimension: X[:, None]."
     if is_data:
         return "Change the data or the model's input width."
     return f"Make it nn.Linear({x.shape[-1]}, {layer.out_features})."
@@ -183,6 +207,12 @@ def _check_labels(name, loss_fn, logits, y, X):
         raise ValueError(f"{name} has {len(X)} inputs but {len(y)} labels.")
     kind = kind_of(loss_fn)
     if kind in OF_CLASSES:
+        weight = option(loss_fn, "weight")
+        if isinstance(weight, torch.Tensor) and weight.dtype != logits.dtype:
+            raise TypeError(
+                f"loss_fn has class weights of {weight.dtype}, but the model's outputs are "
+                f"{logits.dtype}. Convert the weights with weight.to({logits.dtype})."
+            )
         _check_class_labels(name, kind, option(loss_fn, "ignore_index", -100), logits, y)
     elif kind is not None:
         _check_number_labels(name, kind, logits, y)
@@ -214,11 +244,18 @@ def _check_class_labels(name, kind, ignore_index, logits, y):
         )
     if y.is_floating_point() and y.shape[1:] == logits.shape[1:]:
         return  # probabilities of the classes
-    if y.ndim == 2 and logits.ndim == 2:
+    if y.ndim == logits.ndim:
         advice = "y.squeeze(1)" if y.shape[1] == 1 else "y.argmax(dim=1)"
         raise ValueError(
             f"{name} gives labels of shape [N{_rest(y)}], but {kind.__name__} needs class "
-            f"numbers of shape [N]. Make them so with {advice}{'.long()' * y.is_floating_point()}."
+            f"numbers of shape [N{_rest(logits[:, 0])}]. Make them so with {advice}"
+            f"{'.long()' * y.is_floating_point()}."
+        )
+    if logits.shape[2:] != y.shape[1:] == logits.shape[1:-1]:
+        raise ValueError(
+            f"the model's outputs have shape [N{_rest(logits)}] for labels [N{_rest(y)}], but "
+            f"{kind.__name__} needs the classes in the second place, [N, C{_rest(y)}]. Return "
+            "logits.movedim(-1, 1)."
         )
     if y.dtype != torch.int64:
         raise TypeError(
@@ -274,47 +311,72 @@ def _try_loss(name, loss_fn, logits, yb, learns):
 
 def _check_own_loss(loss_fn, logits, yb):
     """What its type does not tell: that it is a mean over rows, each compared with its own label."""
-
-    def loss_of(outputs, labels):
-        try:
-            with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")
-                return loss_fn(outputs, labels).item()
-        except Exception:  # a loss that is made for one number of rows
-            return math.nan
-
-    def same(a, b):
-        return math.isclose(a, b, rel_tol=1e-5)
-
-    loss = loss_of(logits, yb)
-    if loss and same(2 * loss, loss_of(torch.cat([logits, logits]), torch.cat([yb, yb]))):
+    loss = _quietly(loss_fn, logits, yb)
+    doubled = _quietly(loss_fn, torch.cat([logits, logits]), torch.cat([yb, yb]))
+    if loss and math.isfinite(loss) and _same(2 * loss, doubled):
         raise ValueError(
             "loss_fn adds up its rows: for every row twice it is twice as large. The mean over an "
             "epoch needs the mean of each batch. Use .mean() instead of .sum(), or divide by len(y)."
         )
-    if (*yb.shape, 1) != logits.shape and yb.shape != (*logits.shape, 1):
+    _check_pairs("loss_fn", loss_fn, logits, yb)
+
+
+def _check_pairs(name, function, logits, yb):
+    """Whether `function` compares each output with its own label, and not all with all."""
+    if yb.ndim == logits.ndim - 1:
+        other_shape = (*yb.shape, 1)
+    elif yb.shape[-1] == 1:
+        other_shape = yb.shape[:-1]
+    else:
         return
-    outputs = yb.to(logits).view_as(logits)  # all right, as long as nobody changes their order
-    loss, other_order, other_labels = (
-        loss_of(outputs, labels) for labels in (yb, yb.roll(1, 0), yb[:1].expand_as(yb))
-    )
-    if loss and same(loss, other_order) and not same(loss, other_labels):
-        raise ValueError(
-            f"loss_fn compares every output with every label: the outputs have shape "
-            f"{list(logits.shape)}, the labels {list(yb.shape)}, and in whatever order the labels "
-            f"stand, the loss stays the same. {_reshape_advice(logits, yb)}"
-        )
+    if bool((yb == yb[0]).all()):  # rows that are sorted, say: every other label becomes another
+        odd = torch.arange(len(yb), device=yb.device).view(-1, *[1] * (yb.ndim - 1)) % 2
+        yb = torch.where(odd == 1, (yb == 0).to(yb), yb)
+    if logits.numel() == yb.numel():  # outputs that are all right, until the order is another one
+        outputs = yb.to(logits).view_as(logits)
+    elif logits.ndim == 2 and yb.numel() == len(logits):
+        classes = yb.long().clamp(0, logits.shape[1] - 1).flatten()
+        outputs = F.one_hot(classes, logits.shape[1]).to(logits)
+    else:
+        return
+
+    def in_order_and_not(labels):
+        return (_quietly(function, outputs, part) for part in (labels, labels.roll(1, 0)))
+
+    if _same(*in_order_and_not(yb)):
+        results = [*in_order_and_not(yb.view(other_shape))]
+        if all(map(math.isfinite, results)) and not _same(*results):
+            raise ValueError(
+                f"{name} compares every output with every label: the outputs have shape "
+                f"{list(logits.shape)}, the labels {list(yb.shape)}, and in whatever order the labels "
+                f"stand, the result stays the same. {_reshape_advice(logits, yb)}"
+            )
+
+
+def _quietly(function, logits, yb):
+    """What a loss or metric of one's own returns, as a float; NaN if it can't."""
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return float(function(logits.clone(), yb.clone()))
+    except Exception:  # one that is made for a certain number of rows, say
+        return math.nan
+
+
+def _same(a, b):
+    return math.isclose(a, b, rel_tol=1e-5)
 
 
 def check_metric(metric, default_metric, loss_fn, logits, yb):
     """Whether `metric` can judge what `loss_fn` compares; `default_metric` is one that reads logits."""
     if metric is None:
         return
-    if metric is default_metric and kind_of(loss_fn) is nn.BCELoss:
-        raise ValueError(
-            "metric=accuracy reads logits, but BCELoss works on probabilities. Leave the Sigmoid "
-            "out of the model and use nn.BCEWithLogitsLoss(), or pass your own metric."
-        )
+    if (
+        metric is default_metric
+        and logits.shape == yb.shape
+        and bool(((yb == 0) | (yb == 1)).all())
+    ):
+        _check_yes_or_no(loss_fn, logits, yb)
     if metric is default_metric and _are_probabilities(loss_fn, logits, yb):
         raise ValueError(
             f"the labels {list(yb.shape)} are probabilities of classes, such as one-hot rows, and "
@@ -333,14 +395,36 @@ def check_metric(metric, default_metric, loss_fn, logits, yb):
         return  # another metric may be unable to judge a single batch
     except Exception as error:
         raise ValueError(f"metric can't judge the first batch ({in_short(error)}).") from error
+    if metric is not default_metric:
+        _check_pairs("metric", metric, logits, yb)
 
 
-def score(metric, logits, y):
-    """`metric(logits, y)` as a float, for all rows at once; `Unusable` if it is none."""
+def _check_yes_or_no(loss_fn, logits, yb):
+    """Whether outputs above 0 mean yes, as accuracy reads them: `loss_fn` must compare logits."""
+    kind = kind_of(loss_fn)
+    # A loss of one's own that takes the logarithm of a probability has no value for -1.
+    own = kind is None and not math.isfinite(_quietly(loss_fn, -torch.ones_like(logits), yb))
+    if own or kind is nn.BCELoss:
+        raise ValueError(
+            f"metric=accuracy reads logits, but {'loss_fn' if own else 'BCELoss'} works on "
+            "probabilities. Leave the Sigmoid out of the model and use nn.BCEWithLogitsLoss(), or "
+            "pass your own metric."
+        )
+    if kind is not None and kind not in (*YES_OR_NO, *OF_CLASSES):
+        raise ValueError(
+            f"metric=accuracy reads logits, where above 0 means yes, but {kind.__name__} brings the "
+            "outputs close to 0 and 1. Use nn.BCEWithLogitsLoss(), or pass your own metric, such as "
+            "lambda outputs, y: ((outputs > 0.5) == (y == 1)).float().mean()."
+        )
+
+
+def score(metric, logits, labels):
+    """`metric` of all batches of outputs and labels together, a float; `Unusable` if it has none."""
     try:
-        return _score(metric, logits, y)
+        return _score(metric, torch.cat(logits), torch.cat(labels))
     except Exception as error:
-        raise Unusable(f"metric can't judge all {len(y)} rows ({in_short(error)}).") from error
+        rows = sum(map(len, labels))
+        raise Unusable(f"metric can't judge all {rows} rows ({in_short(error)}).") from error
 
 
 def _score(metric, logits, y):
@@ -350,7 +434,8 @@ def _score(metric, logits, y):
     try:
         return float(score)
     except (TypeError, ValueError, RuntimeError) as error:
-        got = f"a tensor {list(score.shape)}" if isinstance(score, torch.Tensor) else repr(score)
+        tensor = isinstance(score, torch.Tensor)
+        got = f"a tensor {list(score.shape)}" if tensor else " ".join(repr(score).split())[:60]
         raise TypeError(f"it returned {got}") from error
 
 

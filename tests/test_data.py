@@ -151,3 +151,16 @@ def test_tensor_loader_needs_a_batch_size_and_makes_its_batches_itself(batch_siz
     assert len(tensor_loader(X, y, batch_size=np.int64(4))) == 3
     with pytest.raises(ValueError, match="at least one tensor"):
         tensor_loader()
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"shuffle": "no"}, "shuffle must be True or False; got 'no'"),
+        ({"num_workers": "2"}, "num_workers must be a whole number; got '2'"),
+        ({"generator": 0}, r"torch.Generator\(\).manual_seed\(0\); got 0"),
+    ],
+)
+def test_tensor_loader_looks_at_options_that_dataloader_takes_without_a_word(option, says):
+    with pytest.raises(TypeError, match=says):
+        tensor_loader(*moons(10), **option)

@@ -9,7 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.optim import lr_scheduler
-from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate, random_split
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+    default_collate,
+    random_split,
+)
 
 from course_utils import evaluate, mlp, moons, tensor_loader, train
 
@@ -92,6 +99,13 @@ class Detached(nn.Module):
         return self.layer(x).detach()
 
 
+class Narrowing(Detached):
+    """Gives fewer outputs for a short batch."""
+
+    def forward(self, x):
+        return self.layer(x)[:, : 2 if len(x) > 10 else 1]
+
+
 class Pairs(nn.Module):
     def __init__(self):
         super().__init__()
@@ -99,6 +113,41 @@ class Pairs(nn.Module):
 
     def forward(self, x):
         return self.layer(x), x
+
+
+class Held:
+    """A loader, or the rows of one, whose iterator was made once and for all."""
+
+    def __init__(self, things):
+        self.iterator = iter(things)
+
+    def __iter__(self):
+        return self.iterator
+
+
+class HeldRows(Held, IterableDataset):
+    pass
+
+
+def rates(lr):
+    optimizer = sgd(MODEL)
+    optimizer.param_groups[0]["lr"] = lr
+    return dict(model=MODEL, optimizer=optimizer)
+
+
+def diverged():
+    model = mlp(2, 8, 2)
+    model[2].bias.data[1] = float("nan")
+    return model
+
+
+def squeezed(outputs, labels):
+    return F.mse_loss(outputs.squeeze(1), labels)
+
+
+PROBABLE = nn.Sequential(mlp(2, 8, 1), nn.Sigmoid())
+REGRESSION = dict(model=SINGLE, loss_fn=squeezed, y=X[:, 0])
+EMBEDDING = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2))
 
 
 BAD = {
@@ -184,7 +233,65 @@ BAD = {
     ),
     "tensors without numbers": (dict(train_loader=[(X.to("meta"), y)]), TypeError, ["meta device"]),
     "unequal lengths": (dict(train_loader=[(X, y[:50])]), ValueError, ["one label for each example"]),
+    "a sampler that is a generator": (
+        dict(train_loader=DataLoader(TensorDataset(X, y), sampler=(i for i in range(100)))), TypeError, ["DataLoader that", "only once"],
+    ),
+    "a loader that holds an iterator": (dict(train_loader=Held([(X, y)])), TypeError, ["Held that", "only once"]),
+    "a validation loader that holds an iterator": (dict(val_loader=Held([(X, y)])), TypeError, ["val_loader", "only once"]),
+    "a stream that holds an iterator": (
+        dict(train_loader=DataLoader(HeldRows(zip(X, y, strict=True)), batch_size=10)), TypeError, ["only once"],
+    ),
+    "rows that are put together into nothing": (
+        dict(train_loader=DataLoader(TensorDataset(X, y), collate_fn=lambda rows: None)), TypeError, ["a NoneType"],
+    ),
+    "a number that the embedding doesn't know": (
+        dict(model=EMBEDDING, X=torch.arange(200).view(100, 2) % 6), ValueError, ["nn.Embedding(5, 3)", "from 0 to 4", "from 0 to 5"],
+    ),
+    "one feature without a dimension of its own": (
+        dict(model=mlp(1, 8, 2), X=X[:, 0]), ValueError, ["X[:, None]"],
+    ),
+    "classes in the last place": (
+        dict(model=nn.Linear(2, 2), X=X.view(20, 5, 2), y=y.view(20, 5)), ValueError, ["[N, C, 5]", "movedim(-1, 1)"],
+    ),
+    "pictures of labels with a channel": (
+        dict(model=nn.Conv1d(1, 2, 1), X=X[:, None], y=y[:, None, None].expand(100, 1, 2)), ValueError, ["shape [N, 2]", "y.squeeze(1)"],
+    ),
     # model, loss, optimizer
+    "a model that diverged earlier": (dict(model=diverged()), ValueError, ["NaN or infinite weights, in 2.bias"]),
+    "a learning rate of NaN": (rates(float("nan")), ValueError, ["learning rate nan in parameter group 0"]),
+    "a learning rate below 0": (rates(-0.1), ValueError, ["learning rate -0.1"]),
+    "a learning rate that is no number": (rates(None), ValueError, ["learning rate None"]),
+    "class weights of NumPy's kind": (
+        dict(loss_fn=nn.CrossEntropyLoss(weight=torch.ones(2).double())), TypeError, ["class weights of torch.float64", "weight.to(torch.float32)"],
+    ),
+    "own loss that compares all with all, rows sorted": (
+        dict(model=SINGLE, loss_fn=lambda a, b: (F.softplus(a) - a * b).mean(), y=y.sort()[0].float(), metric=None),
+        ValueError, ["every output with every label"],
+    ),
+    "own loss on probabilities with accuracy": (
+        dict(model=PROBABLE, loss_fn=lambda p, t: -(t * p.log() + (1 - t) * (1 - p).log()).mean(), y=y[:, None].float()),
+        ValueError, ["loss_fn works on probabilities"],
+    ),
+    "squares of probabilities with accuracy": (
+        dict(model=PROBABLE, loss_fn=nn.MSELoss(), y=y[:, None].float()), ValueError, ["MSELoss brings the outputs", "outputs > 0.5"],
+    ),
+    "metric that compares all with all": (
+        REGRESSION | dict(metric=lambda a, b: (a - b).abs().mean()), ValueError, ["metric compares every output", "y[:, None]"],
+    ),
+    "metric in NumPy that compares all with all": (
+        REGRESSION | dict(metric=lambda a, b: abs(a.numpy() - b.numpy()).mean()), ValueError, ["metric compares every output"],
+    ),
+    "metric that compares all with all, rows sorted": (
+        REGRESSION | dict(y=y.sort()[0].float(), metric=lambda a, b: ((a > 0) == b).float().mean()), ValueError, ["metric compares"],
+    ),
+    "metric that keeps a dimension too many": (
+        dict(metric=lambda a, b: (a.argmax(1, keepdim=True) == b).float().mean()), ValueError, ["metric compares", "same shape"],
+    ),
+    "metric of labels [N, 1]": (
+        dict(y=y[:, None], loss_fn=lambda a, b: F.cross_entropy(a, b[:, 0]), metric=lambda a, b: (a.argmax(1) == b).float().mean()),
+        ValueError, ["metric compares"],
+    ),
+    "metric that returns an array": (dict(metric=lambda a, b: a.numpy()), TypeError, ["return one number", "array("]),
     "a model class": (dict(model=nn.Linear, optimizer=sgd(MODEL)), TypeError, ["model is the class Linear"]),
     "no model": (dict(model=3, optimizer=sgd(MODEL)), TypeError, ["model must be", "int"]),
     "a model with two outputs": (dict(model=Pairs()), TypeError, ["one tensor", "tuple"]),
@@ -309,6 +416,11 @@ def test_schedulers_that_do_not_fit_the_run_are_explained():
             scheduler=lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=8),
         )
 
+    short = lr_scheduler.StepLR(optimizer, 1)
+    optimizer.add_param_group({"params": []})
+    with pytest.raises(ValueError, match="knows 1 of the optimizer's 2 parameter groups"):
+        attempt(model=model, optimizer=optimizer, scheduler=short)
+
     plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
     with pytest.raises(ValueError, match="needs a val_loader"):
         attempt(model=model, optimizer=optimizer, scheduler=plateau, val_loader=None)
@@ -326,6 +438,9 @@ def test_a_cosine_period_in_epochs_is_not_stepped_by_the_batch():
     with pytest.raises(ValueError, match=r"T_max=2, which counts epochs, .* 8 times.* here 8\."):
         attempt(model=model, optimizer=optimizer, scheduler=cosine, scheduler_step="batch")
     attempt(model=model, optimizer=optimizer, scheduler=cosine)
+    cosine = lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
+    with pytest.raises(ValueError, match=r"T_max=8, which counts batches, .* here 2\."):
+        attempt(model=model, optimizer=optimizer, scheduler=cosine)
 
     model = mlp(2, 8, 2)
     optimizer = sgd(model)
@@ -348,6 +463,13 @@ def test_a_cosine_period_in_epochs_is_not_stepped_by_the_batch():
         (dict(device="gpu"), "can't be used on this machine"),
         (dict(device="meta"), "can't be used on this machine"),
         (dict(loader=iter([(X, y)])), "pass list(loader)"),
+        (dict(loader=Held([(X, y)])), "pass list(loader)"),
+        (dict(autocast=True), "autocast must be a context"),
+        (dict(X=with_nan), "A loss over them is NaN: fill"),
+        (
+            dict(model=Narrowing(), loader=[(X, y), (X[:9], y[:9])], loss_fn=lambda a, b: a.mean()),
+            "metric can't judge all 109 rows (RuntimeError: Sizes of tensors must match",
+        ),
         (
             dict(model=SINGLE, y=X[:, 0], loss_fn=lambda a, b: ((a - b) ** 2).mean()),
             "every output with",
@@ -356,11 +478,13 @@ def test_a_cosine_period_in_epochs_is_not_stepped_by_the_batch():
     ],
 )
 def test_evaluate_says_what_is_wrong_too(arguments, says):
-    defaults = dict(X=X, y=y, model=MODEL, loss_fn=LOSS, device=None)
+    defaults = dict(X=X, y=y, model=MODEL, loss_fn=LOSS, device=None, autocast=None)
     given = {**defaults, **arguments}
     loader = given.get("loader", [(given["X"], given["y"])])
     with pytest.raises((ValueError, TypeError), match=re.escape(says)):
-        evaluate(given["model"], loader, given["loss_fn"], given["device"])
+        evaluate(
+            given["model"], loader, given["loss_fn"], given["device"], autocast=given["autocast"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -375,6 +499,18 @@ def test_a_model_without_numbers_is_refused():
     model = mlp(2, 8, 2).to("meta")
     with pytest.raises(ValueError, match="meta device: its parameters have shapes"):
         train(model, [(X, y)], None, LOSS, sgd(model), 1, progress=False)
+
+
+def test_a_model_whose_weights_have_no_shape_yet_is_refused():
+    model = nn.Sequential(nn.LazyLinear(2))
+    with pytest.raises(ValueError, match=r"lazy layers, .* model\(xb\), before you build"):
+        train(model, [(X, y)], None, LOSS, sgd(model), 1, progress=False)
+
+
+def test_a_loss_that_is_infinite_is_not_taken_for_a_sum():
+    model, endless = mlp(2, 8, 1), lambda outputs, labels: (outputs - labels).abs().mean() / 0
+    with pytest.warns(UserWarning, match="training loss became"):
+        train(model, [(X, X[:, :1])], None, endless, sgd(model), 1, progress=False)
 
 
 def test_a_replaced_head_makes_the_optimizer_stale():
@@ -446,6 +582,10 @@ def repaired(rows):
         dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: (p[:, 0] - t).square().mean(), y=1e6 + 1e3 * X[:, 0], metric=None, max_grad_norm=1.0),
         dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: -p.mean(), metric=None),
         dict(model=mlp(2, 8, 1), loss_fn=lambda p, t: (p[:, 0].sort()[0] - t.sort()[0]).abs().mean(), y=X[:, 0], metric=None),
+        REGRESSION | dict(metric=lambda p, t: (p.squeeze(1) - t).abs().mean()),
+        REGRESSION | dict(metric=lambda p, t: p.mean() / t.mean()),
+        REGRESSION | dict(metric=lambda p, t: (p.flatten().sort()[0] - t.sort()[0]).abs().mean()),
+dict(train_loader=DataLoader(TensorDataset(X, y), batch_sampler=[[0, 1], [5, 9]])),
         dict(max_grad_norm=float("inf")),
         dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
         dict(train_loader=DataLoader(TensorDataset(with_nan, y), batch_size=10, collate_fn=repaired)),
@@ -453,7 +593,7 @@ def repaired(rows):
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "no limit for gradients", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):

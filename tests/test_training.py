@@ -124,6 +124,50 @@ def test_the_metric_sees_all_validation_data_at_once():
     assert all(map(math.isnan, run(epochs=2, metric=None)[1]["val_acc"]))
 
 
+def test_a_loader_may_use_the_memory_of_its_batch_again():
+    class Reusing:
+        def __iter__(self):
+            xb, yb = torch.empty(50, 2), torch.empty(50, dtype=torch.int64)
+            for i in range(0, 200, 50):
+                xb.copy_(X[i : i + 50]), yb.copy_(y[i : i + 50])
+                yield xb, yb
+
+    model = mlp(2, 16, 2)
+    assert evaluate(model, Reusing(), LOSS) == evaluate(
+        model, tensor_loader(X, y, batch_size=50), LOSS
+    )
+
+
+class Remembering(nn.Module):
+    """Counts its calls, in a buffer and in an attribute, and carries a hidden state over."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.calls = mlp(2, 16, 2), 0
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, xb):
+        self.calls += 1
+        self.count += 1
+        hidden = self.net(xb) + getattr(self, "hidden", 0)
+        self.hidden = hidden.detach().mean(dim=0)
+        return hidden / (self.calls + self.count)
+
+
+def test_a_model_remembers_nothing_of_the_look_before_training():
+    models = []
+    for fit in (train, hand_written_loop(evaluate)):
+        torch.manual_seed(0)
+        models.append(Remembering())
+        optimizer = torch.optim.SGD(models[-1].parameters(), lr=0.1)
+        options = {"progress": False} if fit is train else {}
+        batches = [(X[:100], y[:100]), (X[100:], y[100:])]
+        fit(models[-1], batches, batches[:1], LOSS, optimizer, 2, "cpu", **options)
+    mine, by_hand = models
+    assert mine.calls == by_hand.calls == 6  # in each epoch two batches, and one to validate
+    assert same_weights(mine, by_hand)
+
+
 # Accuracy
 
 
@@ -331,6 +375,15 @@ def test_progress_is_shown_only_when_asked_for(capsys):
     assert capsys.readouterr() == ("", "")
     run(epochs=2, progress=True)
     assert "10/10" in capsys.readouterr().err
+
+
+def test_a_validation_loss_without_a_value_is_said_once():
+    model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    model[1].running_var.fill_(math.nan)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match="The validation loss became nan in epoch 1") as said:
+        train(model, [(X, y)], [(X, y)], LOSS, optimizer, 3, progress=False)
+    assert len(said) == 1
 
 
 def test_divergence_is_said_once():
@@ -543,9 +596,61 @@ def test_a_metric_that_can_not_judge_all_rows_is_said_and_the_state_put_back(lat
         evaluate(model, val_loader, LOSS, metric=metric)
 
 
+def test_what_a_model_returns_in_training_alone_is_named():
+    class Auxiliary(nn.Linear):
+        def forward(self, xb):
+            logits = super().forward(xb)
+            return (logits, logits) if self.training else logits
+
+    model = Auxiliary(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="must return one tensor, the logits; it returned a tuple"):
+        train(model, [(X, y)], None, LOSS, optimizer, 1, progress=False)
+
+
+def test_a_loader_that_is_empty_in_a_later_epoch_is_named():
+    class Fading:
+        """Gives its batch to the look before training, to the first epoch, and no more."""
+
+        def __init__(self):
+            self.batches = [[(X, y)]] * 2
+
+        def __iter__(self):
+            yield from self.batches.pop() if self.batches else []
+
+    model, optimizer = setting()
+    with pytest.raises(
+        ValueError, match=r"train_loader can't give batch 1 .*none this time.*epoch 1"
+    ):
+        train(model, Fading(), None, LOSS, optimizer, 3, progress=False)
+
+
 def test_a_metric_may_return_a_tensor_with_a_graph(recwarn):
     _, history = run(epochs=1, metric=lambda logits, labels: torch.ones((), requires_grad=True))
     assert history["val_acc"] == [1.0] and not recwarn.list
+
+
+def test_a_state_dict_may_leave_out_what_is_frozen():
+    class Adapted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base, self.adapter = mlp(2, 8, 2).requires_grad_(False), nn.Linear(2, 2)
+
+        def forward(self, xb):
+            return self.base(xb) + self.adapter(xb)
+
+        def state_dict(self, *args, **options):
+            whole = super().state_dict(*args, **options)
+            return {name: value for name, value in whole.items() if "base" not in name}
+
+    def stop(epoch, model, history):
+        raise LookupError("enough")
+
+    model = Adapted()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    train(model, *loaders(), LOSS, optimizer, 3, patience=1, progress=False)
+    with pytest.raises(LookupError, match=r"^enough$"):
+        train(model, *loaders(), LOSS, optimizer, 3, callbacks=[stop], progress=False)
 
 
 def test_a_callbacks_own_exception_comes_out_as_it_is():
@@ -573,19 +678,20 @@ def test_an_interrupt_in_the_middle_of_an_evaluation_leaves_the_model_in_trainin
 
         def __init__(self):
             super().__init__()
-            self.layer, self.pressed = nn.Linear(2, 2), 0
+            self.layer, self.modes = nn.Linear(2, 2), modes
 
         def forward(self, xb):
             return self.layer(xb)
 
         def train(self, mode=True):
             super().train(mode)
-            self.pressed += not mode
-            if self.pressed == 3 and not mode:  # the first two only try a batch
+            self.modes.append(mode)
+            if not mode and self.modes.count(False) == 3:  # the first two only try a batch
                 raise KeyboardInterrupt
             return self
 
     torch.manual_seed(0)
+    modes = []
     model = Pressing()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     history = train(model, *loaders(), LOSS, optimizer, 3, progress=False)
