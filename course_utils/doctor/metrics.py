@@ -327,12 +327,11 @@ class MetricNotNormalised(Detector):
                 continue
             rows, batches = len(sampler), one_pass.batches
             if batches > 1 and self.wrong(what, divisor, loader, rows, batches):
-                of, right = ("batches", batches) if what == "means" else ("rows", rows)
+                means = "add each mean times len(xb), and divide by the rows; or by len(loader)"
                 return self.found(
                     f"{text} divides by {divisor}, but the sum is one of {what} of {batches} "
-                    f"batches with {rows} rows: divide by the {right} {of}",
-                    fix="divide a sum of batch means by len(loader), a sum of counts by "
-                    "len(loader.dataset)",
+                    f"batches with {rows} rows",
+                    fix=means if what == "means" else f"divide by the {rows} rows",
                 )
         for one_pass, loader, line, keeper in self.means.values():
             counts = [v for v in getattr(keeper, "__dict__", {}).values() if type(v) is int]
