@@ -6,18 +6,14 @@ from dataclasses import dataclass
 import torch
 
 from .detector import Detector
-from .findings import ERROR, WARNING, Finding
+from .findings import ERROR, WARNING
+from .order import SeenGradient
 from .run import held_by, sample
-from .where import learner_frame
+from .where import learner_place
 
 _STEPS_KEPT = 128  # whose backwards are remembered
 _BACKWARDS_KEPT = 500  # of one step
 _PASSES = 2  # of one kind are no accident
-
-
-def _here():
-    frame = learner_frame()
-    return frame and (frame.f_code, frame.f_lineno)
 
 
 @dataclass(slots=True)
@@ -57,7 +53,7 @@ class Groups(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.parameter = None  # one that the optimizer holds and that got a gradient
-        self.left = None  # where the last backward left its gradient, and its version
+        self.left = None  # its gradient as the last backward left it
         self.clipped = False  # since then
         self.careful = False  # once gradients were cleared before a step
         self.weights = None  # some of them at the last backward, since then
@@ -73,21 +69,20 @@ class Groups(Detector):
         from_loader = backward.one_pass is not None
         batch = run.batch_number if from_loader else -run.forwards
         kept = self.is_left() and bool(self.parameter.grad.any())
-        self.now.append(_Backward(_here(), len(run.passes), backward.one_pass, batch, kept))
+        self.now.append(_Backward(learner_place(), len(run.passes), backward.one_pass, batch, kept))
         self.weights = self.some_weights() if self.careful else None
 
     def gradients(self):
         self.left, self.clipped = None, False
         if self.parameter is not None and len(self.steps) < _STEPS_KEPT:
-            grad = self.parameter.grad
-            self.left = None if grad is None else (grad.data_ptr(), grad._version)
+            has_gradient = self.parameter.grad is not None
+            self.left = SeenGradient.of(self.parameter) if has_gradient else None
 
     def is_left(self):
         """Whether the gradient is as the last backward left it, at most clipped."""
-        grad = None if self.left is None else self.parameter.grad
-        if grad is None or grad.data_ptr() != self.left[0]:
+        if self.left is None:
             return False
-        return self.clipped or grad._version == self.left[1]
+        return self.left.is_there() if self.clipped else self.left.is_unchanged()
 
     def clip(self, grads):
         self.clipped = True
@@ -244,34 +239,50 @@ class OptimizerMadeAnew(Detector):
                 )
 
 
-class GradientsOfAnotherLoss(Detector):
-    """`no-zero-grad` again: what another model's loss left in these weights is applied too."""
+@dataclass(slots=True, eq=False)
+class _LeftByAnother(SeenGradient):
+    """One that another model's loss left in the weights of an optimizer."""
 
-    records = True
+    optimizer: weakref.ref
+    line: tuple  # of the backward that left it
+    added_to: bool = False  # by a backward in another line
+
+
+class GradientsOfAnotherLoss(Detector):
+    """The same bug by another sign: what another model's loss left in these weights is applied."""
+
+    bug, severity = "no-zero-grad", ERROR
+    symptom = (
+        "this model is pushed by the other's loss, such as a discriminator that learns to be "
+        "deceived"
+    )
+    fix = (
+        "clear just before this model's own backward: optimizer_d.zero_grad(), then "
+        "loss_d.backward(), then optimizer_d.step()"
+    )
 
     def __init__(self, run):
         super().__init__(run)
-        self.left = []  # [optimizer, parameter, where its gradient lies, version, line, added to]
+        self.left = []
         self.line_now = None
         self.times = weakref.WeakKeyDictionary()
 
     def backward(self, backward):
         if len(self.run.optimizers) < 2:
             return
-        self.line_now = _here()
+        self.line_now = learner_place()
         for one in self.left:
-            grad = one[1].grad
-            there = grad is not None and grad.data_ptr() == one[2] and grad._version == one[3]
-            one[5] = there and one[4] != self.line_now and bool(grad.any())
+            another = one.is_unchanged() and one.line != self.line_now
+            one.added_to = another and bool(one.parameter.grad.any())
 
     def stepped(self, optimizer):
         run = self.run
         if len(run.optimizers) < 2:
             return
-        mine = [one for one in self.left if one[0]() is optimizer]
-        if any(one[5] and _grew(one) for one in mine):
+        mine = [one for one in self.left if one.optimizer() is optimizer]
+        if any(one.added_to and one.grew() for one in mine):
             self.times[optimizer] = self.times.get(optimizer, 0) + 1
-        self.left = [one for one in self.left if one[0]() is not optimizer]
+        self.left = [one for one in self.left if one.optimizer() is not optimizer]
         if run.last_backward <= run.last_clear:
             return
         own = {id(p) for p in held_by(optimizer)}
@@ -279,38 +290,19 @@ class GradientsOfAnotherLoss(Detector):
             held = held_by(other)
             if other is optimizer or not held or id(held[0]) in own:
                 continue
-            if any(one[0]() is other for one in self.left):
+            if any(one.optimizer() is other for one in self.left):
                 continue
             grad = held[0].grad
             if grad is not None and not grad.is_sparse:
-                self.left.append(
-                    [
-                        weakref.ref(other),
-                        held[0],
-                        grad.data_ptr(),
-                        grad._version,
-                        self.line_now,
-                        False,
-                    ]
-                )
+                self.left.append(_LeftByAnother.of(held[0], weakref.ref(other), self.line_now))
 
     def judge(self, run):
         for optimizer, times in self.times.items():
             steps = run.optimizer(optimizer).steps
             if times >= 3 and times >= 0.5 * steps:
-                return Finding(
-                    "no-zero-grad", ERROR,
+                return self.found(
                     f"in {times} of {steps} steps of one {type(optimizer).__name__} its weights "
                     "still had the gradients that another model's loss had left there, and they "
                     "were applied too",
-                    "clear just before this model's own backward: optimizer_d.zero_grad(), then "
-                    "loss_d.backward(), then optimizer_d.step()",
                     run.lines.get("step"),
-                    "this model is pushed by the other's loss, such as a discriminator that learns "
-                    "to be deceived",
-                )  # fmt: skip
-
-
-def _grew(one):
-    grad = one[1].grad
-    return grad is not None and grad.data_ptr() == one[2] and grad._version > one[3]
+                )

@@ -6,21 +6,28 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import VIEWS, below, inputs, kind, saved, shape
-from .loss import UnderTheLoss, activation
+from .functions import (
+    BINARY,
+    ORDERINGS,
+    REGRESSION,
+    input_and_target,
+    name_of,
+)
+from .graph import (
+    VIEWS,
+    below,
+    first_input,
+    inputs,
+    kind,
+    leaves_below,
+    saved,
+    shape,
+    without_views,
+)
+from .loss import FromOutputToLoss, UnderTheLoss, activation
 from .run import memory_of, tensors_in
 from .sources import FirstPasses
 from .where import learner_line
-
-REGRESSION = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
-_BINARY = {"binary_cross_entropy", "binary_cross_entropy_with_logits"}
-LOSS_FUNCTIONS = REGRESSION | _BINARY | {"cross_entropy", "nll_loss", "kl_div", "poisson_nll_loss"}
-
-
-def given(args, kwargs):
-    """Input and target of a call of a loss function; None for one that is no tensor."""
-    both = [*args[:2], *(kwargs.get(name) for name in ("input", "target")[len(args[:2]) :])]
-    return [value if isinstance(value, torch.Tensor) else None for value in both]
 
 
 class _OfLossFunctions(Detector):
@@ -29,9 +36,9 @@ class _OfLossFunctions(Detector):
     functions = ()
 
     def function(self, call, function, args, kwargs, result):
-        name = getattr(function, "__name__", "")
+        name = name_of(function)
         if name in self.functions and call.grad_enabled and not self.said:
-            x, target = given(args, kwargs)
+            x, target = input_and_target(args, kwargs)
             if x is not None and target is not None:
                 self.said = self.wrong(name, x.detach(), target.detach(), args, kwargs) or ""
                 self.line = learner_line()
@@ -76,9 +83,9 @@ class LossArgumentsSwapped(Detector):
     fix = "the model's answer comes first, the target second: loss_fn(pred, yb)"
 
     def function(self, call, function, args, kwargs, result):
-        name = getattr(function, "__name__", "")
-        if name in _BINARY and call.grad_enabled and not self.said:
-            x, target = given(args, kwargs)
+        name = name_of(function)
+        if name in BINARY and call.grad_enabled and not self.said:
+            x, target = input_and_target(args, kwargs)
             if x is not None and target is not None and target.requires_grad > x.requires_grad:
                 self.said = (
                     f"{name} got a first argument without a graph, with values such as "
@@ -226,7 +233,7 @@ class LossAveragedTwice(Detector):
 
     def graph(self, backward):
         self.rows = 0
-        if self.run.backwards - self.run.recent_start != 1:
+        if self.run.backwards_since_step != 1:
             return  # accumulation divides too
         node, divisor = backward.loss.grad_fn, None
         while node is not None and kind(node) in (*VIEWS, "Div", "Mul"):
@@ -251,7 +258,7 @@ class LossAveragedTwice(Detector):
 
     def step(self, step):
         rows, self.rows = self.rows, 0
-        self.count += bool(rows) and self.run.backwards - self.run.recent_start == 1
+        self.count += bool(rows) and self.run.backwards_since_step == 1
         if self.count >= 3 and rows and not self.said:
             self.said = (
                 f"the loss is a mean over the batch already, and it was divided by its {rows} rows "
@@ -260,10 +267,7 @@ class LossAveragedTwice(Detector):
             self.line = self.run.lines.get("backward")
 
 
-_ABOVE = {"gt", "__gt__", "ge", "__ge__", "lt", "__lt__", "le", "__le__"}
-
-
-class ActivationUnlikeLoss(Detector):
+class ActivationUnlikeLoss(FromOutputToLoss):
     bug, severity = "activation-unlike-loss", ERROR
     hidden_by = ("cross-entropy-on-multi-hot",)
     symptom = "scores that are far worse than the loss lets hope"
@@ -274,39 +278,26 @@ class ActivationUnlikeLoss(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.output = None  # model and graph node of its last output
         self.trained = weakref.WeakKeyDictionary()  # model -> kind of the loss of its output
         self.activated = None  # call, result of the activation, its name
         self.cut = weakref.WeakKeyDictionary()  # model -> (activation, columns, line)
 
-    def watched(self, call):
-        self.output = None
-        if call.out is not None and call.out.grad_fn is not None:
-            self.output = weakref.ref(call.module), call.out.grad_fn
-
-    def graph(self, backward):
-        output, self.output = self.output, None
-        model = output and output[0]()
-        if model is None:
-            return
-        for loss in backward.graph.losses:
-            node = loss
-            while node is not None:
-                node = next(iter(inputs(node)), None)
-                if node is output[1]:
-                    self.trained[model] = kind(loss)
-                if node is None or kind(node) not in VIEWS:
-                    break
+    def follow(self, model, output, loss):
+        node = first_input(loss)
+        while node is not None and node is not output and kind(node) in VIEWS:
+            node = first_input(node)
+        if node is output:
+            self.trained[model] = kind(loss)
 
     def function(self, call, function, args, kwargs, result):
-        name = getattr(function, "__name__", "")
+        name = name_of(function)
         x = args[0] if args else None
         if call.grad_enabled or not isinstance(x, torch.Tensor) or call.out is None:
             return
         if name in ("softmax", "sigmoid"):
             if memory_of(x) == memory_of(call.out) != 0 and x.ndim == 2 and x.shape[1] > 1:
                 self.activated = call, result, name
-        elif name in (*_ABOVE, "round") and self.activated and self.activated[0] is call:
+        elif name in (*ORDERINGS, "round") and self.activated and self.activated[0] is call:
             number = len(args) > 1 and isinstance(args[1], float)
             if x is self.activated[1] and (number or name == "round"):
                 self.cut.setdefault(call.module, (self.activated[2], x.shape[1], learner_line()))
@@ -353,7 +344,7 @@ class TargetCarriesGradient(UnderTheLoss):
             return None
         for target, answer in (sides, sides[::-1]):
             gamma = _bootstrap(target)
-            if gamma and _weights(target) & _weights(answer) & self.run.stepped_ids():
+            if gamma and leaves_below(target) & leaves_below(answer) & self.run.stepped_ids():
                 self.seen += 1
                 if self.seen >= 2:
                     return (
@@ -379,11 +370,11 @@ class ValueNotDetached(Detector):
         graph, values, factors = backward.graph, [], []  # nodes, which must not outlive this
         for node in graph.losses:
             if kind(node) in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
-                values += [_without_views(source) for source in inputs(node)]
+                values += [without_views(source) for source in inputs(node)]
         for node in graph.nodes.get("Pow", ())[:20]:
-            source = next(iter(inputs(node)), None)
+            source = first_input(node)
             if source is not None and kind(source) in ("Sub", "Rsub") and node in graph.arithmetic:
-                values += [_without_views(part) for part in inputs(source)]
+                values += [without_views(part) for part in inputs(source)]
         for node in graph.nodes.get("Mul", ())[:50]:
             sides = inputs(node)
             if node in graph.arithmetic and len(sides) == 2:
@@ -399,12 +390,6 @@ class ValueNotDetached(Detector):
                 "is also a factor beside a log-probability, with its graph: the advantage",
                 run.lines.get("backward"),
             )
-
-
-def _without_views(node):
-    while kind(node) in VIEWS and len(inputs(node)) == 1:
-        node = inputs(node)[0]
-    return node
 
 
 def _kinds_below(node):
@@ -426,7 +411,7 @@ def _chain(node, branches=False):
 def _bootstrap(node):
     """The factor gamma if a node computes `reward + gamma * answer`, else 0."""
     while node is not None and kind(node) in VIEWS:
-        node = next(iter(inputs(node)), None)
+        node = first_input(node)
     if node is None or kind(node) != "Add" or len(inputs(node)) != 1:
         return 0
     node = inputs(node)[0]
@@ -442,16 +427,3 @@ def _bootstrap(node):
             return 0
         node = sources[0]
     return 0
-
-
-def _weights(node):
-    ids, waiting, seen = set(), [node], {node}
-    while waiting and len(seen) < 2000:
-        node = waiting.pop()
-        if hasattr(node, "variable"):
-            ids.add(id(node.variable))
-        for source in inputs(node):
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
-    return ids

@@ -4,7 +4,8 @@ from .findings import Finding
 
 
 class Detector:
-    """One bug in one piece: its signal, what keeps it silent on correct loops, and its words.
+    """One bug in one piece: its signal, what keeps it silent on correct loops, and its words. A bug
+    with two quite different signs has two detectors.
 
     A subclass sets `bug`, `severity`, `symptom` and `fix`, listens to the events it needs (methods
     named like those of `EVENTS`, called while the loop runs) and answers in `judge`, which is asked
@@ -31,7 +32,7 @@ class Detector:
         "clip",  # (grads): before gradients are clipped
         "step",  # (step): before an optimizer changes anything, when it is looked at closely
         "stepped",  # (optimizer): after
-        "schedule",  # (scheduler)
+        "schedule",  # (scheduler, value): what it was given, such as a loss, or None
         "state_taken",  # (module, state): state_dict() was called
         "saved",  # (thing): torch.save(thing, …)
         "state_loads",  # (module, state): load_state_dict() will be called
@@ -47,7 +48,7 @@ class Detector:
     said = line = ""  # the evidence and its line, for a detector that sees the bug as it happens
     symptom_only = False
     hidden_by = ()  # bugs that lead to this signal too: after one of them it is not asked
-    records = False  # no detector, but what several detectors need to know
+    records = False  # it accuses of nothing, but remembers what several detectors need to know
     all = []  # noqa: RUF012
 
     def __init_subclass__(cls):

@@ -46,12 +46,38 @@ def inputs(node):
     return [source for source, _ in node.next_functions if source is not None]
 
 
+def first_input(node):
+    """The first of them, or None."""
+    return next(iter(inputs(node)), None)
+
+
+def without_views(node):
+    """The node itself, or what it is a view of."""
+    while kind(node) in VIEWS and len(inputs(node)) == 1:
+        node = inputs(node)[0]
+    return node
+
+
 def below(node):
     """The node that computed this node's input, views left out; None if there is no single one."""
     sources = inputs(node)
     while len(sources) == 1 and kind(sources[0]) in VIEWS:
         sources = inputs(sources[0])
     return sources[0] if len(sources) == 1 else None
+
+
+def leaves_below(node):
+    """The ids of the tensors that will get a gradient through the node."""
+    ids, waiting, seen = set(), [node], {node}
+    while waiting:
+        node = waiting.pop()
+        if hasattr(node, "variable"):
+            ids.add(id(node.variable))
+        for source in inputs(node):
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return ids
 
 
 def saved(node, name):

@@ -8,7 +8,7 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import CROSS_ENTROPY, VIEWS, below, inputs, kind, saved, shape, signed
+from .graph import CROSS_ENTROPY, below, inputs, kind, saved, shape, signed, without_views
 from .sources import WholeTensors
 
 _LONG_STEP = 0.5  # of the weights' own length, is more than a good learning rate does
@@ -125,18 +125,8 @@ def _under_weights(node, backward):
     graph = backward.graph
     for name in ("Addmm", "Mm", "Convolution", "MaxPool2DWithIndices"):
         for user in graph.nodes.get(name, ()):
-            if node in inputs(user) or below_any(user, node):
+            if any(node in (source, without_views(source)) for source in inputs(user)):
                 return True
-    return False
-
-
-def below_any(user, node):
-    """Whether the node's output reaches the user through views."""
-    for source in inputs(user):
-        while kind(source) in VIEWS and len(inputs(source)) == 1:
-            source = inputs(source)[0]
-        if source == node:
-            return True
     return False
 
 

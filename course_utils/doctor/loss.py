@@ -1,13 +1,14 @@
 """Losses that are given something else than they expect; read off the graph under the loss."""
 
 import math
+import weakref
 
 import torch
 from torch import nn
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import VIEWS, below, inputs, kind, saved, shape, signed
+from .graph import VIEWS, below, first_input, inputs, kind, saved, shape, signed
 from .run import tensors_in
 
 
@@ -47,6 +48,29 @@ class UnderTheLoss(Detector):
                 return
 
     def wrong(self, node):
+        raise NotImplementedError
+
+
+class FromOutputToLoss(Detector):
+    """A detector that sees in training what loss a model's output goes into.
+
+    `follow(model, output, loss)` is told of the node of the output and of each loss node."""
+
+    output = None  # weak reference to the last model that ran, node of its output
+
+    def watched(self, call):
+        self.output = None
+        if call.out is not None and call.out.grad_fn is not None:
+            self.output = weakref.ref(call.module), call.out.grad_fn
+
+    def graph(self, backward):
+        output, self.output = self.output, None
+        model = output and output[0]()
+        if model is not None:
+            for node in backward.graph.losses:
+                self.follow(model, output[1], node)
+
+    def follow(self, model, output, loss):
         raise NotImplementedError
 
 
@@ -123,7 +147,7 @@ class BoundedLogits(UnderTheLoss):
         name = self.source(node)
         self.times += bool(name)
         if name and self.times >= 2:
-            size = shape(next(iter(inputs(node))))
+            size = shape(first_input(node))
             if kind(node) == "LogSoftmax":
                 ends = size[signed(node._saved_dim)] - 1
                 least = math.log(1 + ends * math.exp(-2))
@@ -329,7 +353,7 @@ class LossDividedByItself(Detector):
     def graph(self, backward):
         node, value = backward.loss.grad_fn, backward.value
         while node is not None and kind(node) in VIEWS:
-            node = next(iter(inputs(node)), None)
+            node = first_input(node)
         if node is None or kind(node) != "Div" or value is None or abs(value - 1) > 1e-5:
             return
         divisor = getattr(node, "_saved_other", None)

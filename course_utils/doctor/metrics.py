@@ -7,21 +7,24 @@ from torch.utils.data import DistributedSampler
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import VIEWS, inputs, kind, shape, signed
+from .functions import (
+    DIFFERENCES,
+    EQUALITIES,
+    LOSSES,
+    ORDERINGS,
+    REGRESSION,
+    argument,
+    name_of,
+    takes_mean,
+)
+from .graph import VIEWS, first_input, kind, shape, signed
+from .loss import FromOutputToLoss
 from .run import memory_of
 from .sums import division, mean_of_list, meeting, meter, receiver
 from .where import describe, learner_frame, learner_line
 
-_COMPARE = {"eq", "__eq__", "ne", "__ne__"}
-_DIFFERENCE = {"sub", "__sub__", "rsub", "__rsub__", "subtract"}
-_LOSSES = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
-_MEAN_LOSSES = _LOSSES | {
-    "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "kl_div", "poisson_nll_loss", "gaussian_nll_loss",
-}  # fmt: skip
 _MOVES = {"transpose", "permute", "movedim", "swapaxes", "swapdims", "__get__", "t", "moveaxis"}
 _PICKS = VIEWS | {"Index", "MaskedSelect", "Gather"}
-_ABOVE = {"gt", "__gt__", "ge", "__ge__", "lt", "__lt__", "le", "__le__"}
 
 
 def _same_memory(a, b):
@@ -32,33 +35,6 @@ def _same_memory(a, b):
     )
 
 
-def _name(function):
-    return getattr(function, "__name__", "")
-
-
-def argument(args, kwargs, place, *names):
-    """What a torch function was given at a place or under one of its names, None if nothing."""
-    for name in names:
-        if name in kwargs:
-            return kwargs[name]
-    return args[place] if len(args) > place else None
-
-
-def takes_mean(kwargs):
-    """Whether a loss function is a mean; `size_average` and `reduce` are its older options."""
-    if kwargs.get("reduce") is False or kwargs.get("size_average") is False:
-        return False
-    older = "reduce" in kwargs or "size_average" in kwargs
-    older &= kwargs.get("reduce") is not None or kwargs.get("size_average") is not None
-    return older or kwargs.get("reduction", "mean") == "mean"
-
-
-def compares(function, args):
-    """Whether two tensors are compared: outputs with labels."""
-    both = len(args) > 1 and all(isinstance(arg, torch.Tensor) for arg in args[:2])
-    return both and _name(function) in _COMPARE | _DIFFERENCE | _LOSSES | _MEAN_LOSSES
-
-
 class MetricBroadcast(Detector):
     bug, severity = "metric-broadcast", ERROR
     symptom = "an accuracy that is near chance, or above 100 %"
@@ -66,12 +42,12 @@ class MetricBroadcast(Detector):
     column = None  # what the learner made a column of
 
     def function(self, call, function, args, kwargs, result):
-        name = _name(function)
+        name = name_of(function)
         if name in ("unsqueeze", "__getitem__", "view", "reshape") and args[0].ndim == 1:
             self.column = result
         if name == "numpy" and not self.said and not call.grad_enabled:
             self.in_numpy(call, args[0])
-        if self.said or len(args) < 2 or name not in _COMPARE | _DIFFERENCE | _LOSSES:
+        if self.said or len(args) < 2 or name not in EQUALITIES | DIFFERENCES | REGRESSION:
             return
         a, b = args[:2]
         if not (isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)) or _same_memory(a, b):
@@ -80,7 +56,7 @@ class MetricBroadcast(Detector):
         n = short.numel()
         if short.ndim != 1 or n < 2 or tuple(long.shape) != (n, 1):
             return
-        if name not in _COMPARE:
+        if name not in EQUALITIES:
             # In training it is the loss; and differences of all pairs may be meant, of outputs
             # that were made a column for it.
             outs = [t for t in (a, b) if _same_memory(t, call.out) and t is not self.column]
@@ -113,9 +89,9 @@ def class_dimension(log_softmax, output):
     """
     size = shape(log_softmax)
     dim = signed(log_softmax._saved_dim) % max(len(size), 1)
-    node = next(iter(inputs(log_softmax)), None)
+    node = first_input(log_softmax)
     while node is not None and node is not output:
-        name, before = kind(node), next(iter(inputs(node)), None)
+        name, before = kind(node), first_input(node)
         if before is None:
             return None
         size, below = shape(node), shape(before)
@@ -134,7 +110,7 @@ def class_dimension(log_softmax, output):
     return None if node is None else dim
 
 
-class ArgmaxWrongDim(Detector):
+class ArgmaxWrongDim(FromOutputToLoss):
     bug, severity = "argmax-wrong-dim", ERROR
     symptom = "an accuracy near chance although the loss falls"
     fix = "pred = logits.argmax(dim=1), one answer for each row; dim=-1 if the classes come last"
@@ -143,30 +119,18 @@ class ArgmaxWrongDim(Detector):
         super().__init__(run)
         self.taken = []  # (call, result of argmax, what was wrong)
         self.classes = weakref.WeakKeyDictionary()  # model -> (ndim, dimension) that holds classes
-        self.output = None  # model, graph node and number of dimensions of its last output
         self.moved = None  # the call after which dimensions changed places
         self.often = 0
 
-    def watched(self, call):
-        out = call.out
-        self.output = None
-        if out is not None and out.grad_fn is not None:
-            self.output = weakref.ref(call.module), out.grad_fn, out.ndim
-
-    def graph(self, backward):
-        output, self.output = self.output, None
-        if output is None or output[0]() is None:
-            return
-        model, result, ndim = output
-        for node in backward.graph.losses:
-            dim = class_dimension(node, result) if kind(node) == "LogSoftmax" else None
-            if dim is not None:
-                self.classes[model()] = ndim, dim
+    def follow(self, model, output, loss):
+        dim = class_dimension(loss, output) if kind(loss) == "LogSoftmax" else None
+        if dim is not None:
+            self.classes[model] = len(shape(output)), dim
 
     def function(self, call, function, args, kwargs, result):
         if self.said:
             return
-        name = _name(function)
+        name = name_of(function)
         if name in _MOVES:
             self.moved = call
         if name in ("argmax", "max") and args and isinstance(args[0], torch.Tensor):
@@ -178,7 +142,7 @@ class ArgmaxWrongDim(Detector):
                     self.often += 1
                     if self.often >= 2:  # though collected first and compared later
                         self.said, self.line = wrong, learner_line()
-        elif name in _COMPARE and len(args) >= 2:
+        elif name in EQUALITIES and len(args) >= 2:
             for taken_in, index, wrong in self.taken:
                 if taken_in is call and any(_same_memory(index, arg) for arg in args[:2]):
                     self.said, self.line = wrong, learner_line()
@@ -216,42 +180,32 @@ class ArgmaxWrongDim(Detector):
         return None
 
 
-class ThresholdOnLogits(Detector):
+class ThresholdOnLogits(FromOutputToLoss):
     bug, severity = "threshold-on-logits", ERROR
     symptom = "too few positive answers: 0.5 as a logit is a probability of 0.62"
     fix = "pred = (logits > 0), or (torch.sigmoid(logits) > 0.5)"
 
     def __init__(self, run):
         super().__init__(run)
-        self.output = None  # model and graph node of its last output
         self.on_logits = weakref.WeakSet()  # models whose output is the logit of a loss
         self.said = weakref.WeakKeyDictionary()  # model -> evidence and line
         self.cuts = set()
 
-    def watched(self, call):
-        self.output = None
-        if call.out is not None and call.out.grad_fn is not None:
-            self.output = weakref.ref(call.module), call.out.grad_fn
-
-    def graph(self, backward):
-        output, self.output = self.output, None
-        if output is None or output[0]() is None:
-            return
-        model, result = output
-        for node in backward.graph.losses:
-            # One output of several may be no logit; so this one must be what the loss was given.
-            while node is not None and kind(node) in {"BinaryCrossEntropyWithLogits", *_PICKS}:
-                node = next(iter(inputs(node)), None)
-                if node is result:
-                    self.on_logits.add(model())
+    def follow(self, model, output, loss):
+        # One output of several may be no logit; so this one must be what the loss was given.
+        node = loss
+        while node is not None and kind(node) in {"BinaryCrossEntropyWithLogits", *_PICKS}:
+            node = first_input(node)
+            if node is output:
+                self.on_logits.add(model)
 
     def function(self, call, function, args, kwargs, result):
         if not _same_memory(args[0] if args else None, call.out):
             return
-        x, name = args[0], _name(function)
+        x, name = args[0], name_of(function)
         cut = args[1] if len(args) > 1 else None
         cut = cut.item() if isinstance(cut, torch.Tensor) and cut.numel() == 1 else cut
-        above = name in _ABOVE and isinstance(cut, float)
+        above = name in ORDERINGS and isinstance(cut, float)
         if above:
             self.cuts.add(cut)
         # Another cut than 0.5 may well be the logit of a probability.
@@ -294,10 +248,10 @@ class MetricNotNormalised(Detector):
             self.sums[key] = divided and (*divided, what, call.one_pass, call.one_pass.held)
 
     def function(self, call, function, args, kwargs, result):
-        name = _name(function)
-        if name in _MEAN_LOSSES and takes_mean(kwargs) and result.ndim == 0:
+        name = name_of(function)
+        if name in LOSSES and takes_mean(kwargs) and result.ndim == 0:
             self.added(call, "means")
-        if name in _COMPARE and isinstance(result, torch.Tensor):
+        if name in EQUALITIES and isinstance(result, torch.Tensor):
             self.hits = [(call, result)]
         elif self.hits and self.hits[0][0] is call and args:
             if not any(args[0] is hit for _, hit in self.hits):
@@ -375,5 +329,5 @@ class OutputUnused(Detector):
             self.run.watch_functions = True
 
     def function(self, call, function, args, kwargs, result):
-        if call.one_pass is not None and _name(function) not in ("__get__", "dim", "size"):
+        if call.one_pass is not None and name_of(function) not in ("__get__", "dim", "size"):
             call.one_pass.unused = False

@@ -9,7 +9,7 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .metrics import compares
+from .functions import compares
 from .run import sample, tensors_in
 from .sources import WholeTensors
 from .where import learner_line
@@ -40,12 +40,12 @@ class Visits(Detector):
 
     records = True
     latest = None, None  # the last call that may be an evaluation in training mode, and its visit
-    latest_model = None  # that got a whole batch
 
     def __init__(self, run):
         super().__init__(run)
         self.visits = {}  # tensors that models saw again and again
         self.on_data = weakref.WeakSet()  # models that got the batches of a loader
+        self.latest_model = lambda: None  # a weak reference to the last of them
         self.marked = {}  # id -> visit whose graph bears its mark, and the steps made before
 
     def forward(self, call):
@@ -54,8 +54,8 @@ class Visits(Detector):
             return
         batch = run.batch
         if isinstance(batch, list | tuple) and batch and x is batch[0]:  # the common case, quickly
-            if call.module is not self.latest_model:
-                self.latest_model = call.module
+            if call.module is not self.latest_model():
+                self.latest_model = weakref.ref(call.module)
                 self.on_data.add(call.module)
             return
         base = x if x._base is None else x._base

@@ -10,25 +10,39 @@ from .detector import Detector
 from .findings import ERROR, WARNING
 from .graph import CROSS_ENTROPY, kind
 from .run import held_by, sample
-from .where import learner_frame
+from .where import learner_place
 
 
 @dataclass(slots=True, eq=False)
-class _Applied:
-    """A gradient that was applied by its optimizer's last step."""
+class SeenGradient:
+    """The gradient of a parameter as it was at some moment, to see later what became of it."""
 
     parameter: nn.Parameter
     pointer: int
     version: int
-    stale: bool = False  # something was added to it
+
+    @classmethod
+    def of(cls, parameter, *more):
+        grad = parameter.grad
+        return cls(parameter, grad.data_ptr(), grad._version, *more)
 
     def is_there(self):
         grad = self.parameter.grad
         return grad is not None and grad.data_ptr() == self.pointer
 
+    def is_unchanged(self):
+        return self.is_there() and self.parameter.grad._version == self.version
+
     def grew(self):
-        """Whether a backward added to it what was not cleared before."""
-        return self.stale and self.is_there() and self.parameter.grad._version > self.version
+        """Whether something was added to it."""
+        return self.is_there() and self.parameter.grad._version > self.version
+
+
+@dataclass(slots=True, eq=False)
+class _Applied(SeenGradient):
+    """One that was applied by its optimizer's last step."""
+
+    stale: bool = False  # it was still there when the next backward came
 
 
 class NoZeroGrad(Detector):
@@ -63,22 +77,21 @@ class NoZeroGrad(Detector):
             self.added += left and not torch.equal(before[1], now[1])
 
     def stepped(self, optimizer):
-        if any(applied.grew() for applied in self.applied.get(optimizer, ())):
+        if any(applied.stale and applied.grew() for applied in self.applied.get(optimizer, ())):
             self.count[optimizer] = self.count.get(optimizer, 0) + 1
         now = self.applied[optimizer] = []
         for group in optimizer.param_groups:
             for parameter in (group["params"][0], group["params"][-1]):
                 grad = parameter.grad
                 if grad is not None and grad.layout is torch.strided:
-                    now.append(_Applied(parameter, grad.data_ptr(), grad._version))
+                    now.append(_Applied.of(parameter))
 
     def backward(self, backward):
         # What was cleared, by whatever means, is another tensor, has another version or is zero.
         for gradients in self.applied.values():
             gradients[:] = [
                 applied for applied in gradients
-                if applied.is_there()
-                and (applied.stale or applied.parameter.grad._version == applied.version)
+                if applied.is_unchanged() or (applied.stale and applied.is_there())
             ]  # fmt: skip
             for applied in gradients:
                 applied.stale = bool(applied.parameter.grad.any())
@@ -248,10 +261,9 @@ class AccumulationNotAveraged(Detector):
         if scaled or not means:
             self.other += 1
             return
-        frame = learner_frame()
-        line = frame and (frame.f_code, frame.f_lineno)
         from_loader = backward.one_pass is not None
-        self.plain.append((self.run.batch_number if from_loader else -self.run.forwards, line))
+        batch = self.run.batch_number if from_loader else -self.run.forwards
+        self.plain.append((batch, learner_place()))
 
     def stepped(self, optimizer):
         self.plain, self.other = [], 0

@@ -7,17 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from .arguments import LOSS_FUNCTIONS
 from .detector import Detector
-from .findings import ERROR, WARNING, Finding
-from .graph import Graph, inputs, kind
+from .findings import ERROR, WARNING
+from .functions import LOSSES, name_of
+from .graph import Graph, inputs, kind, leaves_below
 from .run import held_by, looked_at, memory_of, sample, tensors_in
 from .where import is_learners
-
-_CUT = (
-    "use the output of this part in the loss, and take .detach(), .data, .item(), .numpy(), "
-    "no_grad() and new tensors (torch.tensor(…), Variable(…)) out of its way there"
-)
 
 
 @dataclass
@@ -29,10 +24,14 @@ class _Empty:
 
 
 class NeverReached(Detector):
-    """`layers-cut-off` again, by another sign: `.grad` is None whenever the optimizer steps."""
+    """The same bug by another sign: `.grad` is None whenever the optimizer steps."""
 
-    records = True  # its name belongs to the detector in weights.py
+    bug, severity = "layers-cut-off", WARNING
     symptom = "this part keeps its first weights, and the rest learns around it"
+    fix = (
+        "use the output of this part in the loss, and take .detach(), .data, .item(), .numpy(), "
+        "no_grad() and new tensors (torch.tensor(…), Variable(…)) out of its way there"
+    )
     hidden_by = (
         "layers-cut-off", "optimizer-holds-other-params", "unregistered-layers", "loss-cut-off",
         "backward-never-called", "grads-cleared-before-step", "step-before-backward",
@@ -107,12 +106,13 @@ class NeverReached(Detector):
         ids = {id(p) for p in never}
         for model in run.known_models():
             if any(id(p) in ids for p in model.parameters()):
-                return self.say(
-                    ERROR,
+                return self.found(
                     f"none of the {len(never)} tensors that {type(optimizer).__name__} holds "
                     f"({sum(p.numel() for p in never)} weights of a {type(model).__name__} that "
                     f"runs) had a gradient in the {looks} of its steps that were looked at: its "
                     "output lost its graph on the way to the loss",
+                    run.lines.get("backward"),
+                    severity=ERROR,
                 )
 
     def part(self, run, optimizer, never, looks):
@@ -129,18 +129,13 @@ class NeverReached(Detector):
                     continue  # handed to the learner, who has no use for it
                 if not _is_learners_class(owners, name):
                     continue  # such as the pooler of a pretrained model
-                return self.say(
-                    WARNING,
+                return self.found(
                     f"{name or 'the model'} ({type(layer).__name__}, "
                     f"{sum(p.numel() for p in own)} weights) ran, and {type(optimizer).__name__} "
                     f"holds it, but its gradient was None in all {looks} steps that were looked "
                     "at: the loss doesn't depend on it",
+                    run.lines.get("backward"),
                 )
-
-    def say(self, severity, evidence):
-        return Finding(
-            "layers-cut-off", severity, evidence, _CUT, self.run.lines.get("backward"), self.symptom
-        )
 
 
 def _is_learners_class(owners, name):
@@ -155,10 +150,15 @@ def _is_learners_class(owners, name):
 
 
 class UntrainedInFront(Detector):
-    """`params-not-optimized` again: a network that nobody holds, in front of one that is trained,
+    """The same bug by another sign: a network that nobody holds, in front of one that is trained,
     and whose output lost its graph between them."""
 
-    records = True  # its name belongs to the detector in weights.py
+    bug, severity = "params-not-optimized", WARNING
+    symptom = "this network keeps its random first weights"
+    fix = (
+        "train it too: no .detach() or .numpy() between, and its parameters in the optimizer; or "
+        "say that it stays: network.requires_grad_(False).eval()"
+    )
 
     def __init__(self, run):
         super().__init__(run)
@@ -201,15 +201,12 @@ class UntrainedInFront(Detector):
             free = all(p.requires_grad for p in own) and not set(own) & set(behind.parameters())
             if trained and free and torch.equal(sample(own[0]), self.first[front]):
                 weights = sum(p.numel() for p in own)
-                return Finding(
-                    "params-not-optimized", WARNING,
+                return self.found(
                     f"a {type(front).__name__} with {weights} weights ran in training mode in front "
                     f"of the {type(behind).__name__} that is trained; no optimizer holds them, and "
                     f"its output had no graph any more {times} times",
-                    "train it too: no .detach() or .numpy() between, and its parameters in the "
-                    "optimizer; or say that it stays: network.requires_grad_(False).eval()",
-                    run.lines.get("step"), "this network keeps its random first weights",
-                )  # fmt: skip
+                    run.lines.get("step"),
+                )
 
 
 _SUMS = {"add", "__add__", "__radd__", "__iadd__", "add_", "sub", "__sub__", "__isub__", "rsub"}
@@ -243,7 +240,7 @@ class TermCutOff(Detector):
     def function(self, call, function, args, kwargs, result):
         if not isinstance(result, torch.Tensor) or len(self.without) > 500:
             return
-        name = getattr(function, "__name__", "")
+        name = name_of(function)
         given = [*tensors_in(args), *tensors_in(kwargs)]
         if result.requires_grad:
             if name in _SUMS and result.numel() == 1:
@@ -251,7 +248,7 @@ class TermCutOff(Detector):
                     (result, term.item()) for term in given
                     if id(term) in self.without and term.numel() == 1 and term.is_floating_point()
                 ]  # fmt: skip
-        elif name in LOSS_FUNCTIONS or any(id(t) in self.without or t.requires_grad for t in given):
+        elif name in LOSSES or any(id(t) in self.without or t.requires_grad for t in given):
             self.without[id(result)] = result
 
     def graph(self, backward):
@@ -302,7 +299,7 @@ class TermForOthers(Detector):
         if len(self.run.optimizers) > 1 and self.run.steps:
             parts = _terms(backward.loss.grad_fn)
             if 2 <= len(parts) <= 8:
-                self.terms = [_leaves(part) for part in parts]
+                self.terms = [leaves_below(part) for part in parts]
 
     def step(self, step):
         terms, self.terms = self.terms, []
@@ -348,17 +345,3 @@ def _terms(node):
         else:
             found.append(node)
     return found
-
-
-def _leaves(node):
-    ids, waiting, seen = set(), [node], {node}
-    while waiting:
-        node = waiting.pop()
-        if hasattr(node, "variable"):
-            ids.add(id(node.variable))
-            continue
-        for source in inputs(node):
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
-    return ids

@@ -13,55 +13,26 @@ from torch import nn
 from torch.optim import lr_scheduler as kinds
 from torch.utils.data import DataLoader, RandomSampler
 
-from .arguments import LOSS_FUNCTIONS
 from .detector import Detector
-from .findings import ERROR, WARNING, Finding
-from .sums import after, nodes_around, receiver, tree_of
-from .where import describe, is_learners, learner_frame
+from .findings import ERROR, WARNING
+from .functions import LOSSES, name_of
+from .reading import (
+    TREES,
+    after,
+    in_own_function,
+    is_name,
+    last_name,
+    line_of,
+    names_in,
+    nodes_around,
+    tree_of,
+    value_of,
+)
+from .sums import receiver
+from .where import learner_frame, learner_frames
 
 _ACCURACY = ("acc", "f1", "auc", "iou", "dice", "score", "precision", "recall", "r2", "bleu")
 _LOSS = ("loss", "err", "mse", "mae", "nll")
-
-
-def frames(limit=6):
-    """The learner's running frames, from the inside out."""
-    frame = learner_frame()
-    while frame is not None and limit:
-        if is_learners(frame.f_code.co_filename):
-            yield frame
-            limit -= 1
-        frame = frame.f_back
-
-
-def line_of(frame, node):
-    return describe(frame.f_code.co_filename, node.lineno)
-
-
-def last_name(node):
-    """`best` of the name `best` or the attribute `self.best`; "" for anything else."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def value_of(node, frame):
-    """What a name or an attribute of one stands for in a frame, or None."""
-    if isinstance(node, ast.Name):
-        return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
-    if isinstance(node, ast.Attribute):
-        return getattr(value_of(node.value, frame), "__dict__", {}).get(node.attr)
-    return None
-
-
-def of_its_own(frame, pairs):
-    """Those pairs of nodes that stand in the frame's own function; the variables of another one
-    may have the same names."""
-    return [pair for pair in pairs if pair[0].lineno in _lines(frame.f_code)]
-
-
-@functools.lru_cache(maxsize=64)
-def _lines(code):
-    return {line for *_, line in code.co_lines()}
 
 
 def sounds_like(name, words):
@@ -86,7 +57,7 @@ class ReturnInLoop(Detector):
         one_pass = call.one_pass
         if one_pass.batches > 1 or len(self.run.passes) > 50:
             return
-        for frame in frames():
+        for frame in learner_frames(6):
             _, _, loop = nodes_around(frame)
             if loop is None or not _loops_over(loop, frame, one_pass.loader()):
                 continue
@@ -114,6 +85,10 @@ def _loops_over(loop, frame, loader):
     return loader is not None and any(value_of(node, frame) is loader for node in names)
 
 
+def _first_use(name, nodes):
+    return next((node for node in nodes if is_name(node, name)), None)
+
+
 class LastBatchOnly(Detector):
     bug, severity = "last-batch-only", WARNING
     symptom = "the reported number jumps about, and is not that of the whole data"
@@ -128,7 +103,7 @@ class LastBatchOnly(Detector):
     def function(self, call, function, args, kwargs, result):
         if call.grad_enabled or call.one_pass is None or not isinstance(result, torch.Tensor):
             return
-        name = getattr(function, "__name__", "")
+        name = name_of(function)
         if call is not self.call:
             self.call, self.hits = call, []
         if name in ("eq", "__eq__") and result.ndim:
@@ -138,7 +113,7 @@ class LastBatchOnly(Detector):
                 self.hits.append(result)
             elif name in ("mean", "sum") and result.ndim == 0:
                 self.number(call)
-        elif name in LOSS_FUNCTIONS and result.ndim == 0:
+        elif name in LOSSES and result.ndim == 0:
             self.number(call)
 
     def number(self, call):
@@ -151,20 +126,13 @@ class LastBatchOnly(Detector):
         if loop is None or made is None or not isinstance(made.targets[0], ast.Name):
             return
         name = made.targets[0].id
-        own = {n.id for n in ast.walk(made.value) if isinstance(n, ast.Name)}
-        if name in own or not _loops_over(loop, frame, call.one_pass.loader()):
+        if name in names_in(made.value) or not _loops_over(loop, frame, call.one_pass.loader()):
             return
         outer = [n for n in nodes if isinstance(n, ast.For | ast.While) and n is not loop]
         place = outer[-1] if outer else scope
-        use = next(
-            (n for n in after(place, loop.end_lineno) if isinstance(n, ast.Name) and n.id == name),
-            None,
-        )
+        use = _first_use(name, after(place, loop.end_lineno))
         if use is None and outer:
-            use = next(
-                (n for n in after(scope, place.end_lineno)
-                 if isinstance(n, ast.Name) and n.id == name), None,
-            )  # fmt: skip
+            use = _first_use(name, after(scope, place.end_lineno))
         if use is not None and isinstance(use.ctx, ast.Load):
             self.numbers.setdefault(
                 line_of(frame, made), (name, line_of(frame, use), call.one_pass)
@@ -194,7 +162,7 @@ class SumNeverReset(Detector):
         if one_pass.batches > 1 or len(self.run.passes) > 8:
             return
         loader = one_pass.loader()
-        for frame in frames(4):
+        for frame in learner_frames(4):
             nodes, *_ = nodes_around(frame)
             loops = [n for n in nodes if isinstance(n, ast.For | ast.While)]
             place = next((i for i, n in enumerate(loops) if isinstance(n, ast.For)
@@ -210,18 +178,15 @@ class SumNeverReset(Detector):
                     self.look(node.target.id, loop, outer, frame)
 
     def look(self, name, loop, outer, frame):
-        stores = [
-            n for n in ast.walk(outer) if isinstance(n, ast.Name) and n.id == name
-            and isinstance(n.ctx, ast.Store)
-        ]  # fmt: skip
+        uses = [node for node in ast.walk(outer) if is_name(node, name)]
+        stores = [node for node in uses if isinstance(node.ctx, ast.Store)]
         added = [n for n in ast.walk(outer) if isinstance(n, ast.AugAssign)]
         if len(stores) != sum(last_name(n.target) == name for n in added):
             return  # set somewhere
         for node in after(outer, loop.end_lineno):
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-                over = {n.id for n in ast.walk(node.left) if isinstance(n, ast.Name)}
                 length = isinstance(node.right, ast.Call) and last_name(node.right.func) == "len"
-                if over == {name} and isinstance(node.left, ast.Name) and length:
+                if is_name(node.left, name) and length:
                     self.sums.append((ast.unparse(node), name, line_of(frame, node), frame.f_code))
                     return
 
@@ -282,8 +247,7 @@ class PlateauUpsideDown(_Values):
         super().__init__(run)
         self.values = {}  # id of a scheduler -> mode, values, name
 
-    def schedule(self, scheduler):
-        value = self.run.scheduled_by
+    def schedule(self, scheduler, value):
         if not isinstance(scheduler, kinds.ReduceLROnPlateau) or value is None:
             return
         mode, values, _ = self.values.get(id(scheduler), (scheduler.mode, deque(maxlen=200), ""))
@@ -321,15 +285,12 @@ class BestIsWorst(_Values):
         self.values = {}  # line of a comparison -> (its text, whether smaller wins, name, values)
 
     def look(self):
-        for frame in frames(4):
-            for test, new in of_its_own(frame, _best_so_far(frame.f_code.co_filename)):
+        for frame in learner_frames(4):
+            for test, new, smaller in in_own_function(frame, _best_so_far):
                 value = value_of(new, frame)
                 if isinstance(value, torch.Tensor) and value.numel() == 1:
                     value = value.item()
                 if isinstance(value, float):
-                    first = test.left if last_name(test.left) == last_name(new) else None
-                    less = isinstance(test.ops[0], ast.Lt | ast.LtE)
-                    smaller = less == (first is not None)
                     known = self.values.setdefault(
                         line_of(frame, test), (ast.unparse(test), smaller, last_name(new), [])
                     )[3]
@@ -359,39 +320,37 @@ class BestIsWorst(_Values):
                 )
 
 
-def _best_so_far(filename):
-    """(comparison, the new value) of every `if a < b:` with `b = a` in its body, in a file."""
-    tree = tree_of(filename)
-    if tree is None:
-        return []
-    if not hasattr(tree, "best_so_far"):
-        tree.best_so_far = []
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
-                continue
-            test = node.test
-            if len(test.ops) != 1 or not isinstance(
-                test.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE
-            ):
-                continue
-            left, right = ast.unparse(test.left), ast.unparse(test.comparators[0])
-            for pair in _assigned(node.body):
-                if {ast.unparse(pair[0]), ast.unparse(pair[1])} == {left, right}:
-                    tree.best_so_far.append((test, pair[1]))
-        # Where both ways are written down, the learner's own switch chooses.
-        scopes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+@functools.lru_cache(maxsize=TREES)
+def _best_so_far(tree):
+    """(comparison, the new value, whether the smaller one wins) of every `if a < b:` with `b = a`
+    in its body, in a tree."""
+    found = []
+    for node in _ifs(tree):
+        test = node.test
+        if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+            continue
+        if not isinstance(test.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+            continue
+        sides = {ast.unparse(test.left), ast.unparse(test.comparators[0])}
+        for target, new in _assigned(node.body):
+            if {ast.unparse(target), ast.unparse(new)} == sides:
+                less = isinstance(test.ops[0], ast.Lt | ast.LtE)
+                found.append((test, new, less == (ast.unparse(test.left) == ast.unparse(new))))
+    # Where both ways are written down, the learner's own switch chooses.
+    scopes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
 
-        def key(new):
-            inside = [s.lineno for s in scopes if s.lineno <= new.lineno <= s.end_lineno]
-            return max(inside, default=0), ast.unparse(new)
+    def place(new):
+        inside = [s.lineno for s in scopes if s.lineno <= new.lineno <= s.end_lineno]
+        return max(inside, default=0), ast.unparse(new)
 
-        ways = {}
-        for test, new in tree.best_so_far:
-            less = isinstance(test.ops[0], ast.Lt | ast.LtE)
-            first = ast.unparse(test.left) == ast.unparse(new)
-            ways.setdefault(key(new), set()).add(less == first)
-        tree.best_so_far = [pair for pair in tree.best_so_far if len(ways[key(pair[1])]) == 1]
-    return tree.best_so_far
+    ways = {}
+    for _, new, smaller in found:
+        ways.setdefault(place(new), set()).add(smaller)
+    return [(test, new, smaller) for test, new, smaller in found if len(ways[place(new)]) == 1]
+
+
+def _ifs(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.If)]
 
 
 def _assigned(body):
@@ -406,9 +365,11 @@ def _assigned(body):
 
 
 class BestModelAlias(Detector):
-    """`best-state-alias` again, for a model that is kept whole."""
+    """The same bug by another sign, for a model that is kept whole."""
 
-    records = True  # its name belongs to the detector in health.py
+    bug, severity = "best-state-alias", WARNING
+    symptom = "the best epoch's model is always the last one: both names are one model"
+    fix = "best_model = copy.deepcopy(model)"
 
     def __init__(self, run):
         super().__init__(run)
@@ -417,8 +378,8 @@ class BestModelAlias(Detector):
     def batch(self, one_pass, batch):
         if one_pass.batches != 1 or not self.run.steps or self.said or len(self.run.passes) > 60:
             return
-        for frame in frames(4):
-            for new, old in of_its_own(frame, _kept(frame.f_code.co_filename)):
+        for frame in learner_frames(4):
+            for new, old in in_own_function(frame, _kept):
                 model = value_of(old, frame)
                 for kept in _named(last_name(new), frame):
                     if isinstance(model, nn.Module) and kept is model and model in self.run.models:
@@ -430,13 +391,6 @@ class BestModelAlias(Detector):
                             )
                             self.line = line_of(frame, new)
                         return
-
-    def judge(self, run):
-        if self.said:
-            return Finding(
-                "best-state-alias", WARNING, self.said, "best_model = copy.deepcopy(model)",
-                self.line, "the best epoch's model is always the last one: both names are one model",
-            )  # fmt: skip
 
 
 def _named(name, frame):
@@ -450,25 +404,22 @@ def _named(name, frame):
                 yield inside[name]
 
 
-def _kept(filename):
-    """(target, name) of every `best… = name` under an `if`, in a file."""
-    tree = tree_of(filename)
-    if tree is None:
-        return []
-    if not hasattr(tree, "kept"):
-        tree.kept = [
-            (target, value) for node in ast.walk(tree) if isinstance(node, ast.If)
-            for target, value in _assigned(node.body)
-            if "best" in last_name(target).lower() and isinstance(value, ast.Name | ast.Attribute)
-        ]  # fmt: skip
-    return tree.kept
+@functools.lru_cache(maxsize=TREES)
+def _kept(tree):
+    """(target, name) of every `best… = name` under an `if`, in a tree."""
+    return [
+        (target, value) for node in _ifs(tree) for target, value in _assigned(node.body)
+        if "best" in last_name(target).lower() and isinstance(value, ast.Name | ast.Attribute)
+    ]  # fmt: skip
 
 
 class DividedByAnother(Detector):
-    """`val-overlaps-train` again: the training data is evaluated in place of the loader that the
+    """The same bug by another sign: the training data is evaluated in place of the loader that the
     score is divided by."""
 
-    records = True  # its name belongs to the detector in validation.py
+    bug, severity = "val-overlaps-train", ERROR
+    symptom = "validation is as good as training, and worse on new data"
+    fix = "walk through the held-out loader: for xb, yb in test_loader"
 
     def __init__(self, run):
         super().__init__(run)
@@ -481,7 +432,7 @@ class DividedByAnother(Detector):
         loader = one_pass.loader()
         if not any(p.trains for p in self.run.passes if p.loader() is loader):
             return
-        for frame in frames(2):
+        for frame in learner_frames(2):
             _, scope, loop = nodes_around(frame)
             if loop is not None:
                 self.look(frame, after(scope, loop.end_lineno), one_pass)
@@ -501,13 +452,11 @@ class DividedByAnother(Detector):
             return None
         text, line, other, one_pass = self.division
         if not any(p.loader() is other for p in run.passes):
-            return Finding(
-                "val-overlaps-train", ERROR,
+            return self.found(
                 f"the score {text} is that of {one_pass.batches} batches from the loader that the "
                 "model is trained on; the loader in its divisor was walked through 0 times",
-                "walk through the held-out loader: for xb, yb in test_loader", line,
-                "validation is as good as training, and worse on new data",
-            )  # fmt: skip
+                line,
+            )
 
 
 class PredictionsInOtherOrder(Detector):
@@ -527,7 +476,7 @@ class PredictionsInOtherOrder(Detector):
         loader = one_pass.loader()
         if not isinstance(getattr(loader, "sampler", None), RandomSampler):
             return
-        for frame in frames(4):
+        for frame in learner_frames(4):
             _, scope, loop = nodes_around(frame)
             if loop is None or not _loops_over(loop, frame, loader):
                 continue
@@ -570,9 +519,8 @@ def _uses_labels(loop):
         target = next(part for part in target.elts if isinstance(part, ast.Tuple))
     if not isinstance(target, ast.Tuple) or len(target.elts) < 2:
         return True  # batch[1] may be anywhere
-    names = {n.id for part in target.elts[1:] for n in ast.walk(part) if isinstance(n, ast.Name)}
-    body = [n for part in loop.body for n in ast.walk(part)]
-    return any(isinstance(n, ast.Name) and n.id in names for n in body)
+    labels = set().union(*map(names_in, target.elts[1:]))
+    return any(labels & names_in(part) for part in loop.body)
 
 
 def _compared(name, scope, loop, tree):
@@ -583,7 +531,7 @@ def _compared(name, scope, loop, tree):
         words.add(scope.name)
         places = [*places, *ast.walk(tree)]
     for node in places:  # names that it is handed on to
-        if isinstance(node, ast.Assign) and words & _words(node.value):
+        if isinstance(node, ast.Assign) and words & names_in(node.value):
             words |= {last_name(target) for target in node.targets} - {""}
     for node in places:
         compared = isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq)
@@ -591,10 +539,6 @@ def _compared(name, scope, loop, tree):
             last_name(node.func).endswith(("_score", "_error", "_matrix", "_report", "_loss"))
             or last_name(node.func) in ("eq", "accuracy")
         )
-        if (compared or scored) and words & _words(node):
+        if (compared or scored) and words & names_in(node):
             return True
     return False
-
-
-def _words(node):
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}

@@ -17,9 +17,11 @@ _CHANGE_WITH_MODE = (
     nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
 )  # fmt: skip
-
-
 _IN_A_ROW = 16  # backwards are looked at until the step of an optimizer comes
+_RECENT = 64  # backwards are remembered; a step may use the gradients of fewer
+_MODELS = 64  # that are each looked at closely when they run for the first time
+_IN_USE = 16  # models, optimizers and schedulers that are kept alive at most
+_PASSES_UNUSED = 3  # and so long
 
 
 def _has_modes(layer):
@@ -180,38 +182,38 @@ class Run:
     `records = True` remembers for others is its own, and asked of `recorder(its class)`."""
 
     def __init__(self):
-        self.recorders = {}
-        self.now = 0
+        self.recorders = {}  # class -> the detector of that class
         self.over = False
-        self.optimizers = weakref.WeakKeyDictionary()
-        self.models = weakref.WeakKeyDictionary()  # modules that the learner called, with weights
+        # Models, optimizers and tensors, none of which is kept alive by being known
+        self.models = weakref.WeakKeyDictionary()  # module that the learner called -> has weights
+        self.functional_dropout = weakref.WeakSet()  # models that call F.dropout themselves
+        self.optimizers = weakref.WeakKeyDictionary()  # optimizer that was used -> its record
         self.reached = WeakTensorKeyDictionary()  # leaf of a loss -> some of its values back then
-        self.passes, self.open = [], {}
-        self.current = None
-        self.batch = None
-        self.batch_number = 0
-        self.backwards = self.grad_calls = self.steps = self.forwards = 0
-        self.scaler_steps = 0
-        self.scale = 1.0  # by which a GradScaler multiplied the loss of the next backward
-        self.losses = []
-        # (time, ids of leaves or None if not looked at) of the last backwards
-        self.recent = deque(maxlen=64)
-        self.calls = []  # of layers since the last step, at steps that are looked at closely
-        self.looking = True
-        self.must_look = False  # whether a graph carries a visit's mark, see modes.py
-        self.watch_functions = False  # those of torch, after this forward
-        self.last_forward = self.last_backward = self.last_step = self.last_clear = 0
-        self.batch_of_backward = 0
-        self.functional_dropout = weakref.WeakSet()
-        self.scheduled_by = None  # what the scheduler that steps now was given, such as a loss
-        self.lines = {}
-        self.made = deque(maxlen=8)  # optimizers, kept for the question whether they ever stepped
-        self.loose = deque(maxlen=32)  # parameters of no model that ran; kept likewise
-        self.recent_start = 0  # the number of backwards at the last step
-        self.steps_at_new = 0  # steps when the last new model ran for the first time
-        self._model = None  # the last one that ran
-        self._latest = None, None  # the optimizer that was asked for last, and its record
+        # Kept alive for the questions at the end
+        self.made = deque(maxlen=8)  # optimizers: did they ever step?
+        self.loose = deque(maxlen=32)  # parameters of no model that ran
         self._in_use = {}  # id -> (object, number of passes when it was last used)
+        # Data
+        self.passes, self.open = [], {}
+        self.current = self.batch = None  # the pass and the batch that are being worked on
+        self.batch_number = self.batch_of_backward = 0
+        # Counted so far
+        self.forwards = self.backwards = self.grad_calls = self.steps = self.scaler_steps = 0
+        self._backwards_at_step = 0  # at the last one
+        self.losses = []  # of each backward; NaN where reading it would cost too much
+        # When it happened, in events
+        self.now = self.last_forward = self.last_backward = self.last_step = self.last_clear = 0
+        self.recent = deque(maxlen=_RECENT)  # (time, ids of leaves, None if not looked at)
+        self.scale = 1.0  # by which a GradScaler multiplied the loss of the next backward
+        self.lines = {}  # what happened -> the learner's line that did it first
+        # What is looked at closely
+        self.looking = True
+        self.must_look = False  # asked for by a detector: a backward may show what a graph was for
+        self.watch_functions = False  # asked for by a detector: torch functions after this forward
+        self._steps_at_new = 0  # when the last new model ran for the first time
+        # The common cases, quickly; weak references
+        self._model = lambda: None  # the last one that ran
+        self._latest = lambda: None, None  # the optimizer that was asked for last, and its record
 
     # What happened ---------------------------------------------------------------------------
 
@@ -231,27 +233,34 @@ class Run:
         A loop inside a function is gone with everything in it before the doctor can ask.
         """
         self._in_use[id(thing)] = thing, len(self.passes)
+        if len(self._in_use) > _IN_USE:
+            self._forget_unused()
 
     def _forget_unused(self):
-        recent = [(key, use) for key, use in self._in_use.items() if len(self.passes) - use[1] <= 3]
-        self._in_use = dict(recent[-16:])
+        now = len(self.passes)
+        recent = [(key, use) for key, use in self._in_use.items() if now - use[1] <= _PASSES_UNUSED]
+        self._in_use = dict(recent[-_IN_USE:])
 
     def look(self):
         """Decide whether what comes until the next step is looked at closely."""
-        waiting = self.backwards - self.recent_start
+        waiting = self.backwards_since_step
         self.looking = self.must_look or (
-            looked_at(self.steps + 1 - self.steps_at_new)
+            looked_at(self.steps + 1 - self._steps_at_new)
             and (looked_at(waiting + 1) or (waiting < _IN_A_ROW and self.has_optimizers()))
         )
+
+    @property
+    def backwards_since_step(self):
+        return self.backwards - self._backwards_at_step
 
     def has_optimizers(self):
         return bool(self.made or self.optimizers)
 
     def optimizer(self, optimizer):
         known, record = self._latest
-        if known is not optimizer:
+        if known() is not optimizer:
             record = self.optimizers.setdefault(optimizer, OptimizerRecord())
-            self._latest = optimizer, record
+            self._latest = weakref.ref(optimizer), record
         return record
 
     def steps_of(self, optimizer):
@@ -267,16 +276,16 @@ class Run:
         return max(shared, default=0)
 
     def is_model(self, module):
-        if module is self._model:  # the common case, quickly
+        if module is self._model():  # the common case, quickly
             return True
         known = self.models.get(module)
         if known is None:
             known = self.models[module] = next(module.parameters(), None) is not None
-            if known and len(self.models) < 64:
-                self.steps_at_new = self.steps
+            if known and len(self.models) < _MODELS:
+                self._steps_at_new = self.steps
                 self.look()
         if known:
-            self._model = module
+            self._model = weakref.ref(module)
         return known
 
     def start_pass(self, loader, iterator, updates_batch_norm):
@@ -353,7 +362,7 @@ class Run:
     def about_to_step(self, optimizer, closure):
         record = self.optimizer(optimizer)
         since = [ids for time, ids in self.recent if time > record.last_step]
-        complete = bool(since) and None not in since and len(since) < 64
+        complete = bool(since) and None not in since and len(since) < _RECENT
         pending = self.last_forward > max(self.last_backward, record.last_step)
         reached = set().union(*since) if complete else set()
         if not record.where:
@@ -366,8 +375,7 @@ class Run:
         self.steps += 1
         self.use(optimizer)
         self.last_step = record.last_step = self.tick()
-        self.recent_start = self.backwards
-        self.calls.clear()
+        self._backwards_at_step = self.backwards
         if self.current is not None:
             self.current.steps += 1
         self.look()

@@ -28,7 +28,7 @@ class _Schedules(Detector):
         super().__init__(run)
         self.schedulers = weakref.WeakKeyDictionary()
 
-    def schedule(self, scheduler):
+    def schedule(self, scheduler, value):
         optimizer = getattr(scheduler, "optimizer", None)
         if optimizer is None:
             return

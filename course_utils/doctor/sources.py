@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import RandomSampler, SequentialSampler, SubsetRandomSampler
 
 from .detector import Detector
-from .metrics import compares
+from .functions import compares
 from .run import looked_at, tensors_in
 
 _ROWS = 50_000  # of a first pass are remembered at most

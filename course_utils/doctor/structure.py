@@ -9,7 +9,7 @@ from torch.utils.data import RandomSampler
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import VIEWS, below, inputs, kind, saved, shape, signed
+from .graph import VIEWS, below, first_input, inputs, kind, saved, shape, signed
 from .run import memory_of, tensors_in
 
 
@@ -117,7 +117,7 @@ class ViewSwapsSizes(Detector):
             self.look_under(node)
         for node in [n for name in _RECOUNTS
                      for n in backward.graph.nodes.get(name, ())]:  # fmt: skip
-            source = next(iter(inputs(node)), None)
+            source = first_input(node)
             if source is None or len(shape(node)) < 3:
                 continue
             before = tuple(getattr(node, "_saved_self_sym_sizes", None) or shape(source))
@@ -127,10 +127,10 @@ class ViewSwapsSizes(Detector):
 
     def look_under(self, loss):
         """[N, C, H, W] logits that are counted anew as rows of C, without a permute before."""
-        source = next(iter(inputs(loss)), None)
+        source = first_input(loss)
         if kind(loss) != "LogSoftmax" or source is None or kind(source) not in _RECOUNTS:
             return
-        before, after = shape(next(iter(inputs(source)), source)), shape(source)
+        before, after = shape(first_input(source) or source), shape(source)
         classes = after[-1]
         flat = len(after) == 2 and len(before) > 2 and signed(loss._saved_dim) % 2 == 1
         if flat and before[1] == classes != before[-1] and not _is_moved(inputs(source)[0]):
@@ -165,7 +165,7 @@ def _is_moved(node):
         if kind(node) in ("Permute", "Transpose", "T"):
             return True
         sources = inputs(node)
-        if kind(node) not in (*VIEWS, "Contiguous") or len(sources) != 1:
+        if kind(node) not in VIEWS or len(sources) != 1:
             return False
         node = sources[0]
     return False
@@ -216,7 +216,7 @@ class SoftmaxOverBatch(Detector):
 
     def under_nll(self, node):
         """NLLLoss says itself where the rows are, also without a model."""
-        source, target = next(iter(inputs(node)), None), saved(node, "target")
+        source, target = first_input(node), saved(node, "target")
         if kind(node) != "NllLoss" or source is None or kind(source) != "LogSoftmax":
             return
         size = shape(source)

@@ -5,13 +5,9 @@ learner's lines are read, and the lengths and shapes in them are those of this r
 """
 
 import ast
-import functools
-import linecache
 
+from .reading import after, is_name, names_bound, names_in, nodes_around, value_of
 from .where import is_learners
-
-_FILES = 8  # whose trees are kept
-_trees = {}  # name of a file -> its lines, their tree
 
 
 def receiver(frame):
@@ -41,7 +37,7 @@ def division(frame):
             over, below = node.target, node.value
         else:
             continue
-        if total in _names(over):
+        if total in names_in(over):
             length = _length(below, frame)
             return None if length is None else (ast.unparse(node), length)
     return None
@@ -59,7 +55,7 @@ def mean_of_list(frame):
         return False
     uses = [
         node for node in after(scope, loop.end_lineno)
-        if isinstance(node, ast.Call) and any(_is_name(arg, numbers.id) for arg in node.args)
+        if isinstance(node, ast.Call) and any(is_name(arg, numbers.id) for arg in node.args)
     ]  # fmt: skip
     names = {ast.unparse(use.func).rpartition(".")[2] for use in uses}
     plain = names & {"mean", "fmean", "nanmean"} or names >= {"sum", "len"}
@@ -76,7 +72,9 @@ def meter(frame):
         return None
     alone = len(call.args) == 1 and not call.keywords and not _weighted(call.args[0])
     return (
-        _value(call.func.value, frame) if alone and isinstance(call.func.value, ast.Name) else None
+        value_of(call.func.value, frame)
+        if alone and isinstance(call.func.value, ast.Name)
+        else None
     )
 
 
@@ -95,7 +93,7 @@ def meeting(frame, maker="numpy"):
         return None
     name = made.targets[0].id
     for node in after(scope, made.end_lineno):
-        if isinstance(node, ast.Assign | ast.AugAssign | ast.For) and name in _bound(node):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.For) and name in names_bound(node):
             return None  # perhaps in another shape
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
             pair = node.left, node.right
@@ -103,9 +101,9 @@ def meeting(frame, maker="numpy"):
             pair = node.left, node.comparators[0]
         else:
             continue
-        others = [part for part in pair if not _is_name(part, name)]
+        others = [part for part in pair if not is_name(part, name)]
         if len(others) == 1 and isinstance(others[0], ast.Name):
-            return ast.unparse(node), getattr(_value(others[0], frame), "shape", None)
+            return ast.unparse(node), getattr(value_of(others[0], frame), "shape", None)
     return None
 
 
@@ -114,82 +112,18 @@ def _is_call(value, name):
     return isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] == name
 
 
-def nodes_around(frame):
-    """The nodes around the line that runs in `frame`, from the outside in, and of them the
-    innermost function (or the whole file) and the innermost loop (or None)."""
-    tree = tree_of(frame.f_code.co_filename)
-    return ([], None, None) if tree is None else _around(tree, frame.f_lineno)
-
-
-@functools.lru_cache(maxsize=256)
-def _around(tree, line):
-    around = [tree]
-    for outer in around:
-        around += [
-            node for node in ast.iter_child_nodes(outer)
-            if getattr(node, "lineno", line + 1) <= line <= node.end_lineno
-        ]  # fmt: skip
-    around = around[1:]
-    loops = [node for node in around if isinstance(node, ast.For)]
-    scopes = [node for node in around if isinstance(node, ast.FunctionDef)] or [tree]
-    return around, scopes[-1], loops[-1] if loops else None
-
-
-def after(scope, line):
-    """The scope's nodes below a line, in their order."""
-    nodes = [node for node in ast.walk(scope) if getattr(node, "lineno", 0) > line]
-    return sorted(nodes, key=lambda node: node.lineno)
-
-
 def _begins_anew(total, loop, around, scope):
     """Whether the sum is of this loop alone: set just before it and added to nowhere else."""
     outer = [n for n in around if isinstance(n, ast.For | ast.While) and n is not loop]
     inside = outer[-1] if outer else scope
     set_before = [
         n for n in ast.walk(inside)
-        if isinstance(n, ast.Assign) and total in _bound(n) and n.lineno < loop.lineno
+        if isinstance(n, ast.Assign) and total in names_bound(n) and n.lineno < loop.lineno
     ]  # fmt: skip
-    added = [n for n in ast.walk(scope) if isinstance(n, ast.AugAssign) and total in _bound(n)]
+    added = [n for n in ast.walk(scope) if isinstance(n, ast.AugAssign) and total in names_bound(n)]
     elsewhere = [n for n in added if not loop.lineno <= n.lineno <= loop.end_lineno
                  and not isinstance(n.op, ast.Div)]  # fmt: skip
     return bool(set_before) and not elsewhere
-
-
-def _bound(statement):
-    """The names that an assignment or a loop gives a value."""
-    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-    return set().union(*(_names(target) for target in targets))
-
-
-def _is_name(node, name):
-    return isinstance(node, ast.Name) and node.id == name
-
-
-def _value(name, frame):
-    return frame.f_locals.get(name.id, frame.f_globals.get(name.id))
-
-
-def tree_of(filename):
-    """The syntax tree of a file or a notebook's cell, None if it can't be read."""
-    lines = linecache.getlines(filename)
-    known, tree = _trees.get(filename, (None, None))
-    if known is not lines:  # another text; linecache hands out the same list for the same
-        tree = _parsed(lines)
-        if len(_trees) > _FILES:
-            _trees.clear()
-        _trees[filename] = lines, tree
-    return tree
-
-
-def _parsed(lines):
-    try:
-        return ast.parse("".join(lines))
-    except SyntaxError:
-        return None
-
-
-def _names(node):
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _weighted(node):
@@ -203,7 +137,7 @@ def _sum_of(statement, loop):
         value = statement.targets[0]
         statements = [
             node for node in ast.walk(loop)
-            if isinstance(node, ast.AugAssign) and _names(node.value) & _names(value)
+            if isinstance(node, ast.AugAssign) and names_in(node.value) & names_in(value)
             and node.lineno >= statement.lineno
         ]  # fmt: skip
         if not isinstance(value, ast.Name) or len(statements) != 1 or _weighted(statement.value):
@@ -229,7 +163,7 @@ def _length(node, frame):
         node = node.value
     if not isinstance(node, ast.Name):
         return None
-    value = _value(node, frame)
+    value = value_of(node, frame)
     for name in reversed(path):
         value = getattr(value, name, None)
     return len(value) if hasattr(value, "__len__") else None

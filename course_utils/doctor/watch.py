@@ -73,12 +73,12 @@ class Watch:
         self.found = set()  # bugs
         self.listeners = {}
         self.depth = 0  # of modules calling modules
-        self.root = None  # the outermost of them
+        self.root = None  # the outermost of them, while it runs
         self.depth_of_state = 0
         self.in_schedule = self.in_dropout = False
         self.mode = _Functions(self)
         self.looks = weakref.WeakKeyDictionary()  # model -> {kind of forward: times}
-        self.looked_for = None, None  # the last model, and its own
+        self.looked_for = lambda: None, None  # a weak reference to the last model, and its own
 
     @contextmanager
     def kept_apart(self, detector):
@@ -150,6 +150,8 @@ class Watch:
             output = original(module, *args, **kwargs)
         finally:
             self.depth -= 1
+            if outermost:
+                self.root = None
         if run.looking or (outermost and run.is_model(module)):
             self.on_call(module, args or tuple(kwargs.values()), output)
         return output
@@ -184,9 +186,9 @@ class Watch:
         run, kind = self.run, (call.training, call.grad_enabled)
         wanted, run.watch_functions = run.watch_functions, False
         module, looks = self.looked_for
-        if module is not call.module:
+        if module() is not call.module:
             looks = self.looks.setdefault(call.module, {})
-            self.looked_for = call.module, looks
+            self.looked_for = weakref.ref(call.module), looks
         looks[kind] = looks.get(kind, 0) + 1
         return wanted or looks[kind] <= _FUNCTIONS_AFTER
 
@@ -319,12 +321,11 @@ class Watch:
     @_safely
     def on_schedule(self, scheduler, value=None, *_):
         self.run.tick()
-        self.run.scheduled_by = value
         self.run.line("schedule")
         self.run.use(scheduler)
         if self.run.current is not None:
             self.run.current.schedules += 1
-        self.tell("schedule", scheduler)
+        self.tell("schedule", scheduler, value)
 
     @_safely
     def on_scale(self, scaler, *_):

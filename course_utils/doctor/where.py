@@ -3,6 +3,7 @@
 import functools
 import inspect
 import linecache
+import math
 import os
 import sys
 import types
@@ -17,8 +18,6 @@ _LIBRARIES = (
     str(Path(__file__).parents[1]),
     "<frozen",
 )
-
-
 _OWN = str(Path(__file__).parent)
 
 
@@ -33,6 +32,16 @@ def learner_frame():
     while frame is not None and not is_learners(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
+
+
+def learner_frames(limit=math.inf):
+    """The running frames of such code, from the inside out, so many at most."""
+    frame = learner_frame()
+    while frame is not None and limit > 0:
+        if is_learners(frame.f_code.co_filename):
+            yield frame
+            limit -= 1
+        frame = frame.f_back
 
 
 def forget_the_watcher(traceback):
@@ -50,22 +59,26 @@ def learner_line():
     return "" if frame is None else describe(frame.f_code.co_filename, frame.f_lineno)
 
 
+def learner_place():
+    """The code and the number of that line, to tell places apart; None if there is none."""
+    frame = learner_frame()
+    return frame and (frame.f_code, frame.f_lineno)
+
+
 def in_sight(kind):
     """Objects of a kind in the variables of the learner's running functions and modules, and in
     the attributes of what is there."""
-    found, frame = {}, learner_frame()
-    while frame is not None:
-        if is_learners(frame.f_code.co_filename):
-            names = frame.f_locals
-            values = [*names.values(), *frame.f_globals.values()]
-            if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(names) is dict:
-                names.clear()  # a copy, which would keep a function's tensors alive
-            values += [
-                part for value in values if hasattr(value, "__dict__") and not _is_code(value)
-                for part in list(vars(value).values())
-            ]  # fmt: skip
-            found.update({id(value): value for value in values if issubclass(type(value), kind)})
-        frame = frame.f_back
+    found = {}
+    for frame in learner_frames():
+        names = frame.f_locals
+        values = [*names.values(), *frame.f_globals.values()]
+        if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(names) is dict:
+            names.clear()  # a copy, which would keep a function's tensors alive
+        values += [
+            part for value in values if hasattr(value, "__dict__") and not _is_code(value)
+            for part in list(vars(value).values())
+        ]  # fmt: skip
+        found.update({id(value): value for value in values if issubclass(type(value), kind)})
     return list(found.values())
 
 
