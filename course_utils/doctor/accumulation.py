@@ -14,6 +14,10 @@ from .where import learner_place
 _STEPS_KEPT = 128  # whose backwards are remembered
 _BACKWARDS_KEPT = 500  # of one step
 _PASSES = 2  # of one kind are no accident
+_MOST = 0.8  # of the steps, or passes, are alike: the last one of an epoch may be another
+_STEPS_IN_VAIN = 3  # whose gradients were lost, or another loss's too: one may be a test
+_OPTIMIZERS_ANEW = 4  # optimizers for the same weights; fewer may be the phases of one training
+_OFTEN = 0.5  # of an optimizer's steps
 
 
 @dataclass(slots=True)
@@ -140,7 +144,7 @@ class AccumulationLeftover(Detector):
             return None
         usual = max(set(inside), key=inside.count)
         more = [group.count for group in across if group.count > usual]
-        if usual >= 2 and len(more) == len(across) and inside.count(usual) >= 0.8 * len(inside):
+        if usual >= 2 and len(more) == len(across) and inside.count(usual) >= _MOST * len(inside):
             return self.found(
                 f"a step uses the gradients of {usual} batches, but {len(more)} steps used those "
                 f"of {more[0]}: {more[0] - usual} batches at the end of the epoch before made no "
@@ -161,7 +165,8 @@ class AccumulationCleared(Detector):
             if group.count >= 2 and group.cleared == group.count - 1 and group.as_left
             and len(group.all("line")) == 1 and len(group.all("batch")) == group.count
         ]  # fmt: skip
-        if len(lost) >= 3 and len(lost) >= 0.8 * len(steps) and run.recorder(Groups).plain():
+        often = len(lost) >= max(_STEPS_IN_VAIN, _MOST * len(steps))
+        if often and run.recorder(Groups).plain():
             return self.found(
                 f"{len(lost)} of {len(steps)} steps came after {lost[-1]} backwards, and the "
                 f"gradients of the first {lost[-1] - 1} were cleared before they could be used",
@@ -222,7 +227,7 @@ class OptimizerMadeAnew(Detector):
             self.made.append((weakref.ref(held[0]), what, len(self.run.passes)))
 
     def judge(self, run):
-        if len(self.made) < 4:
+        if len(self.made) < _OPTIMIZERS_ANEW:
             return None
         alike = {}
         for ref, what, passes in self.made:
@@ -231,7 +236,7 @@ class OptimizerMadeAnew(Detector):
         for (_, (name, rate, _)), passes in alike.items():
             trained = [p for p in run.passes if p.steps]
             each = len(set(passes)) == len(passes)  # not two in one epoch
-            if len(passes) >= 4 and each and len(passes) >= 0.8 * len(trained) > 2:
+            if len(passes) >= _OPTIMIZERS_ANEW and each and len(passes) >= _MOST * len(trained) > 2:
                 return self.found(
                     f"{len(passes)} {name} optimizers with learning rate {rate:g} were made for the "
                     f"same weights, one for each of {len(trained)} passes over the data",
@@ -299,7 +304,7 @@ class GradientsOfAnotherLoss(Detector):
     def judge(self, run):
         for optimizer, times in self.times.items():
             steps = run.optimizer(optimizer).steps
-            if times >= 3 and times >= 0.5 * steps:
+            if times >= max(_STEPS_IN_VAIN, _OFTEN * steps):
                 return self.found(
                     f"in {times} of {steps} steps of one {type(optimizer).__name__} its weights "
                     "still had the gradients that another model's loss had left there, and they "

@@ -14,6 +14,7 @@ from .functions import (
     name_of,
 )
 from .graph import (
+    OF_NUMBERS,
     VIEWS,
     below,
     first_input,
@@ -28,6 +29,17 @@ from .loss import FromOutputToLoss, UnderTheLoss, activation
 from .run import memory_of, tensors_in
 from .sources import FirstPasses
 from .where import learner_line
+
+_NO_LOGARITHM = 1e-3  # or more: those of probabilities end at 0
+_SHARE_CUT_OFF = 0.1  # of the targets, at least, have a fraction that the loss was not given
+_TARGETS = 4  # at least; fewer tell nothing
+_TARGETS_OF_AN_EPOCH = 50
+_NEARLY_ALL = 0.98  # of an epoch's targets are one number: what is left of numbers cut off
+_TOLERANCE = 0.01  # beyond the ends of an activation's range
+_SHARE_OUTSIDE = 0.1  # of the targets, at least, which the model then can't come near
+_SAME_NUMBER = 1e-3  # between a divisor and the rows of a batch
+_STEPS_DIVIDED = 3  # by the rows, once more
+_LEAST_DISCOUNT = 0.3  # a factor below it, or from 1 on, is no discount of what comes later
 
 
 class _OfLossFunctions(Detector):
@@ -65,7 +77,7 @@ class KLOnProbabilities(_OfLossFunctions):
                 "KLDivLoss needs logarithms of probabilities, which are at most 0; its input lies "
                 f"between {low:.3f} and {high:.3f}"
             )
-        if high > 1e-3 and x.ndim > 1:
+        if high > _NO_LOGARITHM and x.ndim > 1:
             return (
                 "KLDivLoss needs logarithms of probabilities, which are at most 0; its input goes "
                 f"up to {high:.3g}: these are raw scores"
@@ -124,7 +136,7 @@ class TargetsMadeWhole(_OfLossFunctions):
 
     def wrong(self, name, x, target, args, kwargs):
         for part in tensors_in(self.run.batch):
-            if part.numel() != target.numel() or part.numel() < 4:
+            if part.numel() != target.numel() or part.numel() < _TARGETS:
                 continue
             part, flat = part.detach().reshape(-1), target.reshape(-1)
             if not part.is_floating_point():
@@ -132,7 +144,7 @@ class TargetsMadeWhole(_OfLossFunctions):
                     self.pass_ = self.run.current
                 continue
             broken = (part != part.trunc()).double().mean().item()
-            if broken > 0.1 and torch.equal(part.trunc().to(flat.dtype), flat):
+            if broken > _SHARE_CUT_OFF and torch.equal(part.trunc().to(flat.dtype), flat):
                 return (
                     f"{broken:.0%} of the batch's {part.numel()} targets are no whole numbers, and "
                     f"the loss was given them cut off, such as {flat[0].item():g} for "
@@ -146,10 +158,14 @@ class TargetsMadeWhole(_OfLossFunctions):
             return super().judge(run)
         source = run.recorder(FirstPasses).sources.get(id(self.pass_))
         labels = torch.cat(source.labels) if source is not None and source.labels else None
-        if labels is not None and len(labels) >= 50 and labels.unique().numel() <= 2:
+        if (
+            labels is not None
+            and len(labels) >= _TARGETS_OF_AN_EPOCH
+            and labels.unique().numel() <= 2
+        ):
             value = labels.mode().values
             share = (labels == value).double().mean().item()
-            if share >= 0.98 and int(labels.abs().max()) <= 1:
+            if share >= _NEARLY_ALL and int(labels.abs().max()) <= 1:
                 return self.found(
                     f"a regression is given targets of type {str(labels.dtype)[6:]}, and {share:.0%} of "
                     f"the {len(labels)} targets of an epoch are {int(value)}: numbers between were "
@@ -178,11 +194,13 @@ class OutputsOutOfReach(Detector):
                 continue
             name, targets = found
             low, high = _RANGES[name]
-            out = targets < low - 0.01 if low is not None else torch.zeros_like(targets).bool()
+            out = (
+                targets < low - _TOLERANCE if low is not None else torch.zeros_like(targets).bool()
+            )
             if high is not None:
-                out = out | (targets > high + 0.01)
+                out = out | (targets > high + _TOLERANCE)
             share = out.double().mean().item()
-            if share > 0.1 and targets.numel() >= 4:
+            if share > _SHARE_OUTSIDE and targets.numel() >= _TARGETS:
                 ends = f"at least {low}" if high is None else f"between {low} and {high}"
                 self.said = (
                     f"the answers come out of a {name}, so they are {ends}; {share:.0%} of the "
@@ -194,7 +212,7 @@ class OutputsOutOfReach(Detector):
 
     def ends(self, node):
         """(name of the last activation, targets) of a regression loss, or None."""
-        if kind(node) in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
+        if kind(node) in OF_NUMBERS:
             name = self.last(node)
             target = saved(node, "target")
             if name and target is not None and target.is_floating_point():
@@ -253,13 +271,13 @@ class LossAveragedTwice(Detector):
         mean = kind(node) == "Mean" or getattr(node, "_saved_reduction", None) == 1
         source = below(node)
         size = shape(source) if source is not None else ()
-        if mean and size and size[0] > 1 and abs(divisor - size[0]) < 1e-3:
+        if mean and size and size[0] > 1 and abs(divisor - size[0]) < _SAME_NUMBER:
             self.rows = size[0]
 
     def step(self, step):
         rows, self.rows = self.rows, 0
         self.count += bool(rows) and self.run.backwards_since_step == 1
-        if self.count >= 3 and rows and not self.said:
+        if self.count >= _STEPS_DIVIDED and rows and not self.said:
             self.said = (
                 f"the loss is a mean over the batch already, and it was divided by its {rows} rows "
                 "once more"
@@ -337,7 +355,7 @@ class TargetCarriesGradient(UnderTheLoss):
         self.seen = 0
 
     def wrong(self, node):
-        if kind(node) not in ("MseLoss", "SmoothL1Loss", "HuberLoss", "Sub"):
+        if kind(node) not in (*OF_NUMBERS, "Sub"):
             return None
         sides = inputs(node)
         if len(sides) != 2:
@@ -369,7 +387,7 @@ class ValueNotDetached(Detector):
     def graph(self, backward):
         graph, values, factors = backward.graph, [], []  # nodes, which must not outlive this
         for node in graph.losses:
-            if kind(node) in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
+            if kind(node) in OF_NUMBERS:
                 values += [without_views(source) for source in inputs(node)]
         for node in graph.nodes.get("Pow", ())[:20]:
             source = first_input(node)
@@ -421,7 +439,7 @@ def _bootstrap(node):
             other = (
                 saved(node, "other") if saved(node, "other") is not None else saved(node, "self")
             )
-            if other is not None and other.numel() == 1 and 0.3 < other.item() < 1:
+            if other is not None and other.numel() == 1 and _LEAST_DISCOUNT < other.item() < 1:
                 return other.item()
         if len(sources) != 1 or name not in (*VIEWS, "Mul"):
             return 0

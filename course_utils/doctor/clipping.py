@@ -4,6 +4,8 @@ from .detector import Detector
 from .findings import ERROR
 from .run import held_by
 
+_LOOKED_AT = 4  # clips whose gradients are read
+
 
 class ClipMisplaced(Detector):
     bug, severity = "clip-misplaced", ERROR
@@ -22,7 +24,10 @@ class ClipMisplaced(Detector):
         self.useless += (
             after_step
             or not len(grads)
-            or (self.clips <= 4 and not any(bool(g.any()) for g in grads if not g.is_sparse))
+            or (
+                self.clips <= _LOOKED_AT
+                and not any(bool(g.any()) for g in grads if not g.is_sparse)
+            )
         )
 
     def has_gradients(self):

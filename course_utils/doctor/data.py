@@ -10,10 +10,25 @@ from torch.utils.data import DistributedSampler, RandomSampler
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import kind, saved
-from .health import Moves
-from .run import tensors_in
+from .graph import YES_OR_NO, kind, saved
+from .health import Moves, last_quarter
+from .run import only_value, tensors_in
 from .sources import FirstPasses, columns, fingerprints
+
+_TINY_INPUTS = 0.02  # weights are made for inputs near 1
+_LARGE_INPUTS, _LARGE_DEVIATION = 100, 20  # large alone may be a single outlier, or a mean
+_ROWS_OF_ONE_CLASS = 8  # or more in a batch; fewer are of one class by luck
+_CLASSES, _ROWS_A_CLASS = 100, 10  # more classes, or fewer rows, are no sign of an order
+_BATCHES = 5  # fewer show no order
+_NEARLY_ALL = 0.8  # of the batches; there is one wherever the class changes
+_BATCHES_AT_FIRST = 4  # of the same class: the order begins with it
+_AGAIN = 24  # inputs that came again; of fewer, half may have another label by luck
+_LOSSES_SEEN = 20  # before one can say that nothing is learned
+_FEW_CLASSES = 20  # of labels; more values are numbers
+_AS_GUESSED = 0.9, 2  # times what guessing costs: a loss between them has learned nothing
+_ROWS_FOR_NEIGHBOURS = 60  # before those say something
+_SERIES_CORRELATION = 0.7  # of a column with the next one, in a window of a time series
+_NEARER_THAN_NOISE = 0.8  # times the distance there, or less, lie rows with neighbourhoods
 
 
 class NaNInput(Detector):
@@ -83,14 +98,14 @@ class InputScale(Detector):
         spread = min(std for _, std, _ in self.large)
         smallest = max(value for value, _, _ in self.large)
         scaled = any(isinstance(m, _NORMS) for model in run.known_models() for m in model.modules())
-        if 0 < smallest < 0.02 and not scaled:
+        if 0 < smallest < _TINY_INPUTS and not scaled:
             return self.found(
                 f"the first {self.large[0][2]} layer gets inputs of at most {smallest:.2g}: weights "
                 "are made for inputs near 1, and these hardly count beside the biases; pixels "
                 "divided by 255 twice look like that",
                 run.lines.get("backward"),
             )
-        if largest > 100 and spread > 20:
+        if largest > _LARGE_INPUTS and spread > _LARGE_DEVIATION:
             return self.found(
                 f"the first {self.large[0][2]} layer gets inputs as large as {largest:.4g} "
                 f"(standard deviation {spread:.3g}); weights are made for inputs near 1",
@@ -112,16 +127,11 @@ class SortedBatches(Detector):
         if len(self.pure) > 50:
             return
         for node in backward.graph.losses:
-            classes = kind(node) in (
-                "NllLoss",
-                "BinaryCrossEntropy",
-                "BinaryCrossEntropyWithLogits",
-            )
-            target = saved(node, "target") if classes else None
-            if target is not None and target.ndim and len(target) == target.numel() >= 8:
-                target = target.reshape(-1)
-                first = target[0]
-                self.pure.append(first.item() if bool((target == first).all()) else None)
+            target = saved(node, "target") if kind(node) in ("NllLoss", *YES_OR_NO) else None
+            if target is None or not target.ndim or len(target) != target.numel():
+                continue
+            if target.numel() >= _ROWS_OF_ONE_CLASS:
+                self.pure.append(only_value(target))
 
     def judge(self, run):
         for source in run.recorder(FirstPasses).sources.values():
@@ -132,7 +142,7 @@ class SortedBatches(Detector):
             self.checked.add(id(source))
             labels = torch.cat(source.labels)
             classes = labels.unique()
-            if not 2 <= len(classes) <= 100 or len(labels) < 10 * len(classes):
+            if not 2 <= len(classes) <= _CLASSES or len(labels) < _ROWS_A_CLASS * len(classes):
                 continue
             blocks = 1 + int((labels[1:] != labels[:-1]).sum())
             batches = len(source.labels)
@@ -143,15 +153,13 @@ class SortedBatches(Detector):
                     run.lines.get("backward"),
                 )
         seen = [c for c in self.pure if c is not None]
-        mostly = len(self.pure) >= 5 and len(seen) >= 0.8 * len(self.pure)
-        if (
-            mostly
-            and len(set(seen)) >= 2
-            and len(run.stepped_optimizers()) == 1
-            and self.pure[:4] == self.pure[:1] * 4
-        ):
+        batches = len(self.pure)
+        mostly = batches >= _BATCHES and len(seen) >= _NEARLY_ALL * batches
+        at_first = self.pure[:_BATCHES_AT_FIRST]
+        in_blocks = at_first == at_first[:1] * _BATCHES_AT_FIRST and len(set(seen)) >= 2
+        if mostly and in_blocks and len(run.stepped_optimizers()) == 1:
             return self.found(
-                f"{len(seen)} of {len(self.pure)} batches that were looked at hold a single class",
+                f"{len(seen)} of {batches} batches that were looked at hold a single class",
                 run.lines.get("backward"),
                 fix="shuffle in every epoch: order = torch.randperm(len(X))",
             )
@@ -184,9 +192,6 @@ class NoSetEpoch(Detector):
                     f"{trained[0]}",
                     run.lines.get("backward"),
                 )
-
-
-_AGAIN = 24  # inputs that came again; of fewer, half may have another label by luck
 
 
 class LabelsMisaligned(Detector):
@@ -246,7 +251,7 @@ class LabelsMisaligned(Detector):
                 f"{self.apart} batches of labels belong to other inputs",
                 run.lines.get("backward"),
             )
-        enough = run.over and self.rows and self.mixed and len(run.losses) >= 20
+        enough = run.over and self.rows and self.mixed and len(run.losses) >= _LOSSES_SEEN
         if enough and run.recorder(Moves).plain():
             said = changing(self.rows, self.labels, run.losses)
             said = said or unexplained(self.rows, self.labels, run.losses)
@@ -265,12 +270,13 @@ def guessed(rows, labels, losses):
     rows_alike = len({part.shape[1] for part in rows}) == 1
     labels = torch.cat(labels)
     classes = labels.unique()
-    if not rows_alike or len(classes) > 20 or not bool((labels == labels.round()).all()):
+    if not rows_alike or len(classes) > _FEW_CLASSES or not bool((labels == labels.round()).all()):
         return None
     shares = torch.stack([(labels == c).double().mean() for c in classes])
     entropy = -(shares * shares.log()).sum().item()
-    late = statistics.fmean(losses[-max(5, len(losses) // 4) :])
-    return (shares, entropy, late) if 0.9 * entropy < late < 2 * entropy else None
+    late = statistics.fmean(last_quarter(losses))
+    low, high = _AS_GUESSED
+    return (shares, entropy, late) if low * entropy < late < high * entropy else None
 
 
 def changing(rows, labels, losses):
@@ -307,10 +313,10 @@ def unexplained(rows, labels, losses):
     _, first = np.unique(fingerprints(rows).round(decimals=6), return_index=True)
     rows, labels = rows[first], labels[first]
     n = len(rows)
-    if n < 60 or not bool(torch.isfinite(rows).all()):
+    if n < _ROWS_FOR_NEIGHBOURS or not bool(torch.isfinite(rows).all()):
         return ""
     # A window of a time series may well say nothing about what comes next.
-    if rows.shape[1] > 4 and (rows[:, 1:] * rows[:, :-1]).mean() > 0.7:
+    if rows.shape[1] > 4 and (rows[:, 1:] * rows[:, :-1]).mean() > _SERIES_CORRELATION:
         return ""
     nearest, order = _nearest(rows)
     # Noise has no neighbourhoods: mixing each column by itself would change nothing.
@@ -319,7 +325,7 @@ def unexplained(rows, labels, losses):
     apart, _ = _nearest(torch.stack(mixed, 1))
     same, chance = (labels == labels[order]).double().mean().item(), (shares**2).sum().item()
     by_luck = same < chance + 2 * (chance * (1 - chance) / n) ** 0.5
-    if by_luck and nearest.median() < 0.8 * apart.median():
+    if by_luck and nearest.median() < _NEARER_THAN_NOISE * apart.median():
         return (
             f"the most similar of {n} inputs share their label in {same:.0%} of the cases, and by "
             f"chance it would be {chance:.0%}: labels have nothing to do with the inputs, and the "

@@ -14,11 +14,11 @@ _ARITHMETIC = VIEWS | {
     "Unbind", "Split", "Index", "Gather", "Where", "MaskedFill", "MaskedSelect", "Sqrt", "Log",
     "Square", "Huber", "Maximum", "Minimum",
 }  # fmt: skip
-_LOSSES = {
-    "NllLoss", "NllLoss2D", "LogSoftmax", "BinaryCrossEntropyWithLogits", "BinaryCrossEntropy",
-    "MseLoss", "SmoothL1Loss", "HuberLoss", "KlDiv", "CtcLoss",
-}  # fmt: skip
-CROSS_ENTROPY = ("NllLoss", "NllLoss2D", "LogSoftmax")
+NLL = ("NllLoss", "NllLoss2D")
+CROSS_ENTROPY = (*NLL, "LogSoftmax")
+YES_OR_NO = ("BinaryCrossEntropyWithLogits", "BinaryCrossEntropy")
+OF_NUMBERS = ("MseLoss", "SmoothL1Loss", "HuberLoss")
+_LOSSES = {*CROSS_ENTROPY, *YES_OR_NO, *OF_NUMBERS, "KlDiv", "CtcLoss"}
 
 
 def kind(node):
@@ -129,7 +129,7 @@ class Graph:
                 self.losses.append(node)
             if name in _ARITHMETIC:
                 self.arithmetic.append(node)
-            if name in _ARITHMETIC or name in ("NllLoss", "NllLoss2D"):
+            if name in _ARITHMETIC or name in NLL:
                 fresh = inputs(node)
             else:  # functions that stretch their inputs to one shape
                 fresh = [source for source in inputs(node) if kind(source) == "Expand"]

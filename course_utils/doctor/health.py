@@ -11,11 +11,31 @@ from .findings import ERROR, WARNING
 from .graph import CROSS_ENTROPY, below, inputs, kind, saved, shape, signed, without_views
 from .sources import WholeTensors
 
+# Copies and dead units
+_STEPS = 3  # after so many, what is still equal stays equal
+_ROWS, _UNITS = 8, 4  # at least, of a layer whose zeros are counted: fewer are all 0 by luck
+_LOOKS = 4  # before something holds for the whole run
+_DEAD = 0.9  # of the units give 0 for every row
+_BORN_DEAD = 0.5  # or more at the first look: no step has killed them
+# Learning rates
+_LARGE = 10_000_000  # weights, of which no copy is made
 _LONG_STEP = 0.5  # of the weights' own length, is more than a good learning rate does
 _SHORT_STEP = 1e-4
+_FLAT = 1e-3  # a gradient that short, beside the weights, has vanished: no rate repairs that
+_CONSTANT = 1.01  # times its first value a rate may become: more is a warm-up, or a range test
+_LOSSES_OF_A_BREAKDOWN, _LOSSES_OF_A_RISE, _LOSSES_OF_A_STANDSTILL = 5, 12, 20  # at least
+_GROWN = 3  # times what it was
+_HIGH_STILL = 0.9  # of what it was
+_LEAP, _NOT_RECOVERED = 20, 0.4  # times the loss before any step
+_STOOD_STILL = 0.97  # of what it was
+# Losses
 _IN_A_ROW = 3  # losses that are no numbers; a single one may be skipped
 _MANY = 4  # times the loss of a guess is more than an untrained model has
-_FLAT = 1e-3  # a gradient that short, beside the weights, has vanished: no rate repairs that
+
+
+def last_quarter(losses):
+    """Five of them at least."""
+    return losses[-max(5, len(losses) // 4) :]
 
 
 class SymmetricInit(Detector):
@@ -28,7 +48,7 @@ class SymmetricInit(Detector):
         self.copies = {}
 
     def step(self, step):
-        if not step.complete or step.record.steps < 3:
+        if not step.complete or step.record.steps < _STEPS:
             return
         for parameter in step.held:
             if id(parameter) not in step.reached or parameter.grad is None or parameter.ndim < 2:
@@ -98,7 +118,8 @@ class DeadRelu(Detector):
         worst = None
         for node in backward.graph.nodes.get("Relu", ()):
             size = shape(node)
-            if len(size) < 2 or size[0] < 8 or size[1] < 4 or not _under_weights(node, backward):
+            large = len(size) > 1 and size[0] >= _ROWS and size[1] >= _UNITS
+            if not large or not _under_weights(node, backward):
                 continue
             result = saved(node, "result")
             if result is not None:
@@ -110,9 +131,10 @@ class DeadRelu(Detector):
 
     def judge(self, run):
         late = self.dead[-3:]
-        if self.dead and self.dead[0][0] < 0.5 and max(run.recorder(Moves).ratios, default=0) > 1:
-            return None  # steps killed them that were too long
-        if len(self.dead) >= 4 and min(share for share, _ in late) >= 0.9:
+        too_long = max(run.recorder(Moves).ratios, default=0) > 1
+        if self.dead and self.dead[0][0] < _BORN_DEAD and too_long:
+            return None  # such steps have killed them
+        if len(self.dead) >= _LOOKS and min(share for share, _ in late) >= _DEAD:
             share, units = late[-1]
             return self.found(
                 f"{share:.0%} of the {units} units of a ReLU layer were 0 for every row of a batch",
@@ -163,8 +185,8 @@ class Moves(Detector):
         self.before = []
         if step.complete:
             wide = [p for p in step.held if p.ndim >= 2 and id(p) in step.reached]
-            if wide and wide[0].numel() < 10_000_000:
-                some = {id(p): p for p in (wide[0], wide[-1]) if p.numel() < 10_000_000}
+            if wide and wide[0].numel() < _LARGE:
+                some = {id(p): p for p in (wide[0], wide[-1]) if p.numel() < _LARGE}
                 self.before = [(p, p.detach().clone()) for p in some.values()]
 
     def stepped(self, optimizer):
@@ -187,8 +209,8 @@ class Moves(Detector):
         """One optimizer, a constant or falling rate, and an ordinary loss."""
         return (
             len(self.run.stepped_optimizers()) == 1
-            and self.run.steps >= 4
-            and self.highest_rate <= 1.01 * self.first_rate
+            and self.run.steps >= _LOOKS
+            and self.highest_rate <= _CONSTANT * self.first_rate
             and self.ordinary
         )
 
@@ -209,19 +231,19 @@ class LrTooHigh(Detector):
 
     def judge(self, run):
         losses, moves = run.losses, run.recorder(Moves)
-        if len(losses) < 5 or not moves.plain() or moves.left_over:
+        if len(losses) < _LOSSES_OF_A_BREAKDOWN or not moves.plain() or moves.left_over:
             return None
         rate, line, bad = moves.last_rate, run.lines.get("step"), moves.broken
         if bad is not None:
             grew = losses[max(0, bad - 3) : bad]
-            if bad >= 1 and max(grew) > 3 * abs(losses[0]) + 1e-3:
+            if bad >= 1 and max(grew) > _GROWN * abs(losses[0]) + 1e-3:
                 return self.found(
                     f"the loss was {losses[0]:.2g} at first, {grew[-1]:.2g} after {bad} batches, and "
                     f"then {losses[bad]}, with a learning rate of {rate:g}",
                     line,
                 )
             return None
-        if len(losses) < 12:
+        if len(losses) < _LOSSES_OF_A_RISE:
             return None
         ratio, most = (
             (statistics.median(moves.ratios), max(moves.ratios)) if moves.ratios else (0, 0)
@@ -235,10 +257,12 @@ class LrTooHigh(Detector):
         if len(in_order) > 1:
             first = early = statistics.fmean(in_order[0])
             late = statistics.fmean(in_order[-1])
-        grew = 0 < 3 * early < late
-        long = 0 < 0.9 * first < late and (most > 1 or (ratio > _LONG_STEP and late > 0.9 * early))
+        grew = 0 < _GROWN * early < late
+        steady = ratio > _LONG_STEP and late > _HIGH_STILL * early
+        long = 0 < _HIGH_STILL * first < late and (most > 1 or steady)
         # A leap to a multiple of the untrained model's loss, from which it did not recover.
-        leapt = most > 1 and 0 < 20 * first < sorted(losses)[-3] and late > 0.4 * first
+        leap = 0 < _LEAP * first < sorted(losses)[-3]
+        leapt = most > 1 and leap and late > _NOT_RECOVERED * first
         if grew or long or leapt:
             return self.found(
                 f"the loss was {losses[0]:.4g} at first, at most {max(losses):.4g} and {late:.4g} at "
@@ -254,13 +278,15 @@ class LrTooLow(Detector):
 
     def judge(self, run):
         moves = run.recorder(Moves)
-        if not run.over or len(run.losses) < 20 or len(moves.ratios) < 4 or not moves.plain():
+        enough = len(run.losses) >= _LOSSES_OF_A_STANDSTILL and len(moves.ratios) >= _LOOKS
+        if not run.over or not enough or not moves.plain():
             return None
         losses = [loss for loss in run.losses if math.isfinite(loss)]
-        quarter = max(5, len(losses) // 4)
-        first, last = statistics.fmean(losses[:quarter]), statistics.fmean(losses[-quarter:])
-        short = 0 < moves.longest < _SHORT_STEP and moves.steepest > _FLAT
-        if short and first > 0 and last > 0.97 * first:
+        if not losses or not 0 < moves.longest < _SHORT_STEP or moves.steepest <= _FLAT:
+            return None
+        last = last_quarter(losses)
+        first, last = statistics.fmean(losses[: len(last)]), statistics.fmean(last)
+        if first > 0 and last > _STOOD_STILL * first:
             return self.found(
                 f"in {run.steps} steps the loss went from {first:.4g} to {last:.4g}; a step "
                 f"changed weights by {moves.longest:.1e} of their length at most "
@@ -294,10 +320,10 @@ class FirstLossTooLarge(Detector):
 
     def judge(self, run):
         losses = [loss for loss in run.losses if math.isfinite(loss)]
-        if not run.over or self.first is None or len(losses) < 20:
+        if not run.over or self.first is None or len(losses) < _LOSSES_OF_A_STANDSTILL:
             return None
         (first, classes), guessing = self.first, math.log(self.first[1])
-        late = statistics.median(losses[-max(5, len(losses) // 4) :])
+        late = statistics.median(last_quarter(losses))
         if first > _MANY * guessing and late > guessing:
             return self.found(
                 f"the first loss was {first:.3g}, though guessing among {classes} classes costs "

@@ -8,8 +8,8 @@ from torch import nn
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import VIEWS, below, first_input, inputs, kind, saved, shape, signed
-from .run import tensors_in
+from .graph import NLL, VIEWS, below, first_input, inputs, kind, saved, shape, signed
+from .run import only_value, tensors_in
 
 
 def activation(node):
@@ -36,6 +36,13 @@ def activation(node):
                 return ""
         return "sigmoid"
     return name.lower() if name in ("Softmax", "Sigmoid", "Relu") else ""
+
+
+_ROUNDING = 1e-3  # of the sum of a row's probabilities
+_ABOUT_ONE = 0.99, 1.01  # between which lies the sum of exp of log-probabilities
+_LOOKS = 4  # at losses, before something holds for all of them
+_EXACTLY_ONE = 1e-5  # but for rounding: a loss that was divided by itself
+_DIVISORS = 3  # of different sizes, at least: one that stays the same is a constant
 
 
 class UnderTheLoss(Detector):
@@ -217,7 +224,7 @@ class _NLL(UnderTheLoss):
     def row_sums(self, node):
         """The loss's input with its sums over the classes, if it is no log-softmax."""
         source = below(node)
-        if kind(node) not in ("NllLoss", "NllLoss2D") or source is None:
+        if kind(node) not in NLL or source is None:
             return None
         if kind(source) in ("LogSoftmax", "Log", "LogSigmoid", "LogSigmoidForward"):
             return None
@@ -243,7 +250,7 @@ class NLLOnProbabilities(_NLL):
         if found is not None:
             values, sums, source = found
             if values.min() >= 0 and (
-                torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+                torch.allclose(sums, torch.ones_like(sums), atol=_ROUNDING)
                 or source in ("Softmax", "Sigmoid")
             ):
                 return (
@@ -267,10 +274,11 @@ class NLLOnLogits(_NLL):
         if found is not None:
             values, _, source = found
             total = values.exp().sum(1)
+            low, high = _ABOUT_ONE
             if (
                 values.max() > 0
                 and values.min() < 0
-                and not (0.99 < total.mean() < 1.01)
+                and not low < total.mean() < high
                 and (source not in ("Sub", "Add", "Logsumexp") or is_linear(below(node)))
             ):
                 return (
@@ -322,17 +330,16 @@ class ClassWeightsCancel(Detector):
     def graph(self, backward):
         for node in backward.graph.losses:
             weight, target = saved(node, "weight"), saved(node, "target")
-            mean = kind(node) in ("NllLoss", "NllLoss2D") and node._saved_reduction == 1
+            mean = kind(node) in NLL and node._saved_reduction == 1
             if not mean or weight is None or target is None or not target.numel():
                 continue
             if bool((weight != weight[0]).any()):
-                first = target.reshape(-1)[0]
-                self.classes.append(first.item() if bool((target == first).all()) else None)
+                self.classes.append(only_value(target))
                 self.rows = target.numel()
 
     def judge(self, run):
         alone = [c for c in self.classes if c is not None]
-        if len(self.classes) >= 4 and len(alone) == len(self.classes) and len(set(alone)) > 1:
+        if len(self.classes) >= _LOOKS and len(alone) == len(self.classes) and len(set(alone)) > 1:
             return self.found(
                 f"the mean is divided by the sum of its rows' class weights, and each of "
                 f"{len(alone)} batches that were looked at (the last of {self.rows}) has rows of "
@@ -354,7 +361,7 @@ class LossDividedByItself(Detector):
         node, value = backward.loss.grad_fn, backward.value
         while node is not None and kind(node) in VIEWS:
             node = first_input(node)
-        if node is None or kind(node) != "Div" or value is None or abs(value - 1) > 1e-5:
+        if node is None or kind(node) != "Div" or value is None or abs(value - 1) > _EXACTLY_ONE:
             return
         divisor = getattr(node, "_saved_other", None)
         if isinstance(divisor, torch.Tensor):
@@ -363,7 +370,7 @@ class LossDividedByItself(Detector):
             self.divisors.append(divisor)
 
     def judge(self, run):
-        if len(self.divisors) >= 4 and len(set(self.divisors)) >= 3:
+        if len(self.divisors) >= _LOOKS and len(set(self.divisors)) >= _DIVISORS:
             return self.found(
                 f"in {len(self.divisors)} backwards that were looked at the loss was divided by its "
                 f"own value, {self.divisors[0]:.4g} at first and {self.divisors[-1]:.4g} at the "

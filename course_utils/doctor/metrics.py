@@ -24,6 +24,8 @@ from .sums import division, mean_of_list, meeting, meter, receiver
 from .where import describe, learner_frame, learner_line
 
 _MOVES = {"transpose", "permute", "movedim", "swapaxes", "swapdims", "__get__", "t", "moveaxis"}
+_CUT = 0.5  # of probabilities; another one may well be the logit of a probability
+_ROWS_A_BATCH = 1.5  # or fewer on average, and rows could be meant where batches are counted
 _PICKS = VIEWS | {"Index", "MaskedSelect", "Gather"}
 
 
@@ -208,9 +210,8 @@ class ThresholdOnLogits(FromOutputToLoss):
         above = name in ORDERINGS and isinstance(cut, float)
         if above:
             self.cuts.add(cut)
-        # Another cut than 0.5 may well be the logit of a probability.
         rounded = name == "round" and not kwargs.get("decimals")
-        if ((above and cut == 0.5) or rounded) and x.is_floating_point():
+        if ((above and cut == _CUT) or rounded) and x.is_floating_point():
             low, high = x.min().item(), x.max().item()
             if (low < 0 or high > 1) and call.module not in self.said:
                 how = "compared with 0.5" if above else "rounded"
@@ -222,7 +223,7 @@ class ThresholdOnLogits(FromOutputToLoss):
 
     def judge(self, run):
         for model, (said, line) in self.said.items():
-            if model in self.on_logits and self.cuts <= {0.5}:
+            if model in self.on_logits and self.cuts <= {_CUT}:
                 return self.found(said, line)
 
 
@@ -307,8 +308,8 @@ class MetricNotNormalised(Detector):
         """Whether what was added up is divided by something else than its own number."""
         if what == "means":
             near = divisor == batches + 1 and batches > 1
-            return near or (divisor == rows and rows > 1.5 * batches)
-        if divisor == batches and rows > 1.5 * batches:
+            return near or (divisor == rows and rows > _ROWS_A_BATCH * batches)
+        if divisor == batches and rows > _ROWS_A_BATCH * batches:
             return True
         # All the data of which this loader goes through a part; in several processes each has one.
         whole = getattr(loader.dataset, "dataset", loader.dataset)

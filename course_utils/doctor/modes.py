@@ -17,8 +17,12 @@ from .where import learner_line
 _VISITS = 5000  # that are remembered at most
 _KEPT = 3  # graphs of old batches may be in use still
 _ALL = 32  # graphs are followed, and of later ones every fourth
-_MARKS = 4  # of a visit whose backward was seen
+_MARKS = 4  # of a visit: after so many graphs it is known what becomes of them
 _STEPS_IN_A_ROUND = 4  # of several optimizers, between a forward and its backward
+_FORWARDS = 1000  # of a visit that are remembered
+_SHARE_IN_EVALUATION = 0.1  # of the steps; a single one may be a test
+_OLD = 4  # backwards: a younger graph may still be held by the loop's own variables
+_GRAPHS_COMPARED = 5  # at least, before one can say that they grow
 
 
 @dataclass
@@ -68,15 +72,11 @@ class Visits(Detector):
             if len(self.visits) > _VISITS:
                 self.visits.clear()
             visit = self.visits[key] = _Visit(weakref.ref(base), weakref.ref(call.module))
-        if len(visit.steps) < 1000:
+        if len(visit.steps) < _FORWARDS:
             visit.steps.append(run.steps)
         again = 2 <= len(visit.steps) <= 3 and not _as_long_as_a_batch(run, call)
-        if (
-            call.has_graph
-            and (again or not call.training)
-            and not visit.trained
-            and visit.graphs < 4
-        ):
+        unknown = not visit.trained and visit.graphs < _MARKS
+        if call.has_graph and unknown and (again or not call.training):
             run.looking = run.must_look = True  # to see whether a backward follows
         if call.has_graph and run.looking and (visit.graphs < _MARKS or not visit.trained):
             visit.graphs += 1
@@ -87,7 +87,7 @@ class Visits(Detector):
             for out in tensors_in(call.output):
                 if out.grad_fn is not None:
                     out.grad_fn.metadata["visit"] = visit
-        elif not call.has_graph and call.training and len(visit.active) < 1000:
+        elif not call.has_graph and call.training and len(visit.active) < _FORWARDS:
             visit.active.append(run.active_layers(call.module))
         alone = not call.has_graph and len(visit.steps) == 1
         if call.training and not visit.trained and (again or alone):
@@ -164,7 +164,11 @@ class TrainingInEvalMode(Detector):
     def judge(self, run):
         for model, evaluating in self.evaluating.items():
             layers = self.layers.get(model)
-            if layers and evaluating >= 2 and evaluating >= 0.1 * (self.training + evaluating):
+            if (
+                layers
+                and evaluating >= 2
+                and evaluating >= _SHARE_IN_EVALUATION * (self.training + evaluating)
+            ):
                 since = (
                     f"after {self.training} in training mode" if self.training
                     else "from the first on"
@@ -331,7 +335,6 @@ class GraphKept(Detector):
         number = self.run.backwards
         if number <= _ALL or number % 4 == 0:
             self.tag(backward.loss, number)
-        # The last few may still be held by the loop's own variables.
         if number % 8 == 0:
             self.count(number)
 
@@ -373,11 +376,11 @@ class GraphKept(Detector):
             self.suspicious *= 4
 
     def old(self, number):
-        return len({n for n, tag in self.tags if n <= number - 4 and tag() is not None})
+        return len({n for n, tag in self.tags if n <= number - _OLD and tag() is not None})
 
     def judge(self, run):
         steady = {(b - a) / (j - i) for (i, a), (j, b) in pairwise(self.sizes)}
-        if len(self.sizes) >= 5 and len(steady) == 1 and min(steady) > 0:
+        if len(self.sizes) >= _GRAPHS_COMPARED and len(steady) == 1 and min(steady) > 0:
             (_, first), (number, last) = self.sizes[0], self.sizes[-1]
             return self.found(
                 f"the graph grows with every batch: backward goes through {first} operations at "

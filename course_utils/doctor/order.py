@@ -8,9 +8,12 @@ from torch import nn
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .graph import CROSS_ENTROPY, kind
+from .graph import NLL, OF_NUMBERS, YES_OR_NO, kind
 from .run import held_by, sample
 from .where import learner_place
+
+_OFTEN = 0.3  # of the steps, or backwards; fewer may be meant
+_BACKWARDS_WITHOUT_STEP = 3  # fewer may be a test of the loss
 
 
 @dataclass(slots=True, eq=False)
@@ -99,13 +102,13 @@ class NoZeroGrad(Detector):
     def judge(self, run):
         for optimizer, count in self.count.items():
             steps = run.optimizer(optimizer).steps
-            if count >= 2 and count >= 0.3 * steps:
+            if count >= 2 and count >= _OFTEN * steps:
                 return self.found(
                     f"in {count} of {steps} steps the gradient of earlier batches, already "
                     "applied, was still there and the new one was added to it",
                     run.lines.get("step"),
                 )
-        if not run.steps and self.added >= 2 and self.added >= 0.3 * self.compared:
+        if not run.steps and self.added >= 2 and self.added >= _OFTEN * self.compared:
             return self.found(
                 f"in {self.added} of {run.backwards} backwards the gradient of earlier batches, "
                 "by which the weights had been changed already, was still there and the new one "
@@ -222,7 +225,11 @@ class StepNeverCalled(Detector):
     def judge(self, run):
         # Gradients of a whole pass may be collected for one step after it, so one pass is too few.
         done = [p for p in run.passes if p.over and p.backwards]
-        if run.backwards < 3 or run.scaler_steps or not (run.over or len(done) >= 2):
+        if (
+            run.backwards < _BACKWARDS_WITHOUT_STEP
+            or run.scaler_steps
+            or not (run.over or len(done) >= 2)
+        ):
             return None
         known = [o for o, record in run.optimizers.items() if not record.steps and record.clears]
         if not run.steps and not known:
@@ -253,8 +260,7 @@ class AccumulationNotAveraged(Detector):
         scaled = any(kind(node) in ("Div", "Mul") for node in graph.arithmetic)
         means = [
             node for node in graph.losses
-            if kind(node) in (*CROSS_ENTROPY[:2], "MseLoss", "BinaryCrossEntropyWithLogits",
-                              "BinaryCrossEntropy", "SmoothL1Loss", "HuberLoss")
+            if kind(node) in (*NLL, *YES_OR_NO, *OF_NUMBERS)
             and getattr(node, "_saved_reduction", 0) == 1
         ]  # fmt: skip
         means = means or graph.top == "Mean"

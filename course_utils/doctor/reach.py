@@ -14,6 +14,9 @@ from .graph import Graph, inputs, kind, leaves_below
 from .run import held_by, looked_at, memory_of, sample, tensors_in
 from .where import is_learners
 
+_LOOKS = 3  # at steps; a part may be left out of one loss, or of two
+_TIMES = 3  # seen, before it is called a bug
+
 
 @dataclass
 class _Empty:
@@ -93,7 +96,7 @@ class NeverReached(Detector):
                 ref() for ref, values in known.tensors
                 if ref() is not None and torch.equal(values, sample(ref()))
             ]  # fmt: skip
-            if known.looks >= 3 and never:
+            if known.looks >= _LOOKS and never:
                 found = self.whole(run, optimizer, never, known.looks)
                 found = found or self.part(run, optimizer, never, known.looks)
                 if found:
@@ -195,7 +198,7 @@ class UntrainedInFront(Detector):
             own, behind = list(front.parameters()), self.behind[front]()
             alone = not any(id(p) in held or p in run.reached for p in own)
             pretrained = any(module in self.loaded for module in front.modules())
-            if times < 3 or behind is None or not alone or pretrained:
+            if times < _TIMES or behind is None or not alone or pretrained:
                 continue
             trained = any(id(p) in held and p in run.reached for p in behind.parameters())
             free = all(p.requires_grad for p in own) and not set(own) & set(behind.parameters())
@@ -321,7 +324,7 @@ class TermForOthers(Detector):
 
     def judge(self, run):
         for optimizer, times in self.times.items():
-            if times >= 3:
+            if times >= _TIMES:
                 return self.found(
                     f"before {times} steps of {type(optimizer).__name__} that were looked at, one "
                     "term of the loss depended on none of the weights that it holds, but only on "

@@ -35,13 +35,22 @@ _ACCURACY = ("acc", "f1", "auc", "iou", "dice", "score", "precision", "recall", 
 _LOSS = ("loss", "err", "mse", "mae", "nll")
 
 
+_RISE = 1e-6  # of a mean, at least: less is rounding
+_FRAMES = 4  # of the learner's functions, from the inside out, are read
+_WHOLE_NUMBER = 1e-3  # so near to one is a count of rows
+_ROWS_OF_A_SCORE = 20  # at least: any number is near to a share of fewer
+_LOSSES = 8  # at least, to say that they fall
+_VALUES_COMPARED = 4  # at least, to say that those rise or fall
+_EPOCHS_KEPT = 3  # in which the model itself was kept as the best one
+
+
 def sounds_like(name, words):
     return any(word in name.lower() for word in words)
 
 
 def rises(values):
     half = len(values) // 2
-    return sum(values[-half:]) > sum(values[:half]) + 1e-6 * half if half else False
+    return sum(values[-half:]) > sum(values[:half]) + _RISE * half if half else False
 
 
 class ReturnInLoop(Detector):
@@ -162,7 +171,7 @@ class SumNeverReset(Detector):
         if one_pass.batches > 1 or len(self.run.passes) > 8:
             return
         loader = one_pass.loader()
-        for frame in learner_frames(4):
+        for frame in learner_frames(_FRAMES):
             nodes, *_ = nodes_around(frame)
             loops = [n for n in nodes if isinstance(n, ast.For | ast.While)]
             place = next((i for i, n in enumerate(loops) if isinstance(n, ast.For)
@@ -205,7 +214,7 @@ def _accuracy_like(values, rows):
     """Whether all values are a number of right answers divided by the number of rows."""
     for percent in (1, 100):
         shares = [value / percent for value in values]
-        if all(0 <= s <= 1 and abs(s * rows - round(s * rows)) < 1e-3 for s in shares):
+        if all(0 <= s <= 1 and abs(s * rows - round(s * rows)) < _WHOLE_NUMBER for s in shares):
             return len(set(shares)) > 1
     return False
 
@@ -225,13 +234,13 @@ class _Values(Detector):
     def learns(self, run):
         """Whether the training loss falls."""
         losses = [loss for loss in run.losses if loss == loss]
-        return len(losses) >= 8 and not rises(losses)
+        return len(losses) >= _LOSSES and not rises(losses)
 
     def is_accuracy(self, name, values):
         if not rises(values):
             return False
         likely = not sounds_like(name, _LOSS) and sounds_like(name, _ACCURACY)
-        return likely or (self.rows >= 20 and _accuracy_like(values, self.rows))
+        return likely or (self.rows >= _ROWS_OF_A_SCORE and _accuracy_like(values, self.rows))
 
     def is_loss(self, name, values):
         likely = sounds_like(name, _LOSS) and not sounds_like(name, _ACCURACY)
@@ -256,7 +265,7 @@ class PlateauUpsideDown(_Values):
 
     def judge(self, run):
         for mode, values, name in self.values.values():
-            if len(values) < 4 or not self.learns(run):
+            if len(values) < _VALUES_COMPARED or not self.learns(run):
                 continue
             v = list(values)
             wrong = self.is_accuracy(name, v) if mode == "min" else self.is_loss(name, v)
@@ -285,7 +294,7 @@ class BestIsWorst(_Values):
         self.values = {}  # line of a comparison -> (its text, whether smaller wins, name, values)
 
     def look(self):
-        for frame in learner_frames(4):
+        for frame in learner_frames(_FRAMES):
             for test, new, smaller in in_own_function(frame, _best_so_far):
                 value = value_of(new, frame)
                 if isinstance(value, torch.Tensor) and value.numel() == 1:
@@ -307,7 +316,7 @@ class BestIsWorst(_Values):
 
     def judge(self, run):
         for line, (text, smaller, name, values) in self.values.items():
-            if len(values) < 4 or not self.learns(run):
+            if len(values) < _VALUES_COMPARED or not self.learns(run):
                 continue
             wrong = self.is_accuracy(name, values) if smaller else self.is_loss(name, values)
             if wrong:
@@ -378,13 +387,13 @@ class BestModelAlias(Detector):
     def batch(self, one_pass, batch):
         if one_pass.batches != 1 or not self.run.steps or self.said or len(self.run.passes) > 60:
             return
-        for frame in learner_frames(4):
+        for frame in learner_frames(_FRAMES):
             for new, old in in_own_function(frame, _kept):
                 model = value_of(old, frame)
                 for kept in _named(last_name(new), frame):
                     if isinstance(model, nn.Module) and kept is model and model in self.run.models:
                         self.times += 1
-                        if self.times >= 3:
+                        if self.times >= _EPOCHS_KEPT:
                             self.said = (
                                 f"{ast.unparse(new)} is no copy: it is the very {type(model).__name__} "
                                 f"that goes on training ({self.run.steps} steps by now)"
@@ -476,7 +485,7 @@ class PredictionsInOtherOrder(Detector):
         loader = one_pass.loader()
         if not isinstance(getattr(loader, "sampler", None), RandomSampler):
             return
-        for frame in learner_frames(4):
+        for frame in learner_frames(_FRAMES):
             _, scope, loop = nodes_around(frame)
             if loop is None or not _loops_over(loop, frame, loader):
                 continue

@@ -62,6 +62,12 @@ def memory_of(tensor):
         return 0
 
 
+def only_value(tensor):
+    """The one number that all entries of a tensor are, or None."""
+    first = tensor.reshape(-1)[0]
+    return first.item() if bool((tensor == first).all()) else None
+
+
 def held_by(optimizer):
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 

@@ -10,6 +10,23 @@ from .detector import Detector
 from .findings import ERROR, WARNING
 from .run import held_by
 
+# Stepped too often
+_WITH_EACH_BATCH = 0.8  # of an epoch's batches, at least
+_WITH_EACH_STEP = 0.9  # of the optimizer's steps
+_NOTHING = 1e-4  # times the highest rate is next to nothing
+_STEPS, _LONG = 20, 0.3  # at least, and the part of them with next to nothing
+_TURNED = 1.5  # times its length, a cosine is far up again
+_LOWERED, _FAR_LOWER, _LOST = 0.9, 1 / 4, 1 / 100  # times the first rate
+_HALVED = 0.5  # in every epoch
+_SLOWLY = 0.95  # a factor that may be meant for every batch
+# Stepped too seldom
+_FEWER = 0.6  # times the optimizer's steps, at most
+_NEARLY_ALL, _LONGER = 0.9, 1.5  # times the optimizer's steps, and those made, are planned
+_ENDED, _STILL_HIGH = 0.02, 0.3  # times the first rate
+_SHORTLY_BEFORE = 0.8  # of the steps
+_WARMING, _WARM = 0.5, 1.01  # times the base rate: a warm-up begins below and ends at it
+_RATES = 4  # at least, to see it rise
+
 
 @dataclass
 class _Scheduled:
@@ -56,6 +73,10 @@ class _Schedules(Detector):
     def steps_per_pass(self, run):
         """Optimizer steps in a finished training pass; 0 before there is one."""
         return next((p.steps for p in run.passes if p.over and p.steps), 0)
+
+    def epochs(self, run):
+        """Training passes, finished or not."""
+        return sum(bool(p.steps) for p in run.passes)
 
 
 class SchedulerOtherOptimizer(_Schedules):
@@ -148,7 +169,7 @@ class SchedulerPerBatch(_Schedules):
             per_pass = [
                 known.per_pass.get(i, 0) for i, p in enumerate(run.passes) if p.over and p.steps
             ]
-            if not per_pass or min(per_pass) < max(2, 0.8 * batches):
+            if not per_pass or min(per_pass) < max(2, _WITH_EACH_BATCH * batches):
                 continue
             said = self.too_fast(scheduler, known, batches, optimizer)
             if said:
@@ -162,10 +183,10 @@ class SchedulerPerBatch(_Schedules):
         """Where no DataLoader shows what an epoch is: by a rate that is next to nothing for long."""
         for scheduler, known, optimizer in self.each():
             highest = max(known.rates)
-            lost = sum(rate < 1e-4 * highest for rate in known.rates)
-            in_step = known.steps >= 0.9 * run.steps_of(optimizer)
+            lost = sum(rate < _NOTHING * highest for rate in known.rates)
+            in_step = known.steps >= _WITH_EACH_STEP * run.steps_of(optimizer)
             falls = isinstance(scheduler, kinds.StepLR | kinds.ExponentialLR | kinds.MultiStepLR)
-            if falls and in_step and known.steps >= 20 and lost > 0.3 * known.steps:
+            if falls and in_step and known.steps >= _STEPS and lost > _LONG * known.steps:
                 now = float(optimizer.param_groups[0]["lr"])
                 return self.found(
                     f"{type(scheduler).__name__} was stepped {known.steps} times, with every step "
@@ -179,30 +200,33 @@ class SchedulerPerBatch(_Schedules):
         fallen = f"in them the learning rate went from {start:.3g} to {now:.3g}"
         if isinstance(scheduler, kinds.CosineAnnealingLR):
             # Whole epochs may be meant as cycles, unless it is the number of all epochs.
-            epochs = sum(1 for p in self.run.passes if p.steps)
+            epochs = self.epochs(self.run)
             meant = scheduler.T_max % batches == 0
             if self.run.over and scheduler.T_max == epochs:
                 meant = False
-            if scheduler.last_epoch > 1.5 * scheduler.T_max and not meant:
+            if scheduler.last_epoch > _TURNED * scheduler.T_max and not meant:
                 return f"its T_max of {scheduler.T_max} was over after {scheduler.T_max} batches"
         elif isinstance(scheduler, kinds.ReduceLROnPlateau):
-            if scheduler.patience < batches / 2 and now < 0.9 * start:
+            if scheduler.patience < batches / 2 and now < _LOWERED * start:
                 return f"its patience of {scheduler.patience} counts batches then; {fallen}"
         elif isinstance(scheduler, kinds.StepLR):
-            if scheduler.step_size < batches and scheduler.gamma < 0.95 and now < start / 4:
+            if (
+                scheduler.step_size < batches
+                and scheduler.gamma < _SLOWLY
+                and now < _FAR_LOWER * start
+            ):
                 return f"its step_size of {scheduler.step_size} counts batches then; {fallen}"
         elif isinstance(scheduler, kinds.MultiStepLR):
             if len(scheduler.milestones) and max(scheduler.milestones) <= batches and now < start:
                 return f"all its milestones lie in the first epoch then; {fallen}"
         elif isinstance(scheduler, kinds.ExponentialLR | kinds.MultiplicativeLR):
-            if now < start / 100 or (
-                known.steps >= 2 * batches and now < start * 0.5 ** (known.steps / batches)
-            ):
+            epochs = known.steps / batches
+            if now < _LOST * start or (epochs >= 2 and now < start * _HALVED**epochs):
                 return fallen
         elif isinstance(scheduler, kinds.LambdaLR | kinds.PolynomialLR):
             highest = max(known.rates)
             after = known.rates[known.rates.index(highest) :]
-            tiny = sum(rate < 1e-4 * highest for rate in after)
+            tiny = sum(rate < _NOTHING * highest for rate in after)
             if tiny > batches or now < 0:
                 return fallen
 
@@ -219,11 +243,12 @@ class SchedulerPerEpoch(_Schedules):
         batches = self.steps_per_pass(run)
         if not run.over or batches < 2:
             return None
-        epochs = sum(1 for p in run.passes if p.steps)
+        epochs = self.epochs(run)
         for scheduler, known, optimizer in self.each():
             steps = run.steps_of(optimizer)
             planned = self.planned(scheduler, known, steps, batches)
-            if planned and known.steps <= epochs + 1 and known.steps < 0.6 * steps and epochs >= 2:
+            once_an_epoch = epochs >= 2 and known.steps <= epochs + 1
+            if planned and once_an_epoch and known.steps < _FEWER * steps:
                 now = float(optimizer.param_groups[0]["lr"])
                 return self.found(
                     f"{type(scheduler).__name__} is planned for {planned} steps and made "
@@ -235,13 +260,15 @@ class SchedulerPerEpoch(_Schedules):
     def ends_at(self, scheduler, steps):
         """Whether the learner's function comes down to 0 just at the number of optimizer steps."""
         function = scheduler.lr_lambdas[0]
-        at, before, now = (function(n) for n in (steps, int(0.8 * steps), scheduler.last_epoch))
-        return at < 0.02 < before and now > 0.3
+        at, now = function(steps), function(scheduler.last_epoch)
+        before = function(int(_SHORTLY_BEFORE * steps))
+        return at < _ENDED < before and now > _STILL_HIGH
 
     def planned(self, scheduler, known, steps, batches):
         if isinstance(scheduler, kinds.OneCycleLR):
             total = scheduler.total_steps
-            return total if total >= 0.9 * steps and total > 1.5 * known.steps else 0
+            longer = total > _LONGER * known.steps
+            return total if longer and total >= _NEARLY_ALL * steps else 0
         if isinstance(scheduler, kinds.CyclicLR):
             up = scheduler.total_size * scheduler.step_ratio
             return int(up) if up > known.steps else 0
@@ -262,6 +289,6 @@ class SchedulerPerEpoch(_Schedules):
         if isinstance(scheduler, kinds.LambdaLR):
             rates = [*known.rates, float(scheduler.optimizer.param_groups[0]["lr"])]
             base = scheduler.base_lrs[0]
-            rising = all(a < b for a, b in pairwise(rates)) and rates[0] < 0.5 * base
-            return steps if len(rates) >= 4 and rising and rates[-1] <= 1.01 * base else 0
+            rising = all(a < b for a, b in pairwise(rates)) and rates[0] < _WARMING * base
+            return steps if len(rates) >= _RATES and rising and rates[-1] <= _WARM * base else 0
         return 0

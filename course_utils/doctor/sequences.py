@@ -5,8 +5,11 @@ from torch import nn
 
 from .detector import Detector
 from .findings import WARNING
-from .graph import inputs, kind, saved, signed
+from .graph import NLL, inputs, kind, saved, signed
 from .run import tensors_in
+
+_PADDING = 0.25  # of all tokens, at least, are runs of one value at the end of a row
+_TOGETHER = 0.9  # of the places, padding of inputs and of targets is at the same ones
 
 
 def tail(tokens):
@@ -21,7 +24,7 @@ def tail(tokens):
     value = last.mode().values
     same = (tokens == value).flip(1).cumprod(1).flip(1).bool()
     lengths = same.sum(1)
-    if same.double().mean() < 0.25 or lengths.unique().numel() < 2:
+    if same.double().mean() < _PADDING or lengths.unique().numel() < 2:
         return None
     return value.item(), same
 
@@ -44,7 +47,7 @@ class _Tokens(Detector):
     def labels(self, backward):
         """(node, tokens, target [N, T]) of cross-entropies with one target for each token."""
         for node in backward.graph.losses:
-            if kind(node) in ("NllLoss", "NllLoss2D"):
+            if kind(node) in NLL:
                 target = saved(node, "target")
                 for tokens in self.tokens:
                     if target is not None and target.numel() == tokens.numel():
@@ -65,7 +68,7 @@ class PaddingInLoss(_Tokens):
                 continue
             value, where = found
             ignored = signed(node._saved_ignore_index)
-            if value != ignored and bool((where == inside[1]).double().mean() > 0.9):
+            if value != ignored and bool((where == inside[1]).double().mean() > _TOGETHER):
                 if weight is not None and 0 <= value < len(weight) and weight[value] == 0:
                     continue
                 self.count += 1
@@ -86,20 +89,20 @@ class LabelsNotShifted(_Tokens):
 
     def __init__(self, run):
         super().__init__(run)
-        self.causal = 0  # layers of this forward that see no later tokens, and others
+        self.causal = []  # of each layer that reads a row: whether it can do without later tokens
 
     def called(self, call):
         layer = call.module
         if isinstance(layer, nn.RNNBase):
-            self.causal += -9 if layer.bidirectional else 1
+            self.causal.append(not layer.bidirectional)
         elif isinstance(layer, nn.MultiheadAttention):
-            self.causal += 1
+            self.causal.append(True)
 
     def graph(self, backward):
-        causal, self.causal = self.causal, 0
+        causal, self.causal = self.causal, []
         tokens_of_forward = self.tokens
         for _, tokens, target in self.labels(backward):
-            if causal == 1 and len(tokens_of_forward) == 1 and torch.equal(tokens, target):
+            if causal == [True] and len(tokens_of_forward) == 1 and torch.equal(tokens, target):
                 varied = tokens.unique().numel() > 2 and tokens.shape[1] > 2
                 self.count += varied
                 if self.count >= 2 and not self.said:

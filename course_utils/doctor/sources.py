@@ -16,6 +16,9 @@ _SOURCES = 12  # loaders; one that is made anew in each epoch counts each time
 _EXAMPLES = 256  # rows that are kept whole
 _BATCHES = 500  # of training without a loader
 _SETS = 6  # whole tensors that a model is evaluated on
+_DIFFERENT, _MOST_DIFFER = 10, 0.8  # values among so large a part of the rows: it is continuous
+_LAST_QUARTER = 0.75  # of the batches it begins after; who brings new rows there may bring more
+_WHOLE = 20  # rows or more are a set to evaluate on, fewer may be examples
 
 
 @dataclass(eq=False)
@@ -72,7 +75,7 @@ class Rows:
         """Columns in which hardly a value comes twice among different rows."""
         rows = self.examples[_first(self.prints[: len(self.examples)])].sort(0).values
         distinct = 1 + (rows[1:] != rows[:-1]).sum(0)
-        return distinct > max(10, 0.8 * len(rows))
+        return distinct > max(_DIFFERENT, _MOST_DIFFER * len(rows))
 
 
 @dataclass(eq=False)
@@ -140,7 +143,7 @@ class TrainedTensors(Rows):
             return None
         newest = _first(self.prints).max()
         batch = int(torch.searchsorted(torch.tensor(self.sizes).cumsum(0), newest, right=True))
-        return self.prints if self.order.index(batch) < 0.75 * len(self.order) else None
+        return self.prints if self.order.index(batch) < _LAST_QUARTER * len(self.order) else None
 
     def all_trained(self, tensor):
         return tensor.trained
@@ -248,7 +251,7 @@ class WholeTensors(Detector):
             return
         elif call.has_graph:
             self.pending = weakref.ref(call.module), x
-        elif run.steps and len(x) >= 20 and self.is_whole(call):
+        elif run.steps and len(x) >= _WHOLE and self.is_whole(call):
             number = self.evaluations[call.module] = 1 + self.evaluations.get(call.module, 0)
             if looked_at(number):
                 self.evaluated(call, x)

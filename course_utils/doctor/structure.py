@@ -12,6 +12,9 @@ from .findings import ERROR, WARNING
 from .graph import VIEWS, below, first_input, inputs, kind, saved, shape, signed
 from .run import memory_of, tensors_in
 
+_MISSPELT = 0.8  # as like as that, by difflib, is a name that is meant to be another
+_TIMES = 3  # seen, before it is called a bug
+
 
 class LayersShared(Detector):
     bug, severity = "layers-shared", WARNING
@@ -75,7 +78,7 @@ class RequiresGradMisspelt(Detector):
 
 
 def _is_like(name, value):
-    like = difflib.get_close_matches(name, ["requires_grad"], 1, 0.8)
+    like = difflib.get_close_matches(name, ["requires_grad"], 1, _MISSPELT)
     return (
         isinstance(value, bool) and (bool(like) or name == "trainable") and name != "requires_grad"
     )
@@ -257,7 +260,7 @@ class SoftmaxOverOne(Detector):
             self.size = ones[0]
 
     def judge(self, run):
-        if self.times >= 3 and len(self.size) not in self.larger:
+        if self.times >= _TIMES and len(self.size) not in self.larger:
             return self.found(
                 f"a softmax over {list(self.size)} runs over a dimension of size 1, so all its "
                 f"{math.prod(self.size)} results are 1 and the layers below get no gradient "

@@ -8,6 +8,21 @@ from .detector import Detector
 from .findings import ERROR
 from .sources import FirstPasses, WholeTensors
 
+_ROWS = 20  # before their statistics say something
+_VARIES = 1e-6  # or more is the standard deviation of a column that is no constant
+_SHIFT, _RATIO = 2, 3  # deviations away, or times the deviation: no draw of the same data
+_COLUMNS = 8  # before one factor for all of them is no accident
+_FACTOR = 0.6, 1.7  # outside of which it is another unit, no other draw
+_ONE_FACTOR, _ONE_SHIFT = 0.2, 0.15  # by which columns may differ from it
+_MEAN_0, _DEVIATION_1, _END = 1e-5, 1e-4, 1e-6  # as near as rounding leaves what was scaled
+_HARDLY_ANY = 0.05  # of the rows are shared
+_FOLDS_SHARE = 0.3  # of their training rows, at least
+_MOSTLY = 0.5  # of the rows are shared, or of the columns continuous
+_NEARLY_ALL = 0.98  # of the rows are shared: they may be there to measure the training data
+_NEARLY_WHOLE = 0.9  # of the training rows are in it: it may be the whole data
+_FEW_ROWS, _FEW_SHARED = 10, 0.1  # may be equal by chance
+_REPEATS = 5  # times the share that comes twice among the training rows is no chance
+
 
 class _Pairs(Detector):
     """A detector that compares what a model was trained on with what it was evaluated on."""
@@ -60,13 +75,13 @@ class ValScaledDifferently(_Pairs):
         for training, source in self.pairs(run):
             if False in (training.as_given, source.as_given):
                 continue  # scaled between loader and model
-            if _shared(source, training.prints) < 0.05:
+            if _shared(source, training.prints) < _HARDLY_ANY:
                 said = unlike(training, source) or scaled_apart(training, source)
                 if said:
                     return self.found(said)
         for trained, sets in self.whole(run):
             trained = [t for t in trained if getattr(t, "as_given", True) is not False]
-            other = [s for s in sets if not any(_shared(s, t.prints) > 0.5 for t in trained)]
+            other = [s for s in sets if not any(_shared(s, t.prints) > _MOSTLY for t in trained)]
             # With three columns or more it is no curve or map that is drawn; and where any of the
             # sets is like the training data, the others may be meant to be unlike it.
             if len(trained) != 1 or not all(s.scored and len(s.total) > 2 for s in other):
@@ -79,21 +94,17 @@ class ValScaledDifferently(_Pairs):
 def unlike(training, source):
     """Words for statistics that are far apart, or ""."""
     (mean, std), (other_mean, other_std) = training.statistics(), source.statistics()
-    if mean.shape != other_mean.shape or training.count < 20 or source.count < 20:
+    if mean.shape != other_mean.shape or min(training.count, source.count) < _ROWS:
         return ""
-    varies = (std > 1e-6) & (other_std > 1e-6)
+    varies = (std > _VARIES) & (other_std > _VARIES)
     if not varies.any():
         return ""
     mean, std = mean[varies], std[varies]
     other_mean, other_std = other_mean[varies], other_std[varies]
     shift = ((other_mean - mean).abs() / std).median().item()
     ratio = (other_std / std).median().item()
-    if (
-        shift > 2
-        or ratio > 3
-        or ratio < 1 / 3
-        or _same_in_other_units(mean, std, other_mean, other_std)
-    ):
+    apart = shift > _SHIFT or ratio > _RATIO or ratio < 1 / _RATIO
+    if apart or _same_in_other_units(mean, std, other_mean, other_std):
         return _in_numbers(mean, std, other_mean, other_std)
     return ""
 
@@ -104,16 +115,16 @@ def _same_in_other_units(mean, std, other_mean, other_std):
     offset = other_mean - factor * mean
     away = (offset - offset.median()).abs() / other_std
     return bool(
-        len(mean) >= 8
-        and not 0.6 < factor < 1.7
-        and high - low < 0.2 * factor
-        and away.median() < 0.15
+        len(mean) >= _COLUMNS
+        and not _FACTOR[0] < factor < _FACTOR[1]
+        and high - low < _ONE_FACTOR * factor
+        and away.median() < _ONE_SHIFT
     )
 
 
 def scaled_apart(training, source):
     """Words for data that were both scaled exactly, so each by its own numbers, or ""."""
-    if training.total.shape != source.total.shape or min(training.count, source.count) < 20:
+    if training.total.shape != source.total.shape or min(training.count, source.count) < _ROWS:
         return ""
     (mean, std), (other_mean, other_std) = training.statistics(), source.statistics()
     if _standardised(training) and _standardised(source):
@@ -143,17 +154,17 @@ def _in_numbers(mean, std, other_mean, other_std):
 
 def _standardised(source):
     mean, std = source.statistics()
-    varies = std > 1e-6
+    varies = std > _VARIES
     if not varies.any():
         return False
     n, std = source.count, std[varies]
     unbiased = std * (n / (n - 1)) ** 0.5
     near = min((std - 1).abs().max().item(), (unbiased - 1).abs().max().item())
-    return mean[varies].abs().max().item() < 1e-5 and near < 1e-4
+    return mean[varies].abs().max().item() < _MEAN_0 and near < _DEVIATION_1
 
 
 def _from_0_to_1(source):
-    return (source.low.abs() < 1e-6) & ((source.high - 1).abs() < 1e-6)
+    return (source.low.abs() < _END) & ((source.high - 1).abs() < _END)
 
 
 class ValOverlapsTrain(_Pairs):
@@ -170,7 +181,7 @@ class ValOverlapsTrain(_Pairs):
         for training, source in self.pairs(run):
             train = training.prints
             share = _shared(source, train)
-            self.clean |= share < 0.05
+            self.clean |= share < _HARDLY_ANY
             after = _evaluated_after(run, training, source)
             if not after or not _by_copies(training, source, share):
                 continue
@@ -179,7 +190,7 @@ class ValOverlapsTrain(_Pairs):
                 return self.found(said)
             if training.dataset != source.dataset:
                 self.all_of_it = said
-            if share > 0.98 and self.held_out_later(run, training, source):
+            if share > _NEARLY_ALL and self.held_out_later(run, training, source):
                 return self.found(
                     f"{said} of an earlier part of this run, though the latest training data leaves "
                     "them out: one model goes through several folds",
@@ -210,7 +221,10 @@ class ValOverlapsTrain(_Pairs):
         if other is None or other is training:
             return False
         other.gather()
-        return _shared(source, other.prints) < 0.05 and _shared(other, training.prints) > 0.3
+        return (
+            _shared(source, other.prints) < _HARDLY_ANY
+            and _shared(other, training.prints) > _FOLDS_SHARE
+        )
 
 
 def _rows_in_words(source, share, n):
@@ -229,16 +243,16 @@ def _is_part(source, train, share):
     """Whether some rows are shared and others not, on both sides; all of them may be there to
     measure the training data, or the whole data, beside a validation set."""
     back = torch.isin(train, source.prints).double().mean().item()
-    return share < 0.98 and back < 0.9
+    return share < _NEARLY_ALL and back < _NEARLY_WHOLE
 
 
 def _by_copies(training, source, share):
     """Whether so many rows can't be equal by chance, as in small tables of few different values."""
-    if source.count < 10 or share < 0.1:
+    if source.count < _FEW_ROWS or share < _FEW_SHARED:
         return False
     repeats = 1 - len(training.prints.unique()) / len(training.prints)
-    continuous = training.continuous().double().mean() > 0.5
-    return bool(continuous) or share >= 5 * repeats
+    continuous = training.continuous().double().mean() > _MOSTLY
+    return bool(continuous) or share >= _REPEATS * repeats
 
 
 def _evaluated_after(run, training, source):

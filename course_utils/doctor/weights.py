@@ -10,6 +10,7 @@ from .findings import ERROR, WARNING
 from .run import held_by, memory_of, tensors_in
 
 _LOSSES_KEPT = 64  # graphs whose leaves are remembered
+_AGAIN = 3  # times are no accident, and no model that is only shown
 
 
 class UnregisteredLayers(Detector):
@@ -61,7 +62,7 @@ class UnregisteredLayers(Detector):
     def new_layers(self, run):
         """Layers that a forward makes for itself."""
         for model, times in self.made_anew.items():
-            if times >= 3:
+            if times >= _AGAIN:
                 return self.found(
                     f"in {times} forwards that were looked at, {type(model).__name__} made a new "
                     f"{self.kind} layer for itself, with new random weights, and forgot it",
@@ -83,7 +84,7 @@ class UnregisteredLayers(Detector):
                     lost = [
                         t for t in tensors_in(value)
                         if t.requires_grad and id(t) not in registered | held
-                        and self.times.get(t, 0) >= 3 and run.unchanged(t)
+                        and self.times.get(t, 0) >= _AGAIN and run.unchanged(t)
                     ]  # fmt: skip
                     if lost:
                         owner = type(module).__name__
@@ -140,7 +141,7 @@ class OptimizerHoldsOtherParams(Detector):
             return None
         for optimizer, count in self.useless.items():
             used = any(p in run.reached for p in held_by(optimizer))
-            if count >= (3 if used else 2):
+            if count >= (_AGAIN if used else 2):
                 name, now = type(optimizer).__name__, " any more" if used else ""
                 return self.found(
                     f"none of the {len(held_by(optimizer))} parameters of {name} has anything to "
@@ -215,7 +216,7 @@ class ParamsNotOptimized(Detector):
     def in_earnest(self, leaf, held):
         """Whether a loss that is optimized depends on the leaf, or one of its own that comes
         again and again; a model that is only shown once goes backward before or after."""
-        again = self.later.get(leaf, 0) >= 3
+        again = self.later.get(leaf, 0) >= _AGAIN
         return again or any(id(leaf) in ids and ids & held for ids in self.together)
 
     def judge(self, run):
