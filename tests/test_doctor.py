@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -325,6 +326,36 @@ def test_models_and_optimizers_are_let_go_after_the_loop():
     with LoopDoctor(verbose=False) as doctor:
         two_moons(epochs=1)
     assert len(alive()) == len(before) and doctor.findings == []
+
+
+def test_a_search_over_many_models_does_not_keep_them_all_in_memory():
+    X, y = moons(40, seed=0)
+    models = weakref.WeakSet()
+    with LoopDoctor(verbose=False):
+        for _ in range(60):
+            model = mlp(2, 8, 2)
+            models.add(model)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(2):
+                optimizer.zero_grad()
+                F.cross_entropy(model(X), y).backward()
+                optimizer.step()
+        del model, optimizer
+        gc.collect()
+        assert len(models) <= 16
+
+
+def test_a_loss_that_is_nan_from_the_first_step_breaks_no_check(monkeypatch):
+    monkeypatch.setattr(watch, "STRICT", False)
+    X, y = moons(400, seed=0)
+    model = mlp(2, 8, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with LoopDoctor(verbose=False) as doctor:
+        for xb, yb in zip(X.split(16), y.split(16), strict=True):
+            optimizer.zero_grad()
+            (F.cross_entropy(model(xb), yb) + (xb[0, 0] - xb[0, 0]).log() * 0).backward()
+            optimizer.step()
+    assert [finding.bug for finding in doctor.findings] == ["nan-loss"] and not doctor.unchecked
 
 
 # Reports -------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
 """The files around the course agree with each other."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 
 import pytest
 import yaml
@@ -50,6 +52,25 @@ def test_importing_the_package_loads_nothing_that_is_not_needed_yet():
     )
     heavy = {"matplotlib", "pandas", "sklearn", "scipy", "IPython", "ipywidgets", "tqdm"}
     assert not heavy & set(loaded.stdout.split())
+
+
+def imported_by(path, modules):
+    """The names of `modules` that the file imports when it is loaded."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = package[: len(package) - node.level + 1]
+            whole = ".".join([*above, *filter(None, [node.module])])
+            parts = {f"{whole}.{name.name}" for name in node.names} & modules.keys()
+            yield from parts or {whole} & modules.keys()
+
+
+def test_imports_in_the_package_point_one_way():
+    files = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in
+             (ROOT / "course_utils").rglob("*.py") if p.stem != "__init__"}  # fmt: skip
+    graph = {name: set(imported_by(path, files)) for name, path in files.items()}
+    assert "course_utils.trial" in graph["course_utils.inputs"]
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_public_names_are_there_and_an_unknown_one_is_an_attribute_error():

@@ -25,7 +25,7 @@ class _Backward:
     line: tuple
     begun: int  # number of passes over loaders that had begun
     one_pass: object
-    batch: int  # of a loader, or minus the number of forwards before
+    batch: int  # as in run.Backward
     kept: bool  # what an earlier backward had left was still there
     cleared: bool = False  # its own gradient was cleared, and not used
 
@@ -70,10 +70,10 @@ class Groups(Detector):
         full = len(self.now) >= _BACKWARDS_KEPT or len(self.steps) >= _STEPS_KEPT
         if full or not run.has_optimizers():
             return
-        from_loader = backward.one_pass is not None
-        batch = run.batch_number if from_loader else -run.forwards
         kept = self.is_left() and bool(self.parameter.grad.any())
-        self.now.append(_Backward(learner_place(), len(run.passes), backward.one_pass, batch, kept))
+        self.now.append(
+            _Backward(learner_place(), len(run.passes), backward.one_pass, backward.batch, kept)
+        )
         self.weights = self.some_weights() if self.careful else None
 
     def gradients(self):

@@ -258,18 +258,15 @@ class AccumulationNotAveraged(Detector):
     def graph(self, backward):
         graph = backward.graph
         scaled = any(kind(node) in ("Div", "Mul") for node in graph.arithmetic)
-        means = [
-            node for node in graph.losses
-            if kind(node) in (*NLL, *YES_OR_NO, *OF_NUMBERS)
+        mean = graph.top == "Mean" or any(
+            kind(node) in (*NLL, *YES_OR_NO, *OF_NUMBERS)
             and getattr(node, "_saved_reduction", 0) == 1
-        ]  # fmt: skip
-        means = means or graph.top == "Mean"
-        if scaled or not means:
+            for node in graph.losses
+        )
+        if scaled or not mean:
             self.other += 1
             return
-        from_loader = backward.one_pass is not None
-        batch = self.run.batch_number if from_loader else -self.run.forwards
-        self.plain.append((batch, learner_place()))
+        self.plain.append((backward.batch, learner_place()))
 
     def stepped(self, optimizer):
         self.plain, self.other = [], 0

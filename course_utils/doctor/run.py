@@ -158,6 +158,7 @@ class Backward:
     graph: Graph | None  # at steps that are looked at closely
     now: int
     one_pass: Pass | None
+    batch: int  # the loader's, by its number; without a loader minus the number of forwards
 
 
 @dataclass
@@ -363,7 +364,8 @@ class Run:
         if self.current is not None:
             self.current.backwards += 1
             self.current.losses.append(self.losses[-1])
-        return Backward(loss, value, graph, now, self.current)
+        batch = self.batch_number if self.current is not None else -self.forwards
+        return Backward(loss, value, graph, now, self.current, batch)
 
     def about_to_step(self, optimizer, closure):
         record = self.optimizer(optimizer)
