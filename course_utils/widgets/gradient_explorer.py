@@ -10,18 +10,18 @@ from .scene import Axis, Box, Line, Panel, Scene, Text
 _PLACES = {
     "w": ((0, 0), (0, 0.5), (0, -0.5)),
     "product": ((1, 0), (1, 0.5), (1, -0.5)),
-    "y": ((2, 0), (2, 0.5), (2.45, -0.85)),
-    "b": ((2, -1.5), (1.66, -1.5), (2.6, -1.5)),
+    "y": ((2, 0), (2, 0.5), (2.45, -0.66)),
+    "b": ((2, -1.5), (1.6, -1.5), (2.6, -1.5)),
     "error": ((3, 0), (3, 0.5), (3, -0.5)),
     "loss": ((4, 0), (4, 0.5), (4, -0.5)),
 }
 # from, to, what happens on the way, where that is written
 _LINKS = [
-    ("w", "product", "times x", (0.45, 0.2)),
-    ("product", "y", "plus b", (1.52, 0.2)),
+    ("w", "product", "times x", (0.5, 0.27)),
+    ("product", "y", "plus b", (1.5, 0.27)),
     ("b", "y", "plus the product", (1.52, -0.85)),
-    ("y", "error", "minus target", (2.45, 0.2)),
-    ("error", "loss", "squared", (3.55, 0.2)),
+    ("y", "error", "minus target", (2.5, 0.27)),
+    ("error", "loss", "squared", (3.5, 0.27)),
 ]
 
 
