@@ -372,6 +372,18 @@ def _(start, look):
     return [0.09]  # experiment 1
 
 
+@pytest.mark.everywhere
+def test_a_warm_up_is_ahead_every_second_time_where_the_rate_is_too_high():
+    ahead = 0
+    for seed in range(40):
+        ends = [
+            widgets.schedule_explorer(lr=3, schedule=schedule, seed=seed).finals[0][1]
+            for schedule in ("warm-up + cosine", "CosineAnnealingLR")
+        ]
+        ahead += ends[0] < ends[1]
+    assert 12 <= ahead <= 28
+
+
 @claims("schedule_explorer", 3)
 def _(start, look):
     assert look["StepLR"] > look["constant rate"] > look["OneCycleLR"]
@@ -399,8 +411,10 @@ def _(best, last):
 
 
 @claims("overfitting_explorer", 3)
-def _(five, ten):
+def _(five, ten, other):
     assert five["At the end:"] < 0.01 and five["stops after epoch"] < 100
+    assert other["At the end:"] > 2 * other["Best of the whole run: epoch 8,"]
+    return [3]
 
 
 @claims("overfitting_explorer", 4)
@@ -409,8 +423,32 @@ def _(*looks):
         float(re.search(r"Best of the whole run: epoch \d+, ([\d.]+)", x.said)[1]) for x in looks
     ]
     last = [look["At the end:"] for look in looks]
+    one = widgets.overfitting_explorer(width=1)
+    assert not (one.model[:2](one.X) > 0).any()  # dead
     assert max(best[2:]) - min(best[2:]) < 0.03
     assert last[-1] - best[-1] > last[2] - best[2]
+
+
+@pytest.mark.everywhere
+def test_noise_overfits_with_every_seed_its_absence_with_some():
+    turned = {0.0: 0, 0.3: 0}
+    for noise in turned:
+        for seed in range(40):
+            losses = widgets.overfitting_explorer(noise=noise, seed=seed).val_losses
+            turned[noise] += losses[-1] > 1.1 * losses.min()
+    assert 4 <= turned[0.0] <= 16 and turned[0.3] >= 38
+
+
+@pytest.mark.everywhere
+def test_a_wide_network_loses_more_after_an_equally_good_best_epoch_with_most_seeds():
+    loses_more, as_good = 0, 0
+    for seed in range(24):
+        narrow, wide = (
+            widgets.overfitting_explorer(width=width, seed=seed).val_losses for width in (4, 128)
+        )
+        loses_more += wide[-1] - wide.min() > narrow[-1] - narrow.min()
+        as_good += wide.min() < narrow.min() + 0.005
+    assert loses_more >= 16 and as_good >= 16
 
 
 @claims("overfitting_explorer", 5)
