@@ -16,8 +16,10 @@ The first twins are from [tests/loops](../tests/loops/reports.py): every loop in
 as long as both train just one module, since that is what most tools ask for. The doctor was \
 repaired on these and the others never saw them, so this table shows what can be named, not who is \
 better. The second twins are the other tools' home ground, [bugs that their pages show or \
-list](home_ground.py), written from those pages by one who knew what the doctor names. The doctor \
-met them unprepared: this is its first count.
+list](home_ground.py), written from those pages by one who knew what the doctor names. When it \
+first met them, on 30 November 2026, it named 20 of 34 and flagged no repaired twin. It has learnt \
+four things since: a layer that is never used, blank data, a weight that is NaN behind a finite loss, and a \
+schedule that is over long before the run is.
 
 Two hints are left out for all: torch-audit's on what suits a graphics card, and torch-preflight's \
 notes. torcheck needs a torch below 2.0, TrainCheck recorded runs that were correct, preflight-ml a \
@@ -50,13 +52,12 @@ Others are better at this:
 a model ignores, and rows that leak into each other in whatever way; a doctor that changes nothing \
 sees that only in the forms it knows. Most of what torchtest2 flags beside is one warning, that a \
 small model does not learn a batch by heart.
-- torch-audit, torchtest2, guardtower, torchdiag and torchmortem see a layer that is defined and \
-never used; torch-audit also blank data, images with the channels last, dead filters, one BatchNorm \
-in two places, and batches too small for it.
-- gradsnitch sees a schedule that is over long before the run is, and one bad batch among good ones.
-- traintools and torch-audit look at gradients one by one, and see a NaN that the loss does not show.
-- torchmortem sees layers that gradients hardly reach and saturated ones; it also speaks of dead \
-units wherever a few are idle, so that most repaired twins are flagged.
+- torch-audit sees images with the channels last, dead filters, one BatchNorm in two places, and \
+batches too small for it. The doctor leaves that alone: encoders share layers on purpose, small \
+batches are often forced, and small images have no telling shape.
+- gradsnitch and torch-audit see one bad batch among good ones, torchmortem layers that gradients \
+hardly reach, and saturated ones. Where good loops end and such a bug begins is a threshold: \
+gradsnitch and torchmortem also flag many repaired twins, torchmortem mostly for units that are idle.
 - torch-preflight needs no run at all: it finds in a moment what the doctor finds when the line is \
 reached.
 """

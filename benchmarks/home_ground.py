@@ -65,7 +65,7 @@ def adapter_added_after_the_optimizer_was_built():
 
 
 def layer_defined_and_never_used():
-    """torchtest2, torch-audit, guardtower"""
+    """torchtest2, torch-audit, guardtower: layers-cut-off"""
 
     class Classifier(nn.Module):
         def __init__(self):
@@ -159,7 +159,7 @@ def mask_of_the_padding_ignored():
 
 
 def input_overwritten():
-    """guardtower"""
+    """guardtower: input-scale"""
 
     class Net(nn.Module):
         def __init__(self):
@@ -495,7 +495,7 @@ def rate_far_too_large():
 
 
 def schedule_half_as_long_as_the_run():
-    """gradsnitch"""
+    """gradsnitch: lr-too-low"""
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     epochs = 12

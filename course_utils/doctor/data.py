@@ -17,6 +17,7 @@ from .sources import FirstPasses, columns, fingerprints
 
 _TINY_INPUTS = 0.02  # weights are made for inputs near 1
 _LARGE_INPUTS, _LARGE_DEVIATION = 100, 20  # large alone may be a single outlier, or a mean
+_BLANK_BATCHES = 4  # or more, in which all inputs are one number: a run may begin with zeros
 _ROWS_OF_ONE_CLASS = 8  # or more in a batch; fewer are of one class by luck
 _CLASSES, _ROWS_A_CLASS = 100, 10  # more classes, or fewer rows, are no sign of an order
 _BATCHES = 5  # fewer show no order
@@ -98,6 +99,14 @@ class InputScale(Detector):
         spread = min(std for _, std, _ in self.large)
         smallest = max(value for value, _, _ in self.large)
         scaled = any(isinstance(m, _NORMS) for model in run.known_models() for m in model.modules())
+        if len(self.large) >= _BLANK_BATCHES and not any(std for _, std, _ in self.large):
+            return self.found(
+                f"all inputs of the first {self.large[0][2]} layer are {smallest:.2g}, in "
+                f"{len(self.large)} batches: there is nothing to learn from; X // 255 or .long() makes "
+                "such data of numbers between 0 and 1",
+                run.lines.get("backward"),
+                fix="find where the values get lost, here or in forward(); pixels are X.float() / 255",
+            )
         if 0 < smallest < _TINY_INPUTS and not scaled:
             return self.found(
                 f"the first {self.large[0][2]} layer gets inputs of at most {smallest:.2g}: weights "

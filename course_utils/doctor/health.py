@@ -9,6 +9,7 @@ import torch
 from .detector import Detector
 from .findings import ERROR, WARNING
 from .graph import CROSS_ENTROPY, below, inputs, kind, saved, shape, signed, without_views
+from .run import held_by
 from .sources import WholeTensors
 
 # Copies and dead units
@@ -28,6 +29,8 @@ _GROWN = 3  # times what it was
 _HIGH_STILL = 0.9  # of what it was
 _LEAP, _NOT_RECOVERED = 20, 0.4  # times the loss before any step
 _STOOD_STILL = 0.97  # of what it was
+_AT_REST = 1e-6  # of the highest rate: steps with that change nothing
+_WASTED = 0.2  # of the steps, at the end, are more than a schedule means to be at rest
 # Losses
 _IN_A_ROW = 3  # losses that are no numbers; a single one may be skipped
 _MANY = 4  # times the loss of a guess is more than an untrained model has
@@ -166,6 +169,7 @@ class Moves(Detector):
         self.left_over = 0  # passes that began on the gradients of the pass before
         self.last = 0, None  # time and pass of the last backward
         self.first_rate = self.last_rate = self.highest_rate = 0.0
+        self.at_rest = 0  # steps since the rate was more than next to nothing
         self.ordinary = False  # whether the loss is one of those that are known
         self.broken = None  # number of the first loss that is NaN or infinite
 
@@ -192,6 +196,9 @@ class Moves(Detector):
     def stepped(self, optimizer):
         self.last_rate = float(optimizer.param_groups[0]["lr"])
         self.highest_rate = max(self.highest_rate, self.last_rate)
+        self.at_rest += 1
+        if any(group["lr"] > _AT_REST * self.highest_rate for group in optimizer.param_groups):
+            self.at_rest = 0
         self.first_rate = self.first_rate or self.last_rate
         before, self.before = self.before, []
         for i, (parameter, old) in enumerate(before):
@@ -279,7 +286,17 @@ class LrTooLow(Detector):
     def judge(self, run):
         moves = run.recorder(Moves)
         enough = len(run.losses) >= _LOSSES_OF_A_STANDSTILL and len(moves.ratios) >= _LOOKS
-        if not run.over or not enough or not moves.plain():
+        if not run.over or not enough:
+            return None
+        if moves.at_rest > max(_LOSSES_OF_A_BREAKDOWN, _WASTED * run.steps):
+            return self.found(
+                f"the learning rate was {moves.highest_rate:g} at most, and {moves.last_rate:g} in "
+                f"the last {moves.at_rest} of {run.steps} steps, which changed nothing",
+                run.lines.get("schedule") or run.lines.get("step"),
+                fix="plan the schedule for the whole run: its length is that of the run, counted in "
+                "calls of scheduler.step()",
+            )
+        if not moves.plain():
             return None
         losses = [loss for loss in run.losses if math.isfinite(loss)]
         if not losses or not 0 < moves.longest < _SHORT_STEP or moves.steepest <= _FLAT:
@@ -357,6 +374,13 @@ class NaNLoss(Detector):
             self.since = self.run.backwards
             self.born = self.birthplace()
 
+    def broken(self, run):
+        """A tensor that was trained and is NaN now, though the loss is a number."""
+        for optimizer in run.stepped_optimizers() if run.losses else ():
+            for p in held_by(optimizer):
+                if p in run.reached and p.layout is torch.strided and bool(p.isnan().any()):
+                    return p
+
     def birthplace(self):
         model = self.model and self.model()
         output = self.output and self.output()
@@ -369,6 +393,14 @@ class NaNLoss(Detector):
         return "the model's output is not finite, though its weights are"
 
     def judge(self, run):
+        broken = None if self.since or not run.over else self.broken(run)
+        if broken is not None:
+            return self.found(
+                f"{run.name_of(broken)} is NaN at the end, though the loss is "
+                f"{run.losses[-1]:.4g}: its gradient was NaN in one of {run.steps} steps, and the "
+                "model's answers don't show it, as with torch.where",
+                run.lines.get("backward"),
+            )
         times = run.backwards + 1 - self.since
         if self.since and (times >= _IN_A_ROW or (run.over and self.since == 1)):
             return self.found(

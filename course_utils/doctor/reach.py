@@ -44,13 +44,16 @@ class NeverReached(Detector):
         super().__init__(run)
         self.empty = weakref.WeakKeyDictionary()
         self.ran = weakref.WeakKeyDictionary()  # layer -> times, in training mode
+        self.seen = weakref.WeakSet()  # layers that ran in any mode
         self.latest = {}  # where an output of the last forward lies -> it (weak), ids of its leaves
         self.returned = set()  # ids of tensors on which one of several outputs depends
         self.used = set()  # those of outputs that the learner computed with
 
     def called(self, call):
-        if call.training and call.module._parameters:
-            self.ran[call.module] = self.ran.get(call.module, 0) + 1
+        if call.module._parameters:
+            self.seen.add(call.module)
+            if call.training:
+                self.ran[call.module] = self.ran.get(call.module, 0) + 1
 
     def watched(self, call):
         self.latest = {}
@@ -126,19 +129,36 @@ class NeverReached(Detector):
             for name, layer in model.named_modules():
                 owners[name] = layer
                 own = list(layer.parameters(False))
-                if not own or not all(id(p) in ids for p in own) or self.ran.get(layer, 0) < 2:
+                if not own or not all(id(p) in ids for p in own) or self.rare(layer):
                     continue
                 if id(own[0]) in self.returned - self.used:
                     continue  # handed to the learner, who has no use for it
                 if not _is_learners_class(owners, name):
                     continue  # such as the pooler of a pretrained model
+                said, fix = "ran, and", None
+                if layer not in self.seen:
+                    if self.one_of_several(owners, name):
+                        continue
+                    said, fix = "never ran, though", "use it in forward(), or take it out"
                 return self.found(
                     f"{name or 'the model'} ({type(layer).__name__}, "
-                    f"{sum(p.numel() for p in own)} weights) ran, and {type(optimizer).__name__} "
-                    f"holds it, but its gradient was None in all {looks} steps that were looked "
+                    f"{sum(p.numel() for p in own)} weights) {said} {type(optimizer).__name__} "
+                    f"holds it, and its gradient was None in all {looks} steps that were looked "
                     "at: the loss doesn't depend on it",
                     run.lines.get("backward"),
+                    fix,
                 )
+
+    def rare(self, layer):
+        return layer in self.seen and self.ran.get(layer, 0) < 2
+
+    def one_of_several(self, owners, name):
+        """Whether a layer is for choice, such as a head for one task: a neighbour of it ran."""
+        while name:
+            name = name.rpartition(".")[0]
+            if isinstance(owners[name], nn.ModuleList | nn.ModuleDict):
+                return any(layer in self.seen for layer in owners[name].modules())
+        return False
 
 
 def _is_learners_class(owners, name):

@@ -508,3 +508,57 @@ def root_of_a_difference_that_is_zero():
     _line_with(
         lambda out, y: torch.sqrt((out - out.detach()).pow(2)).mean() + (out - y).pow(2).mean()
     )
+
+
+class _Forgetful(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.norm, self.head = nn.Linear(6, 16), nn.LayerNorm(16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.head(self.body(x).relu())
+
+
+@buggy("layers-cut-off")
+def layer_that_forward_forgets():
+    net = _Forgetful()
+    _fit(net, optim.Adam(net.parameters(), lr=1e-2))
+
+
+@buggy("input-scale")
+def pixels_divided_as_whole_numbers():
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (320, 6))
+    labels = (pixels[:, 0] > pixels[:, 1]).long()
+    loader = DataLoader(TensorDataset((pixels // 256).float(), labels), 32, shuffle=True)
+    net = _net()
+    _fit(net, optim.Adam(net.parameters(), lr=1e-2), loader=loader)
+
+
+class _Noisy(nn.Module):
+    """The root of a variance that becomes negative, behind torch.where."""
+
+    def __init__(self):
+        super().__init__()
+        self.out, self.var = nn.Linear(6, 2), nn.Parameter(torch.tensor(0.2))
+
+    def forward(self, x):
+        out = self.out(x)
+        return out + torch.where(self.var > 0, self.var.sqrt(), 0.0) * torch.randn_like(out)
+
+
+@buggy("nan-loss")
+def nan_that_the_loss_does_not_show():
+    torch.manual_seed(0)
+    net = _Noisy()
+    _fit(net, optim.Adam(net.parameters(), lr=5e-2))
+
+
+@buggy("lr-too-low")
+def schedule_that_ends_in_the_middle():
+    net = _net()
+    opt = optim.AdamW(net.parameters(), lr=1e-2)
+    schedule = optim.lr_scheduler.LinearLR(opt, 1.0, 0.0, total_iters=4)
+    for _ in range(8):
+        _fit(net, opt, epochs=1)
+        schedule.step()

@@ -612,3 +612,53 @@ def live_weights_copied_to_another_model():
         _fit(net, _loader(), epochs=1)
         state = net.state_dict()
         target.load_state_dict(state)
+
+
+class _Heads(nn.Module):
+    """A head for each task, of which one is for later; `scale` is used without being called."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.scale = nn.Linear(6, 16), nn.Linear(16, 16)
+        self.heads = nn.ModuleDict({task: nn.Linear(16, 2) for task in ("signs", "colours")})
+
+    def forward(self, x, task):
+        return self.heads[task](F.linear(self.body(x), self.scale.weight, self.scale.bias).relu())
+
+
+@correct
+def head_for_a_later_task():
+    net = _Heads()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(3):
+        for xb, yb in _loader():
+            opt.zero_grad()
+            F.cross_entropy(net(xb, "signs"), yb).backward()
+            opt.step()
+
+
+@correct
+def states_that_begin_at_zero():
+    torch.manual_seed(0)
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(4):
+        states = torch.zeros(32, 6)
+        for _ in range(5):
+            opt.zero_grad()
+            F.mse_loss(net(states), states[:, :2] + 1).backward()
+            opt.step()
+            states = states + torch.randn(32, 6)
+
+
+@correct
+def schedule_that_ends_at_zero_with_the_run():
+    net = _net()
+    opt = optim.AdamW(net.parameters(), lr=1e-2)
+    schedule = optim.lr_scheduler.LinearLR(opt, 1.0, 0.0, total_iters=7)
+    for _ in range(8):
+        for xb, yb in _loader():
+            opt.zero_grad()
+            F.cross_entropy(net(xb), yb).backward()
+            opt.step()
+        schedule.step()
