@@ -315,20 +315,3 @@ class MetricNotNormalised(Detector):
         whole = getattr(loader.dataset, "dataset", loader.dataset)
         several = isinstance(loader.sampler, DistributedSampler)
         return hasattr(whole, "__len__") and divisor == len(whole) > rows and not several
-
-
-class OutputUnused(Detector):
-    """No bug: marks passes whose outputs go nowhere, such as those that refresh BatchNorm."""
-
-    records = True
-
-    def first_forward(self, call):
-        call.one_pass.unused = True
-        loader = call.one_pass.loader()
-        # Without no_grad() and eval() it looks like training, whose functions were seen already.
-        if not any(p.trains for p in self.run.passes if p.loader() is loader):
-            self.run.watch_functions = True
-
-    def function(self, call, function, args, kwargs, result):
-        if call.one_pass is not None and name_of(function) not in ("__get__", "dim", "size"):
-            call.one_pass.unused = False

@@ -9,7 +9,7 @@ import torch
 
 from .detector import Detector
 from .findings import ERROR, WARNING
-from .functions import compares
+from .functions import compares, name_of
 from .run import sample, tensors_in
 from .sources import WholeTensors
 from .where import learner_line
@@ -118,6 +118,27 @@ class Visits(Detector):
             self.run.must_look = bool(self.marked)
 
 
+class OutputsUnused(Detector):
+    """Remembers passes whose outputs go nowhere, such as those that refresh BatchNorm."""
+
+    records = True
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.passes = set()  # their ids
+
+    def first_forward(self, call):
+        self.passes.add(id(call.one_pass))
+        loader = call.one_pass.loader()
+        # Without no_grad() and eval() it looks like training, whose functions were seen already.
+        if not any(p.trains for p in self.run.passes if p.loader() is loader):
+            self.run.watch_functions = True
+
+    def function(self, call, function, args, kwargs, result):
+        if name_of(function) not in ("__get__", "dim", "size"):
+            self.passes.discard(id(call.one_pass))
+
+
 def _as_long_as_a_batch(run, call):
     known = run.recorder(WholeTensors).trained.get(call.module)
     return known is not None and len(call.x) == known.length
@@ -201,11 +222,12 @@ class EvalInTrainMode(Detector):
     fix = "model.eval() (with parentheses) before the evaluation, model.train() after it"
 
     def judge(self, run):
+        unused = run.recorder(OutputsUnused).passes
         for one_pass, ran in _evaluations(run):
             if (
                 ran.training and ran.active and one_pass.steps_before
                 and ran.forwards == ran.batches  # MC dropout runs each batch several times
-                and not (one_pass.unused and ran.forwards > 1)
+                and not (id(one_pass) in unused and ran.forwards > 1)
             ):  # fmt: skip
                 return self.found(
                     f"{ran.forwards} batches were evaluated while {_in_words(ran.active)} "

@@ -117,7 +117,6 @@ class Pass:
     shuffled: bool = False  # whether the rows are known to come in random order
     updates_batch_norm: bool = False
     steps_before: int = 0  # optimizer steps before it began
-    unused: bool = False  # nothing was computed from the outputs of a model that were watched
     batches: int = 0
     forwards: int = 0
     backwards: int = 0

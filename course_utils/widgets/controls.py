@@ -52,10 +52,6 @@ class LogSlider:
             raise ValueError(f"must lie between {self.low:g} and {self.high:g}")
         return float(f"{number:.2g}")  # no more than one would say aloud
 
-    @property
-    def exponents(self):
-        return math.log10(self.low), math.log10(self.high)
-
 
 @dataclass(frozen=True)
 class Choice:
