@@ -47,14 +47,15 @@ def _executed(path):
 def execute(notebook, name):
     """The notebook with its outputs, run in an empty folder; an error in a cell ends the program."""
     with tempfile.TemporaryDirectory() as folder:
-        # The kernel of this Python, whatever kernels the machine has; no state of widgets, which
-        # nobody could operate on a page.
+        # The kernel of this Python, whatever kernels the machine has, without its warning that it
+        # talks unencrypted; no state of widgets, which nobody could operate on a page.
         client = NotebookClient(
             notebook,
             timeout=600,
             kernel_name="python3",
             store_widget_state=False,
-            extra_arguments=[f"--IPKernelApp.exec_lines={_FIRST}"],
+            coalesce_streams=True,  # lines printed one after the other are one text
+            extra_arguments=[f"--IPKernelApp.exec_lines={_FIRST}", "--IPKernelApp.log_level=ERROR"],
             resources={"metadata": {"path": folder}},
         )
         try:
