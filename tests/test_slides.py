@@ -68,6 +68,39 @@ def test_no_slide_has_many_words_and_no_text_is_lost():
     assert sum(words) == 1 + 120 + 9 * 12
 
 
+def test_a_few_words_more_are_no_slide_of_their_own():
+    sentence = "A sentence of exactly ten words is what stands here. "
+    (section,) = slides.deck(
+        v4.new_notebook(cells=[v4.new_markdown_cell("## S\n\n" + sentence * 6)])
+    )
+    assert len(section["slides"]) == 1
+
+
+def test_a_prediction_stands_below_its_question_if_both_fit():
+    def kinds(words):
+        cell = v4.new_markdown_cell(
+            "## Section\n\n" + "word " * words + "\n\n> **Predict.** Which?"
+        )
+        return [kind for kind, *_ in slides.pieces(v4.new_notebook(cells=[cell]))]
+
+    assert kinds(20) == ["slide", "fragment"] and kinds(58) == ["slide", "subslide"]
+
+
+def test_long_code_is_cut_at_blank_lines_and_every_line_of_it_is_shown():
+    blocks = ["def a():\n" + "    run()\n" * 14, "def b():\n" + "    run()\n" * 9, "a()\nb()"]
+    cell = v4.new_code_cell("\n\n".join(blocks), outputs=[v4.new_output("stream", text="done\n")])
+    (section,) = slides.deck(v4.new_notebook(cells=[_begin(), cell]))
+    first, second = map(_text, section["slides"][1:])
+    assert first.strip() == blocks[0].strip()
+    assert second.split() == (blocks[1] + blocks[2] + "\ndone").split()
+
+
+def test_what_a_lesson_was_verified_with_is_not_shown():
+    opening = "# 98 · A sample\n\n**A promise.**\n\n*5 minutes*\n\n*Last verified with torch 2 on 1 May 2026*"
+    (title,) = slides.deck(v4.new_notebook(cells=[v4.new_markdown_cell(opening)]))
+    assert "verified" not in title["slides"][0] and "5 minutes" in title["slides"][0]
+
+
 def test_a_figure_stands_alone_and_only_short_code_before_it():
     def shown(code):
         image = v4.new_output(
@@ -85,6 +118,23 @@ def test_a_figure_stands_alone_and_only_short_code_before_it():
 
 def _begin():
     return v4.new_markdown_cell("## Section")
+
+
+def test_deeper_parts_stand_at_the_end_of_their_section():
+    def cell(source, *tags):
+        return v4.new_markdown_cell(source, metadata={"tags": list(tags)})
+
+    notebook = v4.new_notebook(
+        cells=[
+            cell("## One\n\ncore"),
+            cell("### A · *deeper*\n\nwaits\n\n> **Predict.** What?", "deeper"),
+            cell("### B\n\nmore core"),
+            cell("## Two · *deeper*\n\nwaits\n\n> **Predict.** Why?", "deeper"),
+        ]
+    )
+    one, two = slides.deck(notebook)
+    assert [_text(slide).split()[0] for slide in one["slides"]] == ["One", "B", "A"]
+    assert len(two["slides"]) == 1 and 'class="fragment"' in two["slides"][0]
 
 
 def test_metadata_of_a_cell_goes_before_the_rule():

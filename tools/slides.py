@@ -1,13 +1,14 @@
 """The lessons as slides, one file each that needs nothing else: `make slides` fills slides/.
 
 The slides follow from the shape of a lesson. A `##` heading begins a section, which goes downwards,
-with a slide at each `###`: headings, predictions, code, and what is read aloud, each on a slide of
-at most about 60 words, cut between paragraphs, items or sentences; what the code prints comes with
-the next press of a key. A figure stands alone, and before the words about it; the code that draws it
-is shown if it is short. Simulations play their recorded experiments. Setup, checks, hints, solutions
-and what is too long for a slide, as more than 22 lines of code or output, are left to the notebook.
-No type is under 16 px on a screen of 1280. A cell that has `slideshow` metadata of its own is shown
-as that says.
+its deeper parts last, so that whoever turns to the next section leaves them out. There is a slide at
+each `###`: headings, predictions, code, and what is read aloud, each on a slide of at most about 60
+words, cut between paragraphs, items or sentences, and of at most 22 lines of code, cut at a blank
+line; what the code prints comes with the next press of a key. A figure stands alone, and before the
+words about it; the code that draws it is shown if it is short. Simulations play their recorded
+experiments. Setup, checks, hints, solutions and output that is too long for a slide are left to the
+notebook. No type is under 16 px on a screen of 1280. A cell that has `slideshow` metadata of its own
+is shown as that says.
 """
 
 import re
@@ -16,37 +17,37 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from tools import executed, recordings, rendering
+from tools import executed, recordings, rendering, stamp
 
 ROOT = Path(__file__).parents[1]
 WORDS = 60  # on a slide
+FEW_WORDS = 10  # which are too few for a slide of their own
 LINES = 22  # of code and output that can be read from the back of a room, on one slide
 FEW_LINES = 12  # of code, which may stand before its figure
 _CUTS = re.compile(r"^(?=#{2,3} |> \*\*Predict|When you are done)", flags=re.MULTILINE)
 
-_LONG_CODE = "<p>The code is too long for a slide: it is in the notebook.</p>"
 _TOO_LONG = "<p>Too long for a slide: look at it in the notebook.</p>"
 
 
 def deck(notebook):
     """Sections: each a title, which its slides go on showing, and its slides as HTML."""
-    sections = []
-    for kind, html in pieces(notebook):
+    sections = []  # (title, slides of the core, deeper ones)
+    for kind, html, deeper in pieces(notebook):
+        if kind == "skip":
+            continue
         if kind == "slide" or not sections:
             heading = BeautifulSoup(html, "html.parser").find(["h1", "h2", "h3"])
-            title = heading.decode_contents() if heading else ""
-            sections.append({"title": title, "slides": [html]})
-            continue
-        slides = sections[-1]["slides"]
-        if kind == "subslide":
+            sections.append((heading.decode_contents() if heading else "", [], []))
+        slides = sections[-1][1 + deeper]
+        if kind in ("slide", "subslide") or not slides:
             slides.append(html)
         elif kind == "fragment":
             slides[-1] += f'<div class="fragment">{html}</div>'
         elif kind == "notes":
             slides[-1] += f'<aside class="notes">{html}</aside>'
-        elif kind == "-":
+        else:
             slides[-1] += html
-    return sections
+    return [{"title": title, "slides": core + deeper} for title, core, deeper in sections]
 
 
 def write(notebook, path):
@@ -68,7 +69,7 @@ def _file(name):
 
 
 def pieces(notebook):
-    """(slide type, HTML) of everything that is shown, in order."""
+    """(slide type, HTML, whether it is deeper) of everything that is shown, in order."""
     previous, begun = [], False
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -82,18 +83,20 @@ def pieces(notebook):
             shown = []
         else:
             shown = list(_code(cell))
-        yield from [(wanted, "".join(html for _, html in shown))] if wanted else shown
+        shown = [(wanted, "".join(html for _, html in shown))] if wanted else shown
+        yield from ((kind, html, "deeper" in tags) for kind, html in shown)
         previous = tags
 
 
 def _text(source):
     """A Markdown cell, cut where something new begins, without what is folded away."""
     source = re.sub(r"[ \t]*<details>.*?</details>\n*", "", source, flags=re.DOTALL)
+    source = stamp.VERIFIED.sub("", source)
     before = ""
     for text in filter(str.strip, _short(_CUTS.split(source))):
         kind = "slide" if re.match(r"##? ", text) else "subslide"
-        if before and text.startswith(">"):  # a prediction, with its question still in sight
-            kind = "fragment"
+        if before and text.startswith(">") and _words(before + text) <= WORDS:
+            kind = "fragment"  # a prediction, with its question still in sight
         elif re.fullmatch(r"## .*\s*", before):  # nothing but a heading
             kind = "-"
         yield kind, rendering.markdown(text)
@@ -103,14 +106,16 @@ def _text(source):
 def _short(texts):
     """The texts, cut between paragraphs, items or sentences wherever a slide would be too full."""
     for text in texts:
-        slide = ""
+        slides = [""]
         for part in _parts(text):
-            full = slide.strip() and _words(slide) + _words(part) > WORDS
-            if full and not re.fullmatch(r"#{1,3} .*\s*", slide):  # a heading stays with its text
-                yield slide
-                slide = ""
-            slide += part
-        yield slide
+            full = slides[-1].strip() and _words(slides[-1] + part) > WORDS
+            # A heading stays with its text.
+            if full and not re.fullmatch(r"#{1,3} .*\s*", slides[-1]):
+                slides.append("")
+            slides[-1] += part
+        if len(slides) > 1 and _words(slides[-1]) <= FEW_WORDS:
+            slides[-2:] = ["".join(slides[-2:])]
+        yield from slides
 
 
 def _parts(text):
@@ -132,9 +137,9 @@ def _code(cell):
     if 'class="quiz"' in whole:
         yield from _quiz(whole)
         return
-    outputs, lines = "", cell.source.count("\n") + 1
-    code = rendering.code(cell.source) if lines <= LINES else _LONG_CODE
-    shown = lines = min(lines, LINES)
+    *before, source = _leaves(cell.source)
+    outputs, code = "", rendering.code(source)
+    shown = lines = source.count("\n") + 1
     for output in cell.outputs:
         length = (output.get("text") or _as_text(output.data)).count("\n")
         too_long = length > LINES
@@ -145,13 +150,25 @@ def _code(cell):
         data = f'<script type="application/json">{text}</script></figure>'
         yield "subslide", outputs.replace("</figure>", data)
     elif "<img" in outputs:
-        if lines <= FEW_LINES:
+        if not before and lines <= FEW_LINES:
             yield "subslide", code
         yield "subslide", outputs
     else:
+        for leaf in before:
+            yield "subslide", rendering.code(leaf)
         yield "subslide", code
         if outputs:
             yield "fragment" if shown <= LINES else "subslide", outputs
+
+
+def _leaves(source):
+    """Code, cut at blank lines wherever a slide would be too full."""
+    leaves = [""]
+    for block in re.split(r"(?<=\n\n)(?=[^\n])", source):
+        if leaves[-1] and (leaves[-1] + block.rstrip()).count("\n") >= LINES:
+            leaves.append("")
+        leaves[-1] += block
+    return [leaf.rstrip() for leaf in leaves]
 
 
 def _as_text(data):

@@ -44,7 +44,7 @@ _SIMULATION = re.compile(r"widgets\.(\w+)\(")
 
 _GITHUB = "https://github.com/"
 _MINUTES = re.compile(r"^\*(?:About )?\d+ minutes[^·\n]*?(?= · |\*$)", flags=re.MULTILINE)
-_VERIFIED = re.compile(r"\n\n\*Last verified with torch .*\*$", flags=re.MULTILINE)
+VERIFIED = re.compile(r"\n\n\*Last verified with torch .*\*$", flags=re.MULTILINE)
 _README_ROW = re.compile(r"^(\| \[.*\]\(notebooks/(\w+)\.ipynb\) \|)[^|]*\|[^|]*\|", re.MULTILINE)
 _README_SUM = re.compile(r"^\| \*all\* \|.*$", flags=re.MULTILINE)
 _COLAB = "https://colab.research.google.com/github/"
@@ -128,7 +128,7 @@ def header_cell(source, root, lesson):
         line += f" · [Open in Colab]({colab_link(address, lesson)}): {_SAVE}"
     core, deeper = map(minutes.rounded, minutes.minutes(lesson, root))
     more = f"; {deeper} more for the deeper parts" if deeper else ""
-    bare = _VERIFIED.sub("", source)
+    bare = VERIFIED.sub("", source)
     if not _MINUTES.search(bare):
         raise SystemExit(f"The first cell of {lesson} has no line like *50 minutes · builds on …*")
     bare = _MINUTES.sub(f"*{core} minutes{more}", bare, count=1)
@@ -137,7 +137,7 @@ def header_cell(source, root, lesson):
 
 def unstamped(source):
     """The first cell of a lesson without what is stamped into it."""
-    return _MINUTES.sub("", _VERIFIED.sub("", source))
+    return _MINUTES.sub("", VERIFIED.sub("", source))
 
 
 def readme(source, root, titles):
