@@ -1,6 +1,7 @@
 """Cells and their outputs as HTML, for the web pages and the slides; nothing is left to a CDN."""
 
 import re
+import zlib
 from base64 import b64decode, b64encode
 from html import escape
 from io import BytesIO
@@ -16,6 +17,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
+from tools import drawings
 from tools.stamp import local_links
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,11 +40,16 @@ def code(source):
 
 
 def output(shown):
-    """One output of a code cell: what the notebook itself would prefer to show without a kernel."""
+    """One output of a code cell: a figure as a drawing, where that can be; of all else what the
+    notebook itself would prefer to show without a kernel."""
     if shown.output_type == "stream":
         return f"<pre>{escape(strip_ansi(shown.text.rstrip()))}</pre>"
     if shown.output_type == "error":
         return f"<pre>{escape(strip_ansi(chr(10).join(shown.traceback)))}</pre>"
+    if svg := shown.data.get("image/svg+xml"):
+        alt = BeautifulSoup(shown.data["text/html"], "html.parser").img["alt"]
+        if drawn := drawings.drawing(svg, alt, f"d{zlib.crc32(svg.encode()):x}"):
+            return drawn
     if "text/html" in shown.data:
         html = _tidy(shown.data["text/html"])
         if SIMULATION in shown.data and "image/png" in shown.data:

@@ -4,14 +4,13 @@ import json
 import re
 import shutil
 import tomllib
-import zlib
 from base64 import b64decode
 from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from tools import drawings, executed, recordings, rendering
+from tools import executed, recordings, rendering
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,7 +78,7 @@ def body(cells):
             parts.append(rendering.markdown(cell.source))
         elif cell.cell_type == "code" and not cell.source.startswith("check."):
             tags = cell.metadata.get("tags", [])
-            outputs = "".join(map(_output, cell.outputs))
+            outputs = "".join(map(rendering.output, cell.outputs))
             html = rendering.code(cell.source)
             if cell.source.startswith("widgets."):
                 shows = f'<figure data-shows="{escape(cell.source)}" class="simulation">'
@@ -92,15 +91,6 @@ def body(cells):
             kind = "cell exercise" if "exercise" in tags else "cell"
             parts.append(f'<div class="{kind}">{html}</div>')
     return "\n".join(parts)
-
-
-def _output(shown):
-    """An output as a page shows it: a figure as a drawing, where that can be."""
-    svg = shown.get("data", {}).get("image/svg+xml")
-    if svg:
-        alt = BeautifulSoup(shown.data["text/html"], "html.parser").img["alt"]
-        svg = drawings.drawing(svg, alt, f"d{zlib.crc32(svg.encode()):x}")
-    return svg or rendering.output(shown)
 
 
 def name_sections(soup):

@@ -149,7 +149,7 @@ def _code(cell):
         text = recordings.recording(cell.source, present=True).replace("</", "<\\/")
         data = f'<script type="application/json">{text}</script></figure>'
         yield "subslide", outputs.replace("</figure>", data)
-    elif "<img" in outputs:
+    elif re.search(r"<img|<svg", outputs):
         if not before and lines <= FEW_LINES:
             yield "subslide", code
         yield "subslide", outputs
