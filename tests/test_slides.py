@@ -1,12 +1,17 @@
 """The decks that `make slides` makes."""
 
+import json
+
 import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
 from playwright.sync_api import expect
 
+from course_utils import widgets
+from course_utils.widgets.scene import changes
 from tests import browser, pages
-from tools import slides
+from tests.stage import as_text
+from tools import rendering, slides
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +221,38 @@ def test_a_simulation_plays_on_its_slide_and_keeps_the_keys_that_are_its_own(tmp
         expect(said).not_to_have_text(before)
         simulation.get_by_role("slider").press("ArrowRight")
         assert page.evaluate("JSON.stringify(Reveal.getIndices())") == here
+
+
+@browser.needs_chromium
+def test_every_simulation_fits_its_slide_with_each_of_its_questions(tmp_path, monkeypatch):
+    def first_picture(source, present):
+        simulation = eval(source)
+        simulation.present = present
+        frames, chapters = [], []
+        for at, tried in enumerate(simulation.experiments):
+            frames.append([[], []])
+            words = {"question": tried.question, "answer": tried.answer}
+            chapters.append({"start": at, "end": at, "looks": [], **words})
+        first = as_text(changes(None, simulation.tree()))
+        return json.dumps({"first": first, "frames": frames, "chapters": chapters})
+
+    monkeypatch.setattr(slides.recordings, "recording", first_picture)
+    still = {rendering.SIMULATION: {}, "image/png": "", "text/html": "", "text/plain": ""}
+    shown = [v4.new_output("display_data", data=still)]
+    cells = [v4.new_code_cell(f"widgets.{name}()", outputs=shown) for name in widgets.__all__]
+    opening = v4.new_markdown_cell("# 98 · A sample\n\n## Section")
+    slides.write(v4.new_notebook(cells=[opening, *cells]), tmp_path / "98_sample.html")
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 720})
+        page.goto((tmp_path / "98_sample.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        for at, name in enumerate(widgets.__all__, 1):
+            page.evaluate(f"Reveal.slide(1, {at})")
+            slide = page.locator("section.present section.present")
+            for experiment in slide.locator(".tries button").all():
+                experiment.click()
+                left = slide.locator(".fit").evaluate("box => box.scrollHeight - box.clientHeight")
+                assert left <= 0, f"{name}, experiment {experiment.inner_text()}"
 
 
 @browser.needs_chromium

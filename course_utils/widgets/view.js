@@ -7,7 +7,7 @@
 const STYLE = `
 :host { display: block; container-type: inline-size; }
 :host, .root { --ink: #1c1e21; --soft: #5f6670; --line: #d5d9de; --fill: #ffffff; --field: #ffffff;
-  --blue: #0072B2; --vermillion: #C85200; --green: #00855f; --purple: #B0508A; --sky: #56B4E9; --grey: #6b7280;
+  --blue: #0072B2; --vermillion: #c45000; --green: #00855f; --purple: #B0508A; --sky: #56B4E9; --grey: #6b7280;
   --low: #8fc3e6; --mid: #fbfbfb; --high: #f5bd85; --accent: #0072B2; --on-accent: #fff; }
 .root.dark { --ink: #e8eaed; --soft: #a6adb7; --line: #41464e; --fill: #23262b; --field: #1f2226;
   --blue: #5bb8f0; --vermillion: #ff8f4a; --green: #2fc798; --purple: #e59ac4; --sky: #56B4E9; --grey: #9aa1ab;
@@ -18,7 +18,9 @@ const STYLE = `
 .root.present { --text: var(--type, clamp(17px, 1.25vw, 22px)); max-width: none; }
 @container (min-width: 860px) {
   .root.steered { grid-template-columns: minmax(0, 1fr) minmax(14em, 17em); grid-template-rows: auto 1fr; }
-  .root.steered .controls { grid-column: 2; grid-row: 1 / span 2; } }
+  .root.steered .controls { grid-column: 2; grid-row: 1 / span 2; }
+  .root.slide { grid-template-columns: 4fr 3fr; }
+  .root.slide > :first-child { grid-column: 1 / -1; } .root.slide .controls { order: 1; } }
 .panels { display: flex; flex-wrap: wrap; gap: .6em 1.2em; }
 .break { flex-basis: 100%; height: 0; }
 figure { margin: 0; display: flex; flex-direction: column; min-width: 0; max-width: 100%; overflow-x: auto; }
@@ -413,9 +415,9 @@ class Stage {
   plotHeight(em) {
     const rows = [0]
     for (const panel of this.scene.panels) panel.row ? rows.push(panel.height) : rows.push(Math.max(rows.pop(), panel.height))
-    const all = rows.reduce((a, b) => a + b)
+    const all = rows.reduce((a, b) => a + b), captions = (rows.length - 1) * 2 * em // of further rows
     const screen = Number(getComputedStyle(this.host).getPropertyValue("--screen")) || innerHeight // a slide is scaled
-    if (this.root.classList.contains("present")) return Math.min(Math.max(screen * 0.5, 300), 580) / Math.max(all, 1)
+    if (this.root.classList.contains("present")) return (Math.min(Math.max(screen * 0.5, 300), 580) - captions) / Math.max(all, 1)
     return (this.host.clientWidth < 520 ? 230 : all > 1 ? 210 : 270) * (em > 15 ? 1.15 : 1)
   }
 
@@ -657,7 +659,7 @@ const MILLISECONDS = { frame: 60, look: 1800 } // how long a picture stays, and 
 export function playback(el, { first, frames, chapters }) {
   const stage = new Stage(el), scene = {}
   apply(scene, first[0], first[1].map(bytes))
-  stage.root.classList.toggle("present", scene.what.present)
+  for (const kind of ["present", "slide"]) stage.root.classList.toggle(kind, scene.what.present)
   const begin = structuredClone(scene), kept = new Map() // number of a chapter's first frame -> scene
   const looks = new Set(chapters.flatMap(c => c.looks))
   let at = -1, playing = 0, due = 0, chapter = chapters[0]
