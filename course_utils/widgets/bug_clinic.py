@@ -6,9 +6,10 @@ import torch
 from .base import Simulation
 from .clinic_runs import BUGS, PER_EPOCH, STEPS, healthy_run, train_with
 from .controls import Choice, Slider
-from .scene import Axis, Line, Panel, Scene, Verdict, ticks
+from .scene import Axis, Line, Panel, Scene, Verdict
 
 _PATIENTS = 8 * len(BUGS)
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NO_DIAGNOSIS = "no diagnosis yet"
 _DIAGNOSES = {f"{name}: {bug.words}": name for name, bug in BUGS.items()}
 
@@ -16,7 +17,8 @@ _DIAGNOSES = {f"{name}: {bug.words}": name for name, bug in BUGS.items()}
 def _from_zero(zero, top):
     """A logarithmic axis whose lowest tick stands for 0 and all that is near to it."""
     powers = range(round(np.log10(zero)) + 2, round(np.log10(top)) + 1, 2)
-    return Axis(zero, top, log=True, ticks={zero: "0", **ticks(*(10.0**p for p in powers))})
+    texts = {10.0**p: "10" + str(p).translate(_SUPERSCRIPTS) for p in powers}
+    return Axis(zero, top, log=True, ticks={zero: "0", **texts})
 
 
 _PICTURES = (

@@ -76,7 +76,7 @@ class LossExplorer(Simulation):
             bars.append(Bars(places, gradient, 0.38, color, name, hatch=bool(i)))
             for x, height in zip(places, gradient.tolist(), strict=True):
                 bars.append(
-                    Text(x, height + math.copysign(0.09, height), f"{height:+z.2f}", size=0.9)
+                    Text(x, height + math.copysign(0.09, height), f"{height:z.2f}", size=0.9)
                 )
         curves.append(Rule(y=_FLOOR, dash=":", label="floor of softmax first"))
         logits = Axis(-0.6, 2.6, ticks={0: "right class", 1: "wrong 1", 2: "wrong 2"})
