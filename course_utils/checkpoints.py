@@ -21,9 +21,9 @@ from .random_state import generators_in, random_state, set_random_state
 _FORMAT = 4  # raise it when the content of a checkpoint changes
 _ARRAY = "a NumPy array"  # the key under which an array stands in a file, as a tensor
 _ADVICE = "Call train as before, or choose another file."
-_AS_THEY_ARE = (
+_AS_THEY_ARE = {
     type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size,
-)  # fmt: skip
+}  # fmt: skip
 
 
 def clone(state):
@@ -38,7 +38,7 @@ def clone(state):
             same_kind[key] = clone(value)
         return same_kind
     if type(state) in (list, tuple):
-        return type(state)(clone(value) for value in state)
+        return type(state)(map(clone, state))
     try:
         return copy.deepcopy(state)
     except Exception:  # a lock, a file: then both hold the same

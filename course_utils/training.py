@@ -34,7 +34,7 @@ def accuracy(logits, yb):
         raise ValueError(f"accuracy needs at least one answer; got labels {list(yb.shape)}.")
     classes = logits.ndim == 2 and logits.shape[1] > 1 and logits.shape[:1] == yb.shape
     if classes and not yb.is_floating_point():
-        lowest, highest = yb.aminmax()
+        lowest, highest = (bound.item() for bound in yb.aminmax())
         inside = lowest >= 0 and highest < logits.shape[1]
         strange = [] if inside else yb[(yb != -100) & ((yb < 0) | (yb >= logits.shape[1]))]
         if len(strange):
@@ -43,7 +43,7 @@ def accuracy(logits, yb):
                 f"logit of a row; got {strange.unique()[:6].tolist()}."
             )
         correct = logits.argmax(dim=1) == yb
-        if not logits.sum().isfinite():  # quicker than to ask each row for NaN
+        if not math.isfinite(logits.sum().item()):  # quicker than to ask each row for NaN
             correct &= ~logits.isnan().any(dim=1)
     elif logits.shape == yb.shape and bool(((yb == 0) | (yb == 1)).all()):
         correct = ((logits > 0) == (yb == 1)) & ~logits.isnan()
@@ -289,7 +289,8 @@ def train(
 
     Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
     one batch of each loader is looked at first (with a checkpoint or several processes a few rows
-    more), with the random generators put back afterwards; a data set that counts its calls notices.
+    more). Random generators, and what layers count or remember, are put back afterwards; a data set
+    that counts its calls notices.
     """
     # Look before anything changes.
     device = inputs.check_device(pick_device() if device is None else device)
