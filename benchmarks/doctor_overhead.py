@@ -7,6 +7,8 @@ end included. All give bit-identical weights.
 
 - two moons: MLP 2-64-2, 1600 rows, batch 64
 - larger: MLP 256-512-512-10, 5120 rows, batch 256
+- by hand: MLP 2-64-2 on batches of 64 that are indexed, weights changed without an optimizer, no \
+validation; a loop of about a tenth of a second, for what needs no optimizer
 
 torch-audit looks at every thousandth step unless told otherwise; it is measured as it comes and, \
 like the others, at every step. torch-preflight reads source code and TrainCheck compares a run \
@@ -114,9 +116,12 @@ CONTESTANTS = {
     "torch-audit, every step": torch_audit_every_step,
     "torchmortem": torchmortem,
 }
+WITHOUT_OPTIMIZER = BASE, "`LoopDoctor`", "`detect_anomaly`"
+BY_HAND_STEPS = 700
 
 
-def data():
+def loops():
+    """(title, contestants, loop, its arguments, its steps) of each table."""
     two_moons = (*moons(2000, seed=0), 1600, 64, (2, 64, 2))
     X = torch.randn(6400, 256, generator=torch.Generator().manual_seed(0))
     larger = (X, X[:, :10].argmax(1), 5120, 256, (256, 512, 512, 10))
@@ -125,10 +130,14 @@ def data():
         ("Larger network", larger, (8, 1)),
     ):
         for epochs in lengths:
-            yield f"{name}, watched, {epochs} epoch{'s' * (epochs > 1)}", (*task, epochs)
+            title = f"{name}, watched, {epochs} epoch{'s' * (epochs > 1)}"
+            steps = epochs * -(-task[2] // task[3])
+            yield title, CONTESTANTS, with_optimizer, (*task, epochs), steps
+    free = {name: CONTESTANTS[name] for name in WITHOUT_OPTIMIZER}
+    yield "By hand, watched", free, by_hand, (*two_moons[:2], BY_HAND_STEPS), BY_HAND_STEPS
 
 
-def run(watching, X, y, n, batch_size, widths, epochs):
+def with_optimizer(watching, X, y, n, batch_size, widths, epochs):
     """The weights after training from the same start."""
     torch.manual_seed(0)
     model = mlp(*widths)
@@ -154,6 +163,21 @@ def run(watching, X, y, n, batch_size, widths, epochs):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+def by_hand(watching, X, y, steps):
+    """The same for a loop without optimizer and DataLoader."""
+    torch.manual_seed(0)
+    model = mlp(2, 64, 2)
+    with watching(model, None):
+        for _ in range(steps):
+            rows = torch.randint(len(X), (64,))
+            F.cross_entropy(model(X[rows]), y[rows]).backward()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p -= 0.1 * p.grad
+                    p.grad = None
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
 @contextmanager
 def silence():
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -162,13 +186,13 @@ def silence():
 
 
 def measure():
-    for title, task in data():
+    for title, contestants, loop, task, steps in loops():
         agreed, left_out = {}, {}
-        weights = run(nothing, *task)
-        for name, watching in CONTESTANTS.items():
+        weights = loop(nothing, *task)
+        for name, watching in contestants.items():
             try:
                 with silence():
-                    same = torch.equal(run(watching, *task), weights)
+                    same = torch.equal(loop(watching, *task), weights)
             except ImportError as error:
                 left_out[name] = str(error)
                 continue
@@ -179,18 +203,19 @@ def measure():
         with silence():
             times = in_rounds(
                 {
-                    name: lambda watching=watching, task=task: cpu_seconds(run, watching, *task)
+                    name: lambda watching=watching, loop=loop, task=task: cpu_seconds(
+                        loop, watching, *task
+                    )
                     for name, watching in agreed.items()
                 },
                 ROUNDS,
             )
-        steps = task[5] * -(-task[2] // task[3])
         rows = [
             Row(
                 name,
                 ratios(seconds, times[BASE]),
                 (milliseconds([second / steps for second in seconds]),),
-                ours=CONTESTANTS[name] is doctor,
+                ours=contestants[name] is doctor,
             )
             for name, seconds in times.items()
         ]
