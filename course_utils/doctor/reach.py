@@ -199,7 +199,7 @@ class UntrainedInFront(Detector):
             if front is not None and front is not call.module and not x.requires_grad:
                 self.times[front] = self.times.get(front, 0) + 1
                 self.behind[front] = weakref.ref(call.module)
-        own = next(call.module.parameters(), None)
+        own = next(iter(call.module.parameters()), None)
         if call.training and call.has_graph and own is not None and len(self.outputs) < 8:
             self.first.setdefault(call.module, sample(own))
             self.outputs[memory_of(call.out)] = call.module, call.out.detach()

@@ -30,6 +30,14 @@ def _has_modes(layer):
     return isinstance(layer, _CHANGE_WITH_MODE) and getattr(layer, "p", 1) > 0
 
 
+def _has_weights(module):
+    """Whether it has parameters. A class of the learner's may list them in its own way."""
+    try:
+        return next(iter(module.parameters()), None) is not None
+    except Exception:
+        return False
+
+
 def looked_at(n):
     """Whether the n-th step is looked at closely: 1, 2, 3, 4, 8, 16, … keeps the cost low."""
     return n <= 4 or n & (n - 1) == 0
@@ -286,7 +294,7 @@ class Run:
             return True
         known = self.models.get(module)
         if known is None:
-            known = self.models[module] = next(module.parameters(), None) is not None
+            known = self.models[module] = _has_weights(module)
             if known and len(self.models) < _MODELS:
                 self._steps_at_new = self.steps
                 self.look()

@@ -1204,3 +1204,35 @@ def foreach_zero_and_manual_adam():
             for p, a, b in zip(ps, M, V):
                 p -= 1e-2 * (a / (1 - 0.9**t)) / ((b / (1 - 0.999**t)).sqrt() + 1e-8)
             torch._foreach_zero_(g)
+
+
+class Handed(nn.Module):
+    """Weights in a list, which `parameters` hands out as it is, and no iterator."""
+
+    def __init__(self):
+        super().__init__()
+        self.vars = nn.ParameterList(
+            [nn.Parameter(0.1 * torch.randn(3, 6)), nn.Parameter(torch.zeros(3))]
+        )
+
+    def forward(self, x, vars=None):
+        weight, bias = vars or self.vars
+        return F.linear(x, weight, bias)
+
+    def parameters(self):
+        return self.vars
+
+
+@correct
+def parameters_are_a_list_and_fast_weights_are_handed_over():
+    X, y = pts()
+    learner = Handed()
+    opt = optim.Adam(learner.parameters(), lr=1e-2)
+    for step in range(30):
+        i, j = torch.randint(300, (2, 20))
+        grads = torch.autograd.grad(F.cross_entropy(learner(X[i]), y[i]), learner.parameters())
+        fast = [p - 0.4 * g for p, g in zip(learner.parameters(), grads)]
+        opt.zero_grad()
+        F.cross_entropy(learner(X[j], fast), y[j]).backward()
+        opt.step()
+    copy.deepcopy(learner)(X)
