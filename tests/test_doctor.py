@@ -317,6 +317,69 @@ def test_a_detector_from_elsewhere_that_fails_is_named_and_disturbs_no_other(mon
     assert [finding.bug for finding in doctor.findings] == ["no-zero-grad"]
 
 
+class Seen(Detector):
+    """Counts what comes after a forward, and the graphs that are read."""
+
+    records = True
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.functions, self.graphs = 0, []
+        Seen.latest = self
+
+    def function(self, call, function, args, kwargs, result):
+        self.functions += 1
+
+    def graph(self, backward):
+        self.graphs.append(self.run.backwards)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Asks for the counts of the last loop."""
+    others = [detector for detector in Detector.all if detector is not Seen]
+    monkeypatch.setattr(Detector, "all", [*others, Seen])
+    return lambda: Seen.latest
+
+
+Detector.all.remove(Seen)
+
+
+def by_hand(steps, watched_each_time):
+    model = mlp(2, 8, 2)
+    X, y = moons(200, seed=0)
+    for _ in range(steps):
+        rows = torch.randint(200, (20,))
+        watched_each_time(model)
+        F.cross_entropy(model(X[rows]), y[rows]).backward()
+        with torch.no_grad():
+            for p in model.parameters():
+                p -= 0.1 * p.grad
+                p.grad = None
+
+
+def test_a_loop_without_an_optimizer_is_looked_at_more_and_more_rarely(seen):
+    with LoopDoctor(verbose=False):
+        by_hand(100, lambda model: None)
+    assert seen().graphs == [1, 2, 3, 4, 8, 16, 32, 64]
+
+
+def test_forwards_whose_graph_is_not_used_do_not_keep_the_doctor_looking(seen):
+    with LoopDoctor(verbose=False):
+        by_hand(200, lambda model: model(torch.randn(2)))
+    assert len(seen().graphs) < 60
+
+
+def test_long_work_after_a_forward_is_not_watched_to_its_end(seen):
+    model = mlp(2, 8, 2)
+    with LoopDoctor(verbose=False):
+        for _ in range(2):
+            out = model(torch.rand(4, 2))
+            for _ in range(5000):
+                out = out + 1
+    assert 0 < seen().functions < 5000
+
+
 def test_models_and_optimizers_are_let_go_after_the_loop():
     def alive():
         gc.collect()

@@ -23,6 +23,9 @@ _FORWARDS = 1000  # of a visit that are remembered
 _SHARE_IN_EVALUATION = 0.1  # of the steps; a single one may be a test
 _OLD = 4  # backwards: a younger graph may still be held by the loop's own variables
 _GRAPHS_COMPARED = 5  # at least, before one can say that they grow
+_IN_VAIN = 32  # forwards of a model were followed, and no backward came: the rest is not
+_ALONE = 8  # forwards between two steps are looked at: parts of one evaluation
+_REPLACED = 2  # times that one tensor took the place of another are no chance
 
 
 @dataclass
@@ -50,7 +53,9 @@ class Visits(Detector):
         self.visits = {}  # tensors that models saw again and again
         self.on_data = weakref.WeakSet()  # models that got the batches of a loader
         self.latest_model = lambda: None  # a weak reference to the last of them
-        self.marked = {}  # id -> visit whose graph bears its mark, and the steps made before
+        self.marked = {}  # id -> visit whose graph bears its mark, and the time of it
+        self.alone = 0, 0  # forwards without a graph on new tensors, since so many steps
+        self.in_vain = weakref.WeakKeyDictionary()  # model -> marks that no backward came to
 
     def forward(self, call):
         x, run = call.x, self.run
@@ -76,12 +81,14 @@ class Visits(Detector):
             visit.steps.append(run.steps)
         again = 2 <= len(visit.steps) <= 3 and not _as_long_as_a_batch(run, call)
         unknown = not visit.trained and visit.graphs < _MARKS
-        if call.has_graph and unknown and (again or not call.training):
-            run.looking = run.must_look = True  # to see whether a backward follows
-        if call.has_graph and run.looking and (visit.graphs < _MARKS or not visit.trained):
+        sought = unknown and (again or not call.training)
+        if call.has_graph and (
+            (run.due and (visit.graphs < _MARKS or not visit.trained))
+            or (sought and self.in_vain.get(call.module, 0) < _IN_VAIN)
+        ):
             visit.graphs += 1
             run.must_look = True
-            self.marked[id(visit)] = visit, run.steps
+            self.marked[id(visit)] = visit, _time(run)
             if call.training and len(visit.active) < 8:
                 visit.active.append(run.active_layers(call.module))
             for out in tensors_in(call.output):
@@ -90,6 +97,10 @@ class Visits(Detector):
         elif not call.has_graph and call.training and len(visit.active) < _FORWARDS:
             visit.active.append(run.active_layers(call.module))
         alone = not call.has_graph and len(visit.steps) == 1
+        if alone:
+            number, steps = self.alone
+            self.alone = number + 1 if steps == run.steps else 1, run.steps
+            alone = self.alone[0] <= _ALONE
         if call.training and not visit.trained and (again or alone):
             self.latest = call, visit
             run.watch_functions = True
@@ -110,11 +121,14 @@ class Visits(Detector):
                 visit = node.metadata.get("visit")
                 if visit is not None:
                     visit.trained = True
-            # Several losses may go backward one after the other, before or between their steps.
-            self.marked = {
-                key: (visit, steps) for key, (visit, steps) in self.marked.items()
-                if not visit.trained and self.run.steps - steps < _STEPS_IN_A_ROUND
-            }  # fmt: skip
+            marked, self.marked = self.marked, {}
+            for key, (visit, time) in marked.items():
+                model = visit.model()
+                # Several losses may go backward one after the other, before or between steps.
+                if not visit.trained and _time(self.run) - time < _STEPS_IN_A_ROUND:
+                    self.marked[key] = visit, time
+                elif not visit.trained and model is not None:
+                    self.in_vain[model] = 1 + self.in_vain.get(model, 0)
             self.run.must_look = bool(self.marked)
 
 
@@ -137,6 +151,11 @@ class OutputsUnused(Detector):
     def function(self, call, function, args, kwargs, result):
         if name_of(function) not in ("__get__", "dim", "size"):
             self.passes.discard(id(call.one_pass))
+
+
+def _time(run):
+    """In steps, or in backwards where no optimizer steps."""
+    return run.steps or run.backwards
 
 
 def _as_long_as_a_batch(run, call):
@@ -235,13 +254,18 @@ class EvalInTrainMode(Detector):
                     ran.where,
                 )
         trained = run.stepped_ids()
-        for visit in run.recorder(Visits).visits.values():
+        visits = run.recorder(Visits).visits.values()
+        on_data = {
+            *run.recorder(Visits).on_data,
+            *(visit.model() for visit in visits if visit.trained and visit.graphs >= 2),
+        }
+        for visit in visits:
             model = visit.model()
             if model is None or visit.trained or not _is_trained(model, trained):
                 continue
             if visit.graphs and (run.grad_calls or not run.over):
                 continue  # a backward may follow
-            from_data = model in run.recorder(Visits).on_data or _trained_on_tensors(run, model)
+            from_data = model in on_data
             # Else it may refresh BatchNorm's statistics, or draw a GAN's samples.
             if (visit.graphs or not from_data) and not visit.scored:
                 continue
@@ -255,11 +279,6 @@ class EvalInTrainMode(Detector):
                     f"{'was' if len(active[0]) == 1 else 'were'} in training mode",
                     visit.where,
                 )
-
-
-def _trained_on_tensors(run, model):
-    visits = [visit for visit in run.recorder(Visits).visits.values() if visit.model() is model]
-    return any(visit.trained and visit.graphs >= 2 for visit in visits)
 
 
 def _is_trained(model, trained):
@@ -322,16 +341,32 @@ class EvalBuildsGraph(Detector):
         trained = run.stepped_ids()
         if not run.over or run.grad_calls:
             return None
-        for visit in run.recorder(Visits).visits.values():
+        visits = run.recorder(Visits).visits.values()
+        changing = {}  # model -> whether its tensors come and go
+        for visit in visits:
             model = visit.model()
             if model is None or visit.trained or not _is_trained(model, trained):
                 continue
-            if visit.graphs >= 2 and len(set(visit.steps)) == len(visit.steps):
+            if visit.graphs < 2 or len(set(visit.steps)) < len(visit.steps):
+                continue
+            if model not in changing:
+                changing[model] = _come_and_go(visits, model)
+            if not changing[model]:
                 return self.found(
                     f"{visit.graphs} forwards on the same data recorded a graph that backward "
                     "never used",
                     visit.where,
                 )
+
+
+def _come_and_go(visits, model):
+    """Whether the model sees each tensor for some steps, and then the next one: not evaluation
+    data, but states of an environment, whose values are detached to be a target."""
+    times = sorted(
+        (visit.steps[0], visit.steps[-1]) for visit in visits
+        if visit.model() is model and not visit.trained and len(visit.steps) > 1
+    )  # fmt: skip
+    return sum(later[0] > earlier[1] for earlier, later in pairwise(times)) >= _REPLACED
 
 
 class _Tag:

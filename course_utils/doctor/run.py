@@ -209,6 +209,7 @@ class Run:
         self._in_use = {}  # id -> (object, number of passes when it was last used)
         # Data
         self.passes, self.open = [], {}
+        self.numbers = weakref.WeakKeyDictionary()  # loader -> passes over it
         self.current = self.batch = None  # the pass and the batch that are being worked on
         self.batch_number = self.batch_of_backward = 0
         # Counted so far
@@ -221,7 +222,7 @@ class Run:
         self.scale = 1.0  # by which a GradScaler multiplied the loss of the next backward
         self.lines = {}  # what happened -> the learner's line that did it first
         # What is looked at closely
-        self.looking = True
+        self.looking = self.due = True  # due: by the number of steps and backwards alone
         self.must_look = False  # asked for by a detector: a backward may show what a graph was for
         self.watch_functions = False  # asked for by a detector: torch functions after this forward
         self._steps_at_new = 0  # when the last new model ran for the first time
@@ -258,10 +259,10 @@ class Run:
     def look(self):
         """Decide whether what comes until the next step is looked at closely."""
         waiting = self.backwards_since_step
-        self.looking = self.must_look or (
-            looked_at(self.steps + 1 - self._steps_at_new)
-            and (looked_at(waiting + 1) or (waiting < _IN_A_ROW and self.has_optimizers()))
+        self.due = looked_at(self.steps + 1 - self._steps_at_new) and (
+            looked_at(waiting + 1) or (waiting < _IN_A_ROW and self.has_optimizers())
         )
+        self.looking = self.due or self.must_look
 
     @property
     def backwards_since_step(self):
@@ -305,7 +306,7 @@ class Run:
     def start_pass(self, loader, iterator, updates_batch_norm):
         for earlier in [key for key, p in self.open.items() if p.loader() in (loader, None)]:
             self.end_pass(earlier)
-        number = 1 + sum(p.loader() is loader for p in self.passes)
+        number = self.numbers[loader] = 1 + self.numbers.get(loader, 0)
         one_pass = Pass(
             weakref.ref(loader), number, loader, _shuffles(loader), updates_batch_norm, self.steps
         )

@@ -27,6 +27,7 @@ from .where import in_sight
 STRICT = False
 
 _FUNCTIONS_AFTER = 2  # torch functions are watched after this many forwards of a model and mode
+_FUNCTIONS = 1000  # of them after one forward: metrics come soon, other work may be long
 
 
 class _Here(threading.local):
@@ -228,6 +229,8 @@ class Watch:
         self.tell("backward", backward)
         if backward.graph is not None:
             self.tell("graph", backward)
+        if not run.has_optimizers():
+            run.look()  # for what comes next: no step will ask
 
     def optimizer_init(self, original, optimizer, *args, **kwargs):
         original(optimizer, *args, **kwargs)
@@ -546,11 +549,13 @@ class _Functions(TorchFunctionMode):
     def __init__(self, watch):
         super().__init__()
         self.watch, self.call, self.inside = watch, None, False
+        self.left = 0  # functions that are still watched after this forward
         self.thread = None  # the modes of PyTorch are those of a thread
 
     def enter(self, call):
         stack = self.stack()
         free = stack is not None and all(isinstance(mode, _Functions) for mode in stack)
+        self.left = _FUNCTIONS
         if self.inside:
             self.call = call
         elif free and self.thread == threading.get_ident():
@@ -574,7 +579,8 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        if self.call is not None and self.watch in _places.watching():
+        if self.call is not None and self.left and self.watch in _places.watching():
+            self.left -= 1
             self.watch.on_function(self.call, function, args, kwargs or {}, result)
         return result
 

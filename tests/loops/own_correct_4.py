@@ -1206,6 +1206,50 @@ def foreach_zero_and_manual_adam():
             torch._foreach_zero_(g)
 
 
+class Walker(nn.Module):
+    """A policy and its values over one trunk, asked by methods, not by calling the module."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk, self.act, self.worth = nn.Linear(3, 16), nn.Linear(16, 2), nn.Linear(16, 1)
+
+    def policy(self, s):
+        return Categorical(logits=self.act(F.relu(self.trunk(s))))
+
+    def value(self, s):
+        return self.worth(F.relu(self.trunk(s))).squeeze(-1)
+
+
+@correct
+def values_of_the_next_states_are_cut_after_they_were_computed():
+    torch.manual_seed(0)
+    walker = Walker()
+    opt = optim.Adam(walker.parameters(), lr=1e-3)
+    s = torch.randn(3)
+    for rollout in range(12):
+        before, after, acts, rewards = [], [], [], []
+        for t in range(16):
+            a = walker.policy(s).sample()
+            new = 0.9 * s + 0.1 * torch.randn(3) + (a.item() - 0.5) * torch.tensor([0.2, 0.0, 0.0])
+            before.append(s)
+            after.append(new)
+            acts.append(a)
+            rewards.append(-new[0].abs())
+            s = new
+        before, after, acts = torch.stack(before), torch.stack(after), torch.stack(acts)
+        rewards = torch.stack(rewards)
+        old = walker.policy(before).log_prob(acts).detach()
+        for epoch in range(3):
+            target = rewards + 0.95 * walker.value(after)
+            advantage = (target - walker.value(before)).detach()
+            ratio = (walker.policy(before).log_prob(acts) - old).exp()
+            gain = torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)
+            loss = F.smooth_l1_loss(walker.value(before), target.detach()) - gain.mean()
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+
+
 class Handed(nn.Module):
     """Weights in a list, which `parameters` hands out as it is, and no iterator."""
 
