@@ -20,7 +20,8 @@ const STYLE = `
   .root.steered { grid-template-columns: minmax(0, 1fr) minmax(14em, 17em); grid-template-rows: auto 1fr; }
   .root.steered .controls { grid-column: 2; grid-row: 1 / span 2; }
   .root.slide { grid-template-columns: 4fr 3fr; }
-  .root.slide > :first-child { grid-column: 1 / -1; } .root.slide .controls { order: 1; } }
+  .root.slide > :first-child { grid-column: 1 / -1; } .root.slide .controls { order: 1; }
+  .root.slide .trying { min-height: 8.2em; } .root.slide .trying:has([open]) > p { display: none; } }
 .panels { display: flex; flex-wrap: wrap; gap: .6em 1.2em; }
 .break { flex-basis: 100%; height: 0; }
 figure { margin: 0; display: flex; flex-direction: column; min-width: 0; max-width: 100%; overflow-x: auto; }
@@ -415,9 +416,9 @@ class Stage {
   plotHeight(em) {
     const rows = [0]
     for (const panel of this.scene.panels) panel.row ? rows.push(panel.height) : rows.push(Math.max(rows.pop(), panel.height))
-    const all = rows.reduce((a, b) => a + b), captions = (rows.length - 1) * 2 * em // of further rows
+    const all = rows.reduce((a, b) => a + b)
     const screen = Number(getComputedStyle(this.host).getPropertyValue("--screen")) || innerHeight // a slide is scaled
-    if (this.root.classList.contains("present")) return (Math.min(Math.max(screen * 0.5, 300), 580) - captions) / Math.max(all, 1)
+    if (this.root.classList.contains("present")) return Math.min(Math.max(screen * 0.5, 300), 580) / Math.max(all, 1)
     return (this.host.clientWidth < 520 ? 230 : all > 1 ? 210 : 270) * (em > 15 ? 1.15 : 1)
   }
 
