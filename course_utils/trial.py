@@ -403,7 +403,8 @@ def _check_yes_or_no(loss_fn, logits, yb):
     """Whether outputs above 0 mean yes, as accuracy reads them: `loss_fn` must compare logits."""
     kind = kind_of(loss_fn)
     # A loss of one's own that takes the logarithm of a probability has no value for -1.
-    own = kind is None and not math.isfinite(_quietly(loss_fn, -torch.ones_like(logits), yb))
+    values = (_quietly(loss_fn, outputs, yb) for outputs in (logits, -torch.ones_like(logits)))
+    own = kind is None and [*map(math.isfinite, values)] == [True, False]
     if own or kind is nn.BCELoss:
         raise ValueError(
             f"metric=accuracy reads logits, but {'loss_fn' if own else 'BCELoss'} works on "

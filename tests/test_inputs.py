@@ -513,6 +513,17 @@ def test_a_loss_that_is_infinite_is_not_taken_for_a_sum():
         train(model, [(X, X[:, :1])], None, endless, sgd(model), 1, progress=False)
 
 
+def test_a_loss_without_a_value_for_one_class_is_not_taken_for_one_of_probabilities():
+    def balanced(outputs, labels):
+        losses = F.binary_cross_entropy_with_logits(outputs, labels, reduction="none")
+        return (losses * labels).sum() / labels.sum() + (losses * (1 - labels)).mean()
+
+    model, labels = mlp(2, 8, 1), y[:, None].float()
+    val_loader = [(X[y == 0], labels[y == 0])]
+    with pytest.warns(UserWarning, match="validation loss became nan"):
+        train(model, [(X, labels)], val_loader, balanced, sgd(model), 1, progress=False)
+
+
 def test_a_replaced_head_makes_the_optimizer_stale():
     model = mlp(2, 8, 3)
     optimizer = sgd(model)
