@@ -6,10 +6,12 @@ import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
+from importlib import metadata
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from tests.lessons import LESSONS, ROOT
@@ -33,13 +35,27 @@ def test_packages_have_lower_bounds_only_so_that_colab_keeps_its_own():
         assert [bound.operator for bound in requirement.specifier] == [">="], requirement
 
 
-def test_constraints_pin_every_package_to_a_version_that_the_bounds_allow():
+def pinned():
+    """The versions that constraints.txt names."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
-    assert pinned["torch"] == "2.13.0"
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {name.lower().replace("_", "-"): version for name, version in pairs}
+
+
+def test_constraints_pin_every_package_to_a_version_that_the_bounds_allow():
+    assert pinned()["torch"] == "2.13.0"
     for requirement in map(Requirement, REQUIREMENTS):
-        assert requirement.specifier.contains(Version(pinned[requirement.name]))
+        assert requirement.specifier.contains(Version(pinned()[requirement.name]))
+
+
+def test_no_pinned_version_asks_for_a_later_fix_of_python_than_the_course():
+    # Debian 12 has Python 3.11.2; there pip looked for a way out until one gave up.
+    oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    for package in metadata.distributions():
+        name = package.name.lower().replace("_", "-")
+        asked = package.metadata["Requires-Python"]
+        if asked and package.version == pinned().get(name):
+            assert SpecifierSet(asked).contains(oldest), f"{name} {package.version}: {asked}"
 
 
 def test_importing_the_package_loads_nothing_that_is_not_needed_yet():
