@@ -41,6 +41,7 @@ def drawing(svg, alt, name):
     width = round(float(root.get("viewBox").split()[2]) * 100 / 72)
     root.attrib = {
         "role": "img", "aria-label": alt, "viewBox": root.get("viewBox"), "width": str(width),
+        "preserveAspectRatio": "xMinYMin",
     }  # fmt: skip
     html = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
     return html if len(gzip.compress(html.encode())) < _LIMIT else None

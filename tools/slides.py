@@ -4,8 +4,8 @@ The slides follow from the shape of a lesson. A `##` heading begins a section, w
 its deeper parts last, so that whoever turns to the next section leaves them out. There is a slide at
 each `###`: headings, predictions, code, and what is read aloud, each on a slide of at most about 60
 words, cut between paragraphs, items or sentences, and of at most 22 lines of code, cut at a blank
-line; what the code prints comes with the next press of a key. A figure stands alone, and before the
-words about it; the code that draws it is shown if it is short. Simulations play their recorded
+line; what the code prints comes with the next press of a key. A figure stands before the words about
+it, alone or below three printed lines; the code that draws it is shown if it is short. Simulations play their recorded
 experiments. Setup, checks, hints, solutions and output that is too long for a slide are left to the
 notebook. No type is under 16 px on a screen of 1280. A cell that has `slideshow` metadata of its own
 is shown as that says.
@@ -149,9 +149,12 @@ def _code(cell):
         text = recordings.recording(cell.source, present=True).replace("</", "<\\/")
         data = f'<script type="application/json">{text}</script></figure>'
         yield "subslide", outputs.replace("</figure>", data)
-    elif re.search(r"<img|<svg", outputs):
+    elif figure := re.search(r"<img|<svg", outputs):
         if not before and lines <= FEW_LINES:
             yield "subslide", code
+        if shown - lines > 4:  # too much is printed above it
+            yield "subslide", outputs[: figure.start()]
+            outputs = outputs[figure.start() :]
         yield "subslide", outputs
     else:
         for leaf in before:
