@@ -22,9 +22,9 @@ const STYLE = `
   .root.slide { grid-template-columns: 4fr 3fr; }
   .root.slide > :first-child { grid-column: 1 / -1; } .root.slide .controls { order: 1; }
   .root.slide .trying { min-height: 8.2em; } .root.slide .trying:has([open]) > p { display: none; } }
-.panels { display: flex; flex-wrap: wrap; gap: .6em 1.2em; }
+.panels { display: flex; flex-wrap: wrap; gap: .6em 1.2em; overflow-x: auto; }
 .break { flex-basis: 100%; height: 0; }
-figure { margin: 0; display: flex; flex-direction: column; min-width: 0; max-width: 100%; overflow-x: auto; }
+figure { margin: 0; display: flex; flex-direction: column; min-width: 0; max-width: 100%; }
 figcaption, .keys { display: flex; flex-wrap: wrap; gap: 0 1em; align-items: baseline; }
 figcaption { margin-bottom: .35em; }
 figcaption b { font-weight: 600; }
@@ -410,6 +410,8 @@ class Stage {
     const height = this.plotHeight(em)
     legends(this.scene.panels).forEach((named, i) => this.panels[i].lay(this.scene.panels[i], em, named, height))
     this.scene.panels.forEach((panel, i) => this.panels[i].draw(panel, em, shades))
+    const box = this.panelBox // takes the focus where it scrolls, for those who have no mouse
+    box.scrollWidth > box.clientWidth ? box.tabIndex = 0 : box.removeAttribute("tabindex")
   }
 
   /** In pixels, of a panel of height 1; on a projector all of the picture must be on the screen. */
