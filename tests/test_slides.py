@@ -106,12 +106,13 @@ def test_what_a_lesson_was_verified_with_is_not_shown():
     assert "verified" not in title["slides"][0] and "5 minutes" in title["slides"][0]
 
 
-def test_a_figure_stands_alone_and_only_short_code_before_it():
-    def shown(code):
+def test_a_figure_stands_alone_or_below_little_text_and_only_short_code_before_it():
+    def shown(code, printed=0):
         image = v4.new_output(
             "display_data", data={"text/html": "<img src='data:,' alt='a'>", "text/plain": ""}
         )
-        cell = v4.new_code_cell(code, outputs=[image])
+        text = v4.new_output("stream", text="line\n" * printed)
+        cell = v4.new_code_cell(code, outputs=[text, image] if printed else [image])
         (section,) = slides.deck(v4.new_notebook(cells=[_begin(), cell]))
         return section["slides"][1:]
 
@@ -119,6 +120,10 @@ def test_a_figure_stands_alone_and_only_short_code_before_it():
     assert "plot" in code and "<img" not in code and "<img" in figure
     (figure,) = shown("plot()\n" * 15)
     assert "plot" not in figure and "<img" in figure
+    _, figure = shown("plot()", printed=3)
+    assert "line" in figure and "<img" in figure
+    _, text, figure = shown("plot()", printed=4)
+    assert "line" in text and "line" not in figure and "<img" in figure
 
 
 def _begin():

@@ -152,7 +152,7 @@ def _code(cell):
     elif figure := re.search(r"<img|<svg", outputs):
         if not before and lines <= FEW_LINES:
             yield "subslide", code
-        if shown - lines > 4:  # too much is printed above it
+        if shown - lines > 5:  # more than three lines above it
             yield "subslide", outputs[: figure.start()]
             outputs = outputs[figure.start() :]
         yield "subslide", outputs
