@@ -5,8 +5,7 @@ A simulation declares its `controls` and says what they do:
 - `reset()` builds its state from `self.values`, the values of the controls by name
 - `step()`, if there is one, makes one real training step; it knows nothing of the screen
 - `scene()` returns the `Scene` that shows the present state, and changes nothing
-
-What else it may set stands at the top of the class `Simulation`.
+- what else it may set stands at the top of the class `Simulation`
 """
 
 import re
