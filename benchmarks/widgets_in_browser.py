@@ -30,10 +30,9 @@ SECONDS, PAUSES = 10, 20
 
 READING = """\
 The aims were 90 ms from slider to pixels in 95 of 100 moves and a third of what `interact` takes \
-there, 18 frames a second in training, and 100 ms from Pause to standstill in 95 of 100 clicks. The \
-first three are met; from Pause it can take a few hundredths of a second longer. On a busy machine the \
-times are several times as long, and the ratio stays. What remains of a simulation's time is mostly \
-the browser's.
+there, 18 frames a second in training, and 100 ms from Pause to standstill in 95 of 100 clicks. All \
+are met on a machine that does nothing else; on a busy one the times are several times as long, and \
+the ratio stays. What remains of a simulation's time is mostly the browser's.
 """
 NOTEBOOK = [
     "from benchmarks.widgets_in_browser import ReferencePicture, with_interact",
