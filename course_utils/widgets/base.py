@@ -1,11 +1,10 @@
 """What all simulations share: controls, buttons, frames, experiments, errors, sharing and closing.
 
-A simulation declares its `controls` and says what they do:
+A simulation declares its `controls`, with what else the class `Simulation` lists, and what they do:
 
 - `reset()` builds its state from `self.values`, the values of the controls by name
 - `step()`, if there is one, makes one real training step; it knows nothing of the screen
 - `scene()` returns the `Scene` that shows the present state, and changes nothing
-- what else it may set stands at the top of the class `Simulation`
 """
 
 import re
