@@ -50,7 +50,8 @@ def _what_failed(complaints):
         first = errors[0][0]
         lines = [line for number, line in errors if number == first]
         return "\n".join([f"process {first} failed:", *lines])
-    killed = re.search(r"rank +: (\d+).*?\n +exitcode +: (-?\d+)", complaints)
+    root_cause = complaints.rpartition("Root Cause")[2]  # the others were ended by the launcher
+    killed = re.search(r"rank +: (\d+).*?\n +exitcode +: (-?\d+)", root_cause)
     if killed:
         return f"process {killed[1]} ended without an error of Python's, exit code {killed[2]}"
     return complaints[-2000:]
@@ -72,6 +73,10 @@ def _run(script):
         sys.stderr.write("".join(marked))
         sys.stderr.flush()
         os._exit(1)  # at once: tidying up might wait for the others
+    # At once here, too: threads of FSDP that are still alive end Python with SIGABRT, now and then.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
