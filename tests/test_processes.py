@@ -4,7 +4,7 @@ import pytest
 import torch.profiler
 
 from course_utils import killed_run, profiling
-from course_utils.processes import _what_failed, torchrun
+from course_utils.processes import torchrun
 
 FAILS = """
 import os, pathlib, sys, time
@@ -38,15 +38,20 @@ def test_what_processes_say_is_printed_and_the_error_of_the_one_that_failed_is_r
     assert said == [f"process {rank} is here, and in its own line: True" for rank in range(2)]
 
 
-def test_a_killed_process_is_named():
-    launcher = """
-Root Cause (first observed failure):
-[0]:
-  time      : 2026-01-01_00:00:00
-  rank      : 1 (local_rank: 1)
-  exitcode  : -9 (pid: 22724)
-"""
-    assert _what_failed(launcher).startswith("process 1 ended") and "-9" in _what_failed(launcher)
+def test_of_killed_processes_the_first_is_named_and_not_one_that_the_launcher_ended(tmp_path):
+    script = tmp_path / "dies.py"
+    script.write_text(
+        "import os, time\nos.abort() if os.environ['RANK'] == '1' else time.sleep(60)"
+    )
+    with pytest.raises(RuntimeError, match=r"process 1 ended without .*, exit code -6"):
+        torchrun(script)
+
+
+def test_what_breaks_while_python_tidies_up_fails_no_process_that_is_through(tmp_path, capsys):
+    script = tmp_path / "through.py"
+    script.write_text("import atexit, os\natexit.register(os.abort)\nprint('through')")
+    torchrun(script)
+    assert capsys.readouterr().out.splitlines() == ["through", "through"]
 
 
 def steps():
