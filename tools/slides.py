@@ -5,10 +5,9 @@ its deeper parts last, so that whoever turns to the next section leaves them out
 each `###`: headings, predictions, code, and what is read aloud, each on a slide of at most about 60
 words, cut between paragraphs, items or sentences, and of at most 22 lines of code, cut at a blank
 line; what the code prints comes with the next press of a key. A figure stands before the words about
-it, alone or below three printed lines; the code that draws it is shown if it is short. Simulations play their recorded
-experiments. Setup, checks, hints, solutions and output that is too long for a slide are left to the
-notebook. No type is under 16 px on a screen of 1280. A cell that has `slideshow` metadata of its own
-is shown as that says.
+it, alone or below three printed lines; the code that draws it is shown if it is short. Simulations
+play their recorded experiments. Setup, checks, hints, solutions and output that is too long for a
+slide are left to the notebook. A cell that has `slideshow` metadata of its own is shown as that says.
 """
 
 import re
