@@ -28,8 +28,13 @@ _AS_THEY_ARE = {
 
 def clone(state):
     """A copy of a nested state that shares no tensor, array or list with the original."""
-    if type(state) in _AS_THEY_ARE:
+    kind = type(state)
+    if kind in _AS_THEY_ARE:
         return state
+    if kind is dict:
+        return {key: clone(value) for key, value in state.items()}
+    if kind in (list, tuple):
+        return kind([value if type(value) in _AS_THEY_ARE else clone(value) for value in state])
     if isinstance(state, torch.Tensor):
         return state.detach().clone()
     if isinstance(state, dict):
@@ -37,8 +42,6 @@ def clone(state):
         for key, value in state.items():
             same_kind[key] = clone(value)
         return same_kind
-    if type(state) in (list, tuple):
-        return type(state)(map(clone, state))
     try:
         return copy.deepcopy(state)
     except Exception:  # a lock, a file: then both hold the same

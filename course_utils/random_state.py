@@ -7,9 +7,11 @@ from types import FunctionType, MethodType, ModuleType
 
 import numpy as np
 import torch
+from torch import nn
 
 _KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _LEAVES = (torch.Tensor, np.ndarray, ModuleType, type, str, bytes, int, float)
+_PLAIN = {type(None), bool, int, float, str, bytes, torch.Tensor, nn.Parameter}
 _DEEPEST, _LONGEST = 8, 100  # a list of a million file names is no place for a generator
 
 
@@ -22,7 +24,9 @@ def generators_in(*things):
     found, seen = [], set()
 
     def look(thing, depth):
-        if thing is None or isinstance(thing, _LEAVES) or depth > _DEEPEST or id(thing) in seen:
+        if type(thing) in _PLAIN or (isinstance(thing, dict | set) and not thing):
+            return  # most of what a layer holds: numbers, and dictionaries of hooks nobody set
+        if isinstance(thing, _LEAVES) or depth > _DEEPEST or id(thing) in seen:
             return
         seen.add(id(thing))
         if isinstance(thing, _KINDS):
