@@ -81,7 +81,7 @@ def test_headings_nest(lesson):
 
 
 @each_lesson
-def test_each_objective_is_practised_by_an_exercise_or_a_question(lesson):
+def test_each_objective_is_practised_and_each_exercise_and_question_practises_one(lesson):
     notebook = lessons.read(lesson)
     objectives = re.findall(r"^- (.*)$", notebook.cells[0].source, flags=re.MULTILINE)
     assert len(objectives) >= 3
@@ -91,6 +91,7 @@ def test_each_objective_is_practised_by_an_exercise_or_a_question(lesson):
     }
     for n, question in enumerate(quiz(lesson).questions, 1):
         deeper[f"question {n}"] = question.get("deeper", False)
+    left_over = set(deeper)
     for objective in objectives:
         named = re.search(r"\(([^()]*)\)$", objective)
         assert named, f"no exercise or question is named in: {objective}"
@@ -100,6 +101,10 @@ def test_each_objective_is_practised_by_an_exercise_or_a_question(lesson):
         assert in_the_core or objective.startswith("*deeper:*"), (
             f"what it names is deeper, so it begins with *deeper:* (or has another number): {objective}"
         )
+        left_over -= set(practised)
+    assert not left_over, (
+        f"no objective ends with {sorted(left_over)}: name each in that it practises"
+    )
 
 
 @each_lesson
