@@ -205,11 +205,13 @@ def unfounded_numbers(notebook):
         if cell.cell_type != "markdown" or index == 0:
             continue
         measured = [n for near in neighbours(notebook.cells, index) for n in numbers_of(near)]
-        problems += [
-            f"{number} in {cell.source[:60]!r}"
-            for number, value, percent in prose_numbers(cell.source)
-            if not has_source(number, value, percent, measured)
-        ]
+        for number, value, percent in prose_numbers(cell.source):
+            if not has_source(number, value, percent, measured):
+                before, _, after = cell.source.partition(number)
+                problems.append(
+                    f"{before[-40:] + number + after[:20]!r}: no code cell beside it gives {number}. Print "
+                    "it there, or take it out (what the reader is to type stands in backticks)."
+                )
     return problems
 
 
