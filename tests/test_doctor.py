@@ -88,11 +88,13 @@ def test_a_trend_in_slices_of_a_tensor_is_no_learning_rate_too_high(seed):
     assert run_quietly(seeded_loop).findings == []
 
 
-def test_every_bug_has_its_words():
+def test_every_bug_has_its_words_and_a_loop_that_has_it():
+    shown = {loop.bug for loop in LOOPS if loop.run.__name__ not in MISSED}
     for detector in Detector.all:
         if detector.bug:
             assert detector.severity in ("error", "warning")
             assert detector.symptom and detector.fix
+            assert detector.bug in shown, f"no loop in tests/loops/ has the bug {detector.bug}"
 
 
 # It changes nothing --------------------------------------------------------------------------

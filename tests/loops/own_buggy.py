@@ -2,10 +2,11 @@
 
 import io
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn, optim
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from . import buggy
 
@@ -562,3 +563,24 @@ def schedule_that_ends_in_the_middle():
     for _ in range(8):
         _fit(net, opt, epochs=1)
         schedule.step()
+
+
+class Shaken(Dataset):
+    """Rows with noise from a generator of its own, of which each worker gets a copy."""
+
+    def __init__(self):
+        self.X, self.y = _points()
+        self.rng = np.random.default_rng(0)
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, i):
+        return self.X[i] + 0.1 * torch.from_numpy(self.rng.normal(size=6)).float(), self.y[i]
+
+
+@buggy("same-augmentation")
+def noise_that_workers_repeat():
+    net = _net()
+    loader = DataLoader(Shaken(), 32, shuffle=True, num_workers=1)
+    _fit(net, optim.Adam(net.parameters(), lr=1e-2), epochs=2, loader=loader)

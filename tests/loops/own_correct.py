@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn, optim
@@ -9,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from . import correct
+from .own_buggy import Shaken
 
 
 def _points(n=320, seed=0):
@@ -662,3 +664,19 @@ def schedule_that_ends_at_zero_with_the_run():
             F.cross_entropy(net(xb), yb).backward()
             opt.step()
         schedule.step()
+
+
+def _new_seed(worker):
+    torch.utils.data.get_worker_info().dataset.rng = np.random.default_rng(torch.initial_seed())
+
+
+@correct
+def generator_that_each_worker_makes_anew():
+    net = _net()
+    opt = optim.Adam(net.parameters(), lr=1e-2)
+    loader = DataLoader(Shaken(), 32, shuffle=True, num_workers=1, worker_init_fn=_new_seed)
+    for _ in range(2):
+        for xb, yb in loader:
+            opt.zero_grad()
+            F.cross_entropy(net(xb), yb).backward()
+            opt.step()
