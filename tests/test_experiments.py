@@ -127,6 +127,12 @@ def test_the_lesson_tells_to_try_what_the_simulation_offers(lesson):
             assert text.source == as_markdown(experiments_of(simulation[1])), "run: make stamp"
 
 
+def test_every_simulation_stands_in_a_lesson():
+    cells = "\n".join(cell.source for lesson in LESSONS for cell in read(lesson).cells)
+    shown = set(re.findall(r"^widgets\.(\w+)\(", cells, flags=re.MULTILINE))
+    assert shown == set(widgets.__all__), "a lesson shows a simulation in the cell widgets.NAME()"
+
+
 def rises(*numbers):
     return all(a < b for a, b in pairwise(numbers))
 
