@@ -128,11 +128,13 @@ def _numbers(name, values):
             part.detach().cpu() if isinstance(part, torch.Tensor) else part for part in values
         ]
     try:
-        numbers = np.asarray(values, dtype=float)
+        numbers = None if np.iscomplexobj(values) else np.asarray(values, dtype=float)
     except (TypeError, ValueError, RuntimeError):
         numbers = None
     if numbers is None or numbers.ndim != 1 or len(numbers) == 0:
-        raise TypeError(f"{name} must be a list of numbers, not empty; got {_in_short(values)}.")
+        raise TypeError(
+            f"{name} must be a list of real numbers, not empty; got {_in_short(values)}."
+        )
     return numbers
 
 
@@ -156,9 +158,9 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
     The epoch with the lowest validation loss is marked if there was validation data. `axes` is a
     pair of Axes to draw on, `metric` what the second one's axis is called.
 
-    Raises TypeError for anything but a `History` and a pair.
+    Raises TypeError for anything but a `History` of real numbers and a pair.
     """
-    if not isinstance(history, dict) or not hasattr(history, "best_epoch"):
+    if not isinstance(history, dict) or not hasattr(type(history), "best_epoch"):
         raise TypeError(
             f"plot_history takes what train returned, a History; got a {type(history).__name__}."
         )
@@ -167,6 +169,8 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
     if np.shape(axes) != (2,) or not all(isinstance(ax, Axes) for ax in axes):
         raise TypeError("axes is a pair of Axes: figure, axes = plt.subplots(1, 2).")
     epochs = range(1, history.epochs + 1)
+    for name in ("train_loss", "val_loss", "val_acc") if epochs else ():
+        _numbers(f"history[{name!r}]", history[name])
     loss_ax, score_ax = axes
     loss_ax.plot(epochs, history["train_loss"], BLUE, label="training")
     if history.best_epoch is not None:
@@ -216,6 +220,8 @@ def _two_classes(name, X, y):
             f"{type(X).__name__} and a {type(y).__name__}."
         ) from error
     y = y.reshape(-1)
+    if X.is_complex() or y.is_complex():
+        raise TypeError(f"{name} draws real numbers, not complex ones: pass X.real, or X.abs().")
     if X.ndim != 2 or X.shape[1] != 2 or len(X) != len(y) or len(X) == 0:
         raise ValueError(
             f"{name} draws points X [N, 2] with their classes y [N]; got X {list(X.shape)} and "

@@ -129,23 +129,30 @@ def test_a_figure_without_a_description_is_refused():
         plotting.show(plt.subplots()[1], "05.sunset")
 
 
-H = History()
+H, COMPLEX = History(), History()
+COMPLEX.append(train_loss=1.0, val_loss=1j, val_acc=1.0, lr=0.1, seconds=1.0)
 WRONG = {
     "curves that are no dict": (plotting.plot_curves, ([[1, 2]], [0, 1], "x", "y"), "dict of lists"),
     "no curves": (plotting.plot_curves, ({}, [0, 1], "x", "y"), "dict of lists"),
-    "a curve of one number": (plotting.plot_curves, ({"a": 1}, [0], "x", "y"), "list of numbers"),
+    "a curve of one number": (plotting.plot_curves, ({"a": 1}, [0], "x", "y"), "list of real numbers"),
     "a curve of two dimensions": (
         plotting.plot_curves, ({"a": torch.ones(2, 2)}, [0, 1], "x", "y"), r"curves\['a'\] must be",
     ),
     "a curve of another length": (
         plotting.plot_curves, ({"a": [1, 2, 3]}, [0, 1], "x", "y"), "x has 2 numbers, but",
     ),
+    "a complex curve": (
+        plotting.plot_curves, ({"a": np.array([1j, 2j])}, [0, 1], "x", "y"), "list of real numbers",
+    ),
+    "a complex spread": (plotting.plot_spread, ({"a": torch.ones(3) * 1j}, "x"), "real numbers"),
+    "complex points": (plotting.plot_points, (moons(9)[0] * 1j, moons(9)[1]), "real numbers"),
+    "a complex history": (plotting.plot_history, (COMPLEX,), r"history\['val_loss'\] must be"),
     "curves over nothing": (plotting.plot_curves, ({"a": [1]}, None, "x", "y"), "x must be a list"),
     "curves on a figure": (
         plotting.plot_curves, ({"a": [1]}, [0], "x", "y", plt.Figure()), "ax is what plt.subplots",
     ),
     "an empty spread": (plotting.plot_spread, ({"a": []}, "x"), "not empty"),
-    "a spread of words": (plotting.plot_spread, ({"a": ["b"]}, "x"), "list of numbers"),
+    "a spread of words": (plotting.plot_spread, ({"a": ["b"]}, "x"), "list of real numbers"),
     "a spread on a word": (plotting.plot_spread, ({"a": [1.0]}, "x", "ax"), "ax is what plt.subplots"),
     "passes of a list": (plotting.plot_passes, ([1], []), "takes a dict, name -> tensor"),
     "passes without links": (plotting.plot_passes, ({"a": torch.ones(())}, None), "a list of links"),
