@@ -1,17 +1,17 @@
 """What `train` is given, looked at before any work: each mistake gets one sentence that helps."""
 
 import math
-from inspect import signature
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from numbers import Integral, Real
 from operator import length_hint
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import DataLoader, Dataset
 
-from . import trial
+from . import schedules, trial
 from .losses import option
 
 
@@ -56,14 +56,24 @@ def examine(
     if scheduler_step not in ("epoch", "batch"):
         raise ValueError(f'scheduler_step must be "epoch" or "batch"; got {scheduler_step!r}.')
     if scheduler is not None:
-        _check_scheduler(scheduler, scheduler_step, optimizer, val_loader)
-        _check_length(scheduler, scheduler_step, train_loader, epochs, processes, resumes)
+        kinds, example = (LRScheduler, ReduceLROnPlateau), "a scheduler of torch.optim.lr_scheduler"
+        _check_kind("scheduler", scheduler, kinds, example)
+        schedules.check(
+            scheduler,
+            scheduler_step,
+            optimizer,
+            train_loader,
+            val_loader,
+            epochs,
+            processes,
+            resumes,
+        )
     _check_options(patience, val_loader, max_grad_norm, amp, device)
     if checkpoint is not None:
         _check_checkpoint(checkpoint)
     _check_callbacks(callbacks, model)
     if metric is not None:
-        _check_callable("metric", metric)
+        check_function("metric", metric)
     model.to(device)
     if isinstance(loss_fn, nn.Module):
         loss_fn.to(device)
@@ -84,7 +94,7 @@ def examine_evaluation(model, loader, loss_fn, device, metric, autocast, default
     _check_loader("loader", loader)
     _check_loss_fn(loss_fn)
     if metric is not None:
-        _check_callable("metric", metric)
+        check_function("metric", metric)
     if autocast is not None and not hasattr(type(autocast), "__enter__"):
         raise TypeError(
             'autocast must be a context, as in torch.autocast("cuda", torch.bfloat16), or None; got '
@@ -107,6 +117,31 @@ def check_whole_number(name, value, least=1):
     """Raises ValueError for anything but a whole number from `least` on."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+
+
+def check_max_grad_norm(value):
+    """Raises ValueError for anything but None and a number above 0, which may be infinity."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (is_number and value > 0):
+        raise ValueError(f"max_grad_norm is a length, a number above 0, or None; got {value!r}.")
+
+
+def check_function(name, value):
+    """Raises TypeError for anything but a function, or another object, that answers when called."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} must be a function; got the class {value.__name__}. Call the class first: "
+            f"{value.__name__}(…)."
+        )
+    if not callable(value):
+        raise TypeError(f"{name} must be a function; got {type(value).__name__}.")
+    called = (value, type(value).__call__)
+    if any(map(iscoroutinefunction, called)) or any(map(isasyncgenfunction, called)):
+        raise TypeError(f"{name} must be an ordinary function; this one is async: leave async out.")
+    if any(map(isgeneratorfunction, called)):
+        raise TypeError(
+            f"{name} must be an ordinary function; this one has a yield, so calling it does nothing."
+        )
 
 
 def _check_kind(name, value, kind, example):
@@ -147,18 +182,13 @@ def _check_model(model, learns):
             )
 
 
-def _check_callable(name, value):
-    if not callable(value):
-        raise TypeError(f"{name} must be a function; got {type(value).__name__}.")
-
-
 def _check_loss_fn(loss_fn):
     if isinstance(loss_fn, type):
         raise TypeError(
             f"loss_fn is the class {loss_fn.__name__}, not a loss function. "
             f"Make one with parentheses: nn.{loss_fn.__name__}()."
         )
-    _check_callable("loss_fn", loss_fn)
+    check_function("loss_fn", loss_fn)
     reduction = option(loss_fn, "reduction", "mean")
     if reduction in ("sum", "none"):
         raise ValueError(
@@ -172,11 +202,7 @@ def _check_options(patience, val_loader, max_grad_norm, amp, device):
         check_whole_number("patience", patience)
         if val_loader is None:
             raise ValueError("patience watches the validation loss, so train needs a val_loader.")
-    is_number = isinstance(max_grad_norm, Real) and not isinstance(max_grad_norm, bool)
-    if max_grad_norm is not None and not (is_number and max_grad_norm > 0):  # also infinity
-        raise ValueError(
-            f"max_grad_norm is a length, a number above 0, or None; got {max_grad_norm!r}."
-        )
+    check_max_grad_norm(max_grad_norm)
     if not (isinstance(amp, bool) or amp is torch.float16 or amp is torch.bfloat16):
         raise ValueError(f"amp must be True, False, torch.float16 or torch.bfloat16; got {amp!r}.")
     if amp is torch.float16 and device.type == "cpu":
@@ -200,7 +226,7 @@ def _check_callbacks(callbacks, model):
     if not isinstance(callbacks, list | tuple):
         raise TypeError("callbacks is a list of functions; put brackets around it: callbacks=[f].")
     for callback in callbacks:
-        _check_callable("each of callbacks", callback)
+        check_function("each of callbacks", callback)
         try:
             signature(callback).bind(1, model, {})
         except TypeError as error:
@@ -284,80 +310,6 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
             f"optimizer holds {foreign} of {len(held)} parameters that are not in the model: it "
             "was built for another one, or before layers were replaced. Build it again: "
             f"torch.optim.{type(optimizer).__name__}(model.parameters(), …)."
-        )
-
-
-def _check_scheduler(scheduler, scheduler_step, optimizer, val_loader):
-    _check_kind(
-        "scheduler",
-        scheduler,
-        (LRScheduler, ReduceLROnPlateau),
-        "a learning-rate scheduler from torch.optim.lr_scheduler",
-    )
-    if scheduler.optimizer is not optimizer:
-        raise ValueError(
-            "scheduler was built for another optimizer, so it would change nothing here. Build it "
-            f"again: {type(scheduler).__name__}(optimizer, …)."
-        )
-    groups = len(optimizer.param_groups)
-    if len(getattr(scheduler, "base_lrs", optimizer.param_groups)) != groups:
-        raise ValueError(
-            f"scheduler knows {len(scheduler.base_lrs)} of the optimizer's {groups} parameter groups: "
-            f"it was built before the others were added. Build it again: "
-            f"{type(scheduler).__name__}(optimizer, …)."
-        )
-    if isinstance(scheduler, ReduceLROnPlateau):
-        if scheduler.mode == "max":
-            raise ValueError(
-                'scheduler=ReduceLROnPlateau has mode="max", but it is given the validation loss, '
-                'which should fall. Use mode="min", which is the default.'
-            )
-        if scheduler_step == "batch":
-            raise ValueError(
-                "scheduler=ReduceLROnPlateau looks at the validation loss, which there is once "
-                'an epoch. Use scheduler_step="epoch".'
-            )
-        if val_loader is None:
-            raise ValueError(
-                "scheduler=ReduceLROnPlateau looks at the validation loss, so train needs a "
-                "val_loader."
-            )
-
-
-def _check_length(scheduler, scheduler_step, train_loader, epochs, processes, resumes):
-    """Whether a schedule that knows its length was counted for this run."""
-    batches = length_hint(train_loader)  # of the whole loader, not of a process's share
-    steps = epochs * (batches if scheduler_step == "batch" else 1)
-    whole = "epochs * len(train_loader)" + f", here {epochs * batches}" * bool(batches)
-    if isinstance(scheduler, OneCycleLR):
-        left = scheduler.total_steps - (0 if resumes else scheduler.last_epoch)
-        if steps and left != steps:
-            raise ValueError(
-                f"scheduler=OneCycleLR has {left} of its {scheduler.total_steps} steps left, but "
-                f'this run makes {steps} with scheduler_step="{scheduler_step}". Build it for this '
-                f'run: scheduler_step="batch" and total_steps={whole}.'
-            )
-    if not isinstance(scheduler, CosineAnnealingLR) or batches <= 1:
-        return
-    if scheduler_step == "epoch":
-        if scheduler.T_max == epochs * batches:
-            raise ValueError(
-                f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, which counts batches, but "
-                'scheduler_step="epoch" steps it once an epoch: the learning rate would hardly fall. '
-                f'Use scheduler_step="batch", or T_max=epochs, here {epochs}.'
-            )
-        return
-    if scheduler.T_max <= epochs:  # a period of so few batches was counted in epochs
-        raise ValueError(
-            f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, which counts epochs, but "
-            f'scheduler_step="batch" steps it {steps} times: the learning rate would '
-            f'go down and up again and again. Use scheduler_step="epoch", or T_max={whole}.'
-        )
-    if processes > 1 and scheduler.T_max in (steps // processes, -(-steps // processes)):
-        raise ValueError(
-            f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, the batches of one of "
-            f"{processes} processes. Schedules are counted by the batches of the whole loader, so "
-            f"that the same line is right for any number of processes: T_max={whole}."
         )
 
 

@@ -154,8 +154,7 @@ def _shapes(model):
 
 def _factors(schedule, epochs, loader):
     """What `schedule` says before each step, one after the other."""
-    if not callable(schedule):
-        raise TypeError(f"schedule must be a function; got {type(schedule).__name__}.")
+    inputs.check_function("schedule", schedule)
     if not length_hint(loader):
         raise ValueError(
             "schedule is told which share of all steps is done, so train_loader must have a length."
@@ -164,9 +163,10 @@ def _factors(schedule, epochs, loader):
     for step in range(steps):
         try:
             factor = float(schedule(step / steps))
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # whatever a function of one's own raises
             raise TypeError(
-                f"schedule must take the share of steps that is done and return a number ({error})."
+                "schedule must take the share of steps that is done and return a number "
+                f"({trial.in_short(error)})."
             ) from error
         if not 0 <= factor < math.inf:
             raise ValueError(

@@ -20,19 +20,32 @@ def accuracy(logits, yb):
     """The share of correct answers, a float.
 
     `logits` [N, C] with class numbers `yb` [N]: the largest logit is the answer. `logits` of
-    the same shape as `yb`, whose values are 0 or 1: a logit above 0 answers 1. A row with NaN
-    among its logits answers nothing, so it is wrong.
+    the same shape as `yb`, whose values are 0 or 1: a logit above 0 answers 1 (a probability of
+    the kind that sigmoid gives is always above 0: pass the logit instead). A row with NaN among
+    its logits answers nothing, so it is wrong.
 
-    Raises ValueError for any other pair of shapes, for labels that are no classes, and for no rows.
+    Raises ValueError for any other pair of shapes, for labels that are no classes, and for no rows,
+    TypeError for anything but plain tensors of real numbers. Warns if the rows would be read far
+    better as probabilities.
     """
     if not (isinstance(logits, torch.Tensor) and isinstance(yb, torch.Tensor)):
         raise TypeError(
             f"accuracy takes two tensors; got a {type(logits).__name__} and a {type(yb).__name__}. "
             "An array becomes a tensor by torch.as_tensor(array)."
         )
+    for name, tensor in (("logits", logits), ("labels", yb)):
+        if strange := trial.not_plain(tensor) or trial.not_real(tensor):
+            raise TypeError(
+                f"accuracy compares plain tensors of real numbers; got {name} that are {strange}."
+            )
     if len(yb.shape) == 0 or len(yb) == 0:
         raise ValueError(f"accuracy needs at least one answer; got labels {list(yb.shape)}.")
     classes = logits.ndim == 2 and logits.shape[1] > 1 and logits.shape[:1] == yb.shape
+    if classes and logits.dtype == torch.bool:
+        raise TypeError(
+            "accuracy looks for the largest logit of each row; got yes and no, torch.bool. Pass the "
+            "logits themselves."
+        )
     if classes and not yb.is_floating_point():
         lowest, highest = (bound.item() for bound in yb.aminmax())
         inside = lowest >= 0 and highest < logits.shape[1]
@@ -47,6 +60,7 @@ def accuracy(logits, yb):
             correct &= ~logits.isnan().any(dim=1)
     elif logits.shape == yb.shape and bool(((yb == 0) | (yb == 1)).all()):
         correct = ((logits > 0) == (yb == 1)) & ~logits.isnan()
+        trial.warn_if_probabilities(logits, yb, correct)
     else:
         raise ValueError(
             "accuracy compares logits [N, C] with class numbers [N], or logits with labels 0 and 1 "
@@ -106,10 +120,11 @@ def train_step(
     `xb` is a batch of inputs, `yb` of labels, both on the model's device. Returns the loss before
     the step, a tensor with one number and without a graph.
 
-    With `max_grad_norm` the gradient of all that the optimizer trains is shortened to that length
-    if it is longer. `autocast`
-    and `scaler` are those of mixed precision, see `mixed_precision`.
+    With `max_grad_norm`, a number above 0, the gradient of all that the optimizer trains is
+    shortened to that length if it is longer; ValueError for any other. `autocast` and `scaler` are
+    those of mixed precision, see `mixed_precision`.
     """
+    inputs.check_max_grad_norm(max_grad_norm)
     optimizer.zero_grad()
     with autocast or nullcontext():
         logits = model(xb)
@@ -289,8 +304,10 @@ def train(
 
     Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
     one batch of each loader is looked at first (with a checkpoint or several processes a few rows
-    more). Random generators, and what layers count or remember, are put back afterwards; a data set
-    that counts its calls notices.
+    more), and a schedule gone through. Random generators, and what layers count or remember, are put
+    back afterwards; a data set, loss or schedule that counts its calls notices. What a loss of your
+    own is meant to be can't be seen: one that ignores the labels, counts padding, or falls without
+    end is trained as it is.
     """
     # Look before anything changes.
     device = inputs.check_device(pick_device() if device is None else device)
@@ -420,9 +437,7 @@ def _warn_if_diverged(history, model, validated):
     """Say so in the first epoch that has a loss without a value."""
     if _first_not_finite(history["train_loss"]):
         became = f"training loss became {history['train_loss'][-1]}"
-        if not math.isfinite(history["lr"][-1]):
-            reason = f"The learning rate is {history['lr'][-1]}: does its schedule divide by zero?"
-        elif all(parameter.isfinite().all() for parameter in model.parameters()):
+        if all(parameter.isfinite().all() for parameter in model.parameters()):
             reason = (
                 "All weights are still finite, so it is the loss of some batch that has no value: a "
                 "mean over no rows, for example, or the logarithm of 0."

@@ -5,20 +5,18 @@ something fails in the middle of a pass, with the batch at which it did.
 """
 
 import math
+import textwrap
 import traceback
 import warnings
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from . import loaders
+from . import loaders, own_functions
 from .losses import OF_CLASSES, YES_OR_NO, kind_of, option
 from .models import evaluating, forgetting
 from .random_state import undisturbed
-
-_SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 class Unusable(ValueError):
@@ -48,6 +46,35 @@ def _what_failed(batches, model, loss_fn, device, error):
             _try_batches(name, [batches.latest], [], model, loss_fn, device, learns)
     except (TypeError, ValueError) as found:
         return str(found)
+    return _what_stopped(name, error)
+
+
+_ADVICE = {  # a word of PyTorch's message -> what to do
+    "inplace operation": "The model or loss_fn changes a tensor in place that backward still needs: "
+    "write x = x + 1 instead of x += 1 or x.add_(1), and leave inplace=True out.",
+    "second time": "The model or loss_fn keeps something of the batch before, such as a hidden state: "
+    "cut it off by .detach() before it is used again.",
+}
+
+
+def _what_stopped(name, error):
+    """Words for what neither the batch nor the forward pass explains, by the place where it failed."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    calls = {(frame.f_code.co_name, frame.f_code.co_filename) for frame in frames}
+    if any("_functorch" in file for _, file in calls):
+        return (
+            f"{name} can't go through many copies of the model at once ({in_short(error)}). model and "
+            "loss_fn must be made of tensor operations alone: no .item(), no .numpy(), no if on values, "
+            "no changes in place. Or train the models one by one, with train."
+        )
+    if ("backward", torch.autograd.__file__) in calls:
+        advice = (text for word, text in _ADVICE.items() if word in str(error))
+        own = "Look at the hooks and at the autograd functions of your own in model and loss_fn."
+        return f"loss.backward() fails on {name} ({in_short(error)}). {next(advice, own)}"
+    if any(function == "clip_grad_norm_" for function, _ in calls):
+        return f"max_grad_norm can't shorten the gradients of {name} ({in_short(error)})."
+    if any(isinstance(frame.f_locals.get("self"), torch.optim.Optimizer) for frame in frames):
+        return f"optimizer can't make a step after {name} ({in_short(error)}). Choose another one."
     return f"{name} can't be used ({in_short(error)})."
 
 
@@ -79,7 +106,7 @@ def _try_batches(name, batches, whole, model, loss_fn, device, learns):
         _check_values(name, X, y)
         _check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device), X)
     for logits, yb in tried.values():
-        _try_loss(name, loss_fn, logits, yb, learns)
+        _try_loss(name, model, loss_fn, logits, yb, learns)
     logits, yb = tried[_kind_of_input(batches[0][0])]
     return logits.detach(), yb.clone()  # a metric may change its labels in place
 
@@ -121,11 +148,9 @@ def _check_batch(name, batch):
             )
     xb, yb = batch
     for part, tensor in (("inputs", xb), ("labels", yb)):
-        if tensor.is_nested or tensor.layout is not torch.strided or tensor.is_meta:
-            what = "nested" if tensor.is_nested else "on the meta device, without numbers"
-            what = "sparse" if tensor.layout in _SPARSE and not tensor.is_nested else what
+        if strange := not_plain(tensor):
             raise TypeError(
-                f"{name} gives {part} that are {what}. Plain tensors are needed: use "
+                f"{name} gives {part} that are {strange}. Plain tensors are needed: use "
                 "tensor.to_dense(), or torch.nested.to_padded_tensor(tensor, 0.0)."
             )
     if xb.ndim == 0 or yb.ndim == 0 or len(xb) != len(yb) or len(xb) == 0:
@@ -133,6 +158,22 @@ def _check_batch(name, batch):
             f"{name} must give one label for each example, and at least one; it gives xb "
             f"{list(xb.shape)} and yb {list(yb.shape)}."
         )
+
+
+def not_plain(tensor):
+    """A word for a tensor whose numbers don't simply lie in a row, or None."""
+    if tensor.is_nested:
+        return "nested"
+    if tensor.is_meta:
+        return "on the meta device, without numbers"
+    if tensor.layout is not torch.strided:
+        return "sparse" if "sparse" in str(tensor.layout) else f"of layout {tensor.layout}"
+    return None
+
+
+def not_real(tensor):
+    """A word for a tensor whose numbers can't be told larger from smaller, or None."""
+    return "complex" if tensor.is_complex() else "quantized" if tensor.is_quantized else None
 
 
 def _check_values(name, X, y):
@@ -214,6 +255,12 @@ def _check_labels(name, loss_fn, logits, y, X):
                 f"{logits.dtype}. Convert the weights with weight.to({logits.dtype})."
             )
         _check_class_labels(name, kind, option(loss_fn, "ignore_index", -100), logits, y)
+        if kind is nn.NLLLoss and bool((logits.exp().sum(dim=1) > 1.1).any()):
+            raise ValueError(
+                "NLLLoss takes the logarithms of probabilities, and the model's outputs are none: in a "
+                "row their exp must add up to 1. Use nn.CrossEntropyLoss() on logits, or let the model "
+                "end in nn.LogSoftmax(dim=1)."
+            )
     elif kind is not None:
         _check_number_labels(name, kind, logits, y)
 
@@ -222,7 +269,7 @@ def _check_number_labels(name, kind, logits, y):
     if logits.shape[1:] != y.shape[1:]:
         raise ValueError(
             f"{name} gives labels of shape [N{_rest(y)}], but the model's outputs have shape "
-            f"[N{_rest(logits)}]. {_reshape_advice(logits, y)}"
+            f"[N{_rest(logits)}]. {own_functions.reshape_advice(logits, y)}"
         )
     if not y.is_floating_point():
         raise TypeError(
@@ -278,7 +325,7 @@ def _check_class_labels(name, kind, ignore_index, logits, y):
         )
 
 
-def _try_loss(name, loss_fn, logits, yb, learns):
+def _try_loss(name, model, loss_fn, logits, yb, learns):
     try:
         with warnings.catch_warnings():  # PyTorch only warns when shapes broadcast
             warnings.filterwarnings("error", message="Using a target size")
@@ -300,71 +347,30 @@ def _try_loss(name, loss_fn, logits, yb, learns):
             "loss_fn returns a complex number, and only a real one can be made smaller. Take its "
             "square, loss.abs() ** 2, or compare the parts with .real and .imag."
         )
-    if learns and not loss.requires_grad:
+    if learns and not _leads_back(loss, model, loss_fn):
         raise ValueError(
             "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
-            "all parameters frozen, or does the model or loss_fn use .detach() or no_grad()?"
+            "all parameters frozen, or does the model or loss_fn use .detach(), .item() or no_grad()?"
         )
     if kind_of(loss_fn) is None:
-        _check_own_loss(loss_fn, logits.detach(), yb)
+        own_functions.check_loss(loss_fn, logits.detach(), yb, learns)
 
 
-def _check_own_loss(loss_fn, logits, yb):
-    """What its type does not tell: that it is a mean over rows, each compared with its own label."""
-    loss = _quietly(loss_fn, logits, yb)
-    doubled = _quietly(loss_fn, torch.cat([logits, logits]), torch.cat([yb, yb]))
-    if loss and math.isfinite(loss) and _same(2 * loss, doubled):
-        raise ValueError(
-            "loss_fn adds up its rows: for every row twice it is twice as large. The mean over an "
-            "epoch needs the mean of each batch. Use .mean() instead of .sum(), or divide by len(y)."
-        )
-    _check_pairs("loss_fn", loss_fn, logits, yb)
-
-
-def _check_pairs(name, function, logits, yb):
-    """Whether `function` compares each output with its own label, and not all with all."""
-    if yb.ndim == logits.ndim - 1:
-        other_shape = (*yb.shape, 1)
-    elif yb.shape[-1] == 1:
-        other_shape = yb.shape[:-1]
-    else:
-        return
-    if bool((yb == yb[0]).all()):  # rows that are sorted, say: every other label becomes another
-        odd = torch.arange(len(yb), device=yb.device).view(-1, *[1] * (yb.ndim - 1)) % 2
-        yb = torch.where(odd == 1, (yb == 0).to(yb), yb)
-    if logits.numel() == yb.numel():  # outputs that are all right, until the order is another one
-        outputs = yb.to(logits).view_as(logits)
-    elif logits.ndim == 2 and yb.numel() == len(logits):
-        classes = yb.long().clamp(0, logits.shape[1] - 1).flatten()
-        outputs = F.one_hot(classes, logits.shape[1]).to(logits)
-    else:
-        return
-
-    def in_order_and_not(labels):
-        return (_quietly(function, outputs, part) for part in (labels, labels.roll(1, 0)))
-
-    if _same(*in_order_and_not(yb)):
-        results = [*in_order_and_not(yb.view(other_shape))]
-        if all(map(math.isfinite, results)) and not _same(*results):
-            raise ValueError(
-                f"{name} compares every output with every label: the outputs have shape "
-                f"{list(logits.shape)}, the labels {list(yb.shape)}, and in whatever order the labels "
-                f"stand, the result stays the same. {_reshape_advice(logits, yb)}"
-            )
-
-
-def _quietly(function, logits, yb):
-    """What a loss or metric of one's own returns, as a float; NaN if it can't."""
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            return float(function(logits.clone(), yb.clone()))
-    except Exception:  # one that is made for a certain number of rows, say
-        return math.nan
-
-
-def _same(a, b):
-    return math.isclose(a, b, rel_tol=1e-5)
+def _leads_back(loss, model, loss_fn):
+    """Whether the graph of the loss leads to a parameter, as far as it can be seen."""
+    parts = [part for part in (model, loss_fn) if isinstance(part, nn.Module)]
+    parameters = {id(parameter) for part in parts for parameter in part.parameters()}
+    nodes, seen = [loss.grad_fn], {None}
+    while nodes:
+        node = nodes.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        hidden = isinstance(node, torch.autograd.function.BackwardCFunction)  # as checkpoint has it
+        if hidden or id(getattr(node, "variable", None)) in parameters:
+            return True
+        nodes += [before for before, _ in node.next_functions]
+    return False
 
 
 def check_metric(metric, default_metric, loss_fn, logits, yb):
@@ -396,14 +402,17 @@ def check_metric(metric, default_metric, loss_fn, logits, yb):
     except Exception as error:
         raise ValueError(f"metric can't judge the first batch ({in_short(error)}).") from error
     if metric is not default_metric:
-        _check_pairs("metric", metric, logits, yb)
+        own_functions.check_pairs("metric", metric, logits, yb)
 
 
 def _check_yes_or_no(loss_fn, logits, yb):
     """Whether outputs above 0 mean yes, as accuracy reads them: `loss_fn` must compare logits."""
     kind = kind_of(loss_fn)
     # A loss of one's own that takes the logarithm of a probability has no value for -1.
-    values = (_quietly(loss_fn, outputs, yb) for outputs in (logits, -torch.ones_like(logits)))
+    values = (
+        own_functions.quietly(loss_fn, outputs, yb)
+        for outputs in (logits, -torch.ones_like(logits))
+    )
     own = kind is None and [*map(math.isfinite, values)] == [True, False]
     if own or kind is nn.BCELoss:
         raise ValueError(
@@ -416,6 +425,21 @@ def _check_yes_or_no(loss_fn, logits, yb):
             f"metric=accuracy reads logits, where above 0 means yes, but {kind.__name__} brings the "
             "outputs close to 0 and 1. Use nn.BCEWithLogitsLoss(), or pass your own metric, such as "
             "lambda outputs, y: ((outputs > 0.5) == (y == 1)).float().mean()."
+        )
+
+
+def warn_if_probabilities(logits, yb, correct):
+    """Warn if what was read as logits, yes above 0, are probabilities to all appearance."""
+    lowest, highest = logits.aminmax()
+    if not (0 <= lowest < 0.1 and 0.9 < highest <= 1) or bool(correct.all()):
+        return
+    shares = [((logits > 0.5) == (yb == 1))[yb == label].double() for label in (0, 1)]
+    spread = 2 / math.sqrt(min(map(len, shares)) or 1)  # twice that of answers by chance
+    if sum(share.mean().item() for share in shares) / 2 > 0.5 + spread:
+        warnings.warn(
+            "accuracy reads logits, where above 0 means yes, but all of these lie between 0 and 1. If "
+            "they are probabilities, pass the logits instead, from before the sigmoid.",
+            stacklevel=3,
         )
 
 
@@ -450,21 +474,14 @@ def _are_probabilities(loss_fn, logits, yb):
 
 
 def in_short(error):
-    """The type of an error and the first line of what it says; that of a worker's says it last."""
+    """The type of an error and the start of what it says; that of a worker's says it last."""
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__
     told_by_worker = any(line.startswith("Original Traceback") for line in lines)
-    return lines[-1] if told_by_worker else f"{type(error).__name__}: {lines[0]}"
+    said = lines[-1] if told_by_worker else f"{type(error).__name__}: {lines[0]}"
+    return textwrap.shorten(said, 200, placeholder=" …")
 
 
 def _rest(tensor):
     return "".join(f", {size}" for size in tensor.shape[1:])
-
-
-def _reshape_advice(logits, y):
-    if logits.ndim == y.ndim + 1 and logits.shape[-1] == 1:
-        return "Give the labels a second dimension: y[:, None]."
-    if y.ndim == logits.ndim + 1 and y.shape[-1] == 1:
-        return "Take the labels' second dimension away: y.squeeze(1)."
-    return "Both must have the same shape, or PyTorch would compare every output with every label."

@@ -18,7 +18,8 @@ from torch.utils.data import (
     random_split,
 )
 
-from course_utils import evaluate, mlp, moons, tensor_loader, train
+from course_utils import accuracy, evaluate, mlp, moons, tensor_loader, train
+from course_utils.training import train_step
 
 X, y = moons(100, seed=0)
 LOSS = nn.CrossEntropyLoss()
@@ -139,6 +140,29 @@ def diverged():
     model = mlp(2, 8, 2)
     model[2].bias.data[1] = float("nan")
     return model
+
+
+def scheduled(kind, *arguments):
+    optimizer = sgd(MODEL)
+    return dict(model=MODEL, optimizer=optimizer, scheduler=kind(optimizer, *arguments))
+
+
+async def never_awaited(*arguments, **options):
+    raise AssertionError
+
+
+def never_begun(epoch, model, history):
+    yield
+
+
+class Later:
+    async def __call__(self, *arguments):
+        raise AssertionError
+
+
+class Three:
+    def __init__(self, *three):
+        pass
 
 
 def squeezed(outputs, labels):
@@ -296,6 +320,36 @@ BAD = {
     "no model": (dict(model=3, optimizer=sgd(MODEL)), TypeError, ["model must be", "int"]),
     "a model with two outputs": (dict(model=Pairs()), TypeError, ["one tensor", "tuple"]),
     "a loss class": (dict(loss_fn=nn.CrossEntropyLoss), TypeError, ["nn.CrossEntropyLoss()"]),
+    "a loss that rounds": (
+        REGRESSION | dict(y=y.float(), loss_fn=lambda a, b: (a[:, 0].sigmoid().round() - b).abs().mean(), metric=None),
+        ValueError, ["gradient", "zero everywhere", "round"],
+    ),
+    "a loss of detached outputs, and weight decay": (
+        dict(model=MODEL, loss_fn=lambda a, b: F.cross_entropy(a.detach(), b) + MODEL[0].weight.square().sum()),
+        ValueError, ["gradient", "detach"],
+    ),
+    "a loss that is said to need a gradient": (
+        dict(loss_fn=lambda a, b: (a.argmax(1) != b).float().mean().requires_grad_()), ValueError, ["any trainable parameter"],
+    ),
+    "a loss made anew of its number": (
+        dict(loss_fn=lambda a, b: 2 * torch.tensor(F.cross_entropy(a, b).item(), requires_grad=True)),
+        ValueError, ["any trainable parameter", ".item()"],
+    ),
+    "a norm": (
+        dict(model=SINGLE, loss_fn=lambda a, b: torch.dist(a, b), y=X[:, :1], metric=None), ValueError, ["adds up its rows", ".norm()"],
+    ),
+    "a sum and weight decay": (
+        dict(model=SINGLE, loss_fn=lambda a, b: ((a - b) ** 2).sum() + SINGLE[0].weight.square().sum(), y=X[:, :1], metric=None),
+        ValueError, ["adds up its rows"],
+    ),
+    "own loss on probabilities that compares all with all": (
+        dict(model=PROBABLE, loss_fn=lambda p, t: -(t * p.log() + (1 - t) * (1 - p).log()).mean(), y=y.float(), metric=None),
+        ValueError, ["every output with every label"],
+    ),
+    "logits for NLLLoss": (dict(loss_fn=nn.NLLLoss()), ValueError, ["logarithms of probabilities", "LogSoftmax"]),
+    "probabilities for NLLLoss": (
+        dict(model=nn.Sequential(mlp(2, 8, 2), nn.Softmax(1)), loss_fn=F.nll_loss), ValueError, ["CrossEntropyLoss() on logits"],
+    ),
     "a loss by name": (dict(loss_fn="cross_entropy"), TypeError, ["loss_fn must be a function"]),
     "a summed loss": (dict(loss_fn=nn.CrossEntropyLoss(reduction="sum")), ValueError, ['reduction="mean"']),
     "a summed functional loss": (
@@ -366,6 +420,14 @@ BAD = {
     "a callback that is no function": (dict(callbacks=[1]), TypeError, ["callbacks"]),
     "callbacks that can be called only once": (dict(callbacks=(f for f in [print])), TypeError, ["callbacks"]),
     "a metric without a result": (dict(metric=lambda logits, y: None), TypeError, ["return one number"]),
+    "an async callback": (dict(callbacks=[never_awaited]), TypeError, ["callbacks", "async"]),
+    "an async callback with an argument": (dict(callbacks=[partial(never_awaited, more=1)]), TypeError, ["async"]),
+    "a callback object that is async": (dict(callbacks=[Later()]), TypeError, ["async"]),
+    "a callback that yields": (dict(callbacks=[never_begun]), TypeError, ["callbacks", "yield"]),
+    "a callback class": (dict(callbacks=[Three]), TypeError, ["callbacks", "class Three", "Three(…)"]),
+    "an async metric": (dict(metric=never_awaited), TypeError, ["metric", "async"]),
+    "a metric class": (dict(metric=Three, val_loader=None), TypeError, ["metric", "class Three"]),
+    "an async loss": (dict(loss_fn=never_awaited), TypeError, ["loss_fn", "async"]),
     "a metric of one argument": (dict(metric=lambda logits: 1.0), TypeError, ["(logits, labels)"]),
     "a metric that fails": (
         dict(metric=lambda logits, y: logits @ y), ValueError, ["metric can't judge", "RuntimeError"],
@@ -376,6 +438,25 @@ BAD = {
     ),
     "a checkpoint that is no path": (dict(checkpoint=5), TypeError, ["checkpoint", "int"]),
     # schedulers
+    "a step size of 0": (scheduled(lr_scheduler.StepLR, 0), ValueError, ["StepLR has step_size=0", "1 or more"]),
+    "a step size below 0": (scheduled(lr_scheduler.StepLR, -1), ValueError, ["step_size=-1"]),
+    "a period of 0": (scheduled(lr_scheduler.CosineAnnealingLR, 0), ValueError, ["T_max=0"]),
+    "a schedule that ends too early": (
+        scheduled(lr_scheduler.LambdaLR, lambda epoch: [1.0, 0.1][epoch]), ValueError, ["fails after epoch 2 of 2", "IndexError"],
+    ),
+    "a schedule without an answer": (
+        scheduled(lr_scheduler.LambdaLR, lambda epoch: None if epoch else 1.0), ValueError, ["fails after epoch 1", "TypeError"],
+    ),
+    "a schedule that falls below 0": (
+        scheduled(lr_scheduler.LambdaLR, lambda epoch: 1 - 0.7 * epoch), ValueError, ["sets the learning rate to -0.04", "epoch 2"],
+    ),
+    "a schedule of NaN": (
+        scheduled(lr_scheduler.LambdaLR, lambda epoch: float("nan") if epoch else 1.0), ValueError, ["to nan after epoch 1"],
+    ),
+    "a part of a schedule with a period of 0": (
+        scheduled(lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.ConstantLR(o), lr_scheduler.StepLR(o, 0)], [1])),
+        ValueError, ["StepLR has step_size=0"],
+    ),
     "another optimizer's scheduler": (
         dict(scheduler=lr_scheduler.StepLR(sgd(OTHER), 1)), ValueError, ["another optimizer"],
     ),
@@ -487,12 +568,159 @@ def test_evaluate_says_what_is_wrong_too(arguments, says):
         )
 
 
+class InPlace(Detached):
+    def forward(self, x):
+        hidden = self.layer(x).sigmoid()
+        outputs = hidden * hidden
+        hidden += 1
+        return outputs
+
+
+class Carrying(Detached):
+    carried = 0
+
+    def forward(self, x):
+        self.carried = self.layer(x).mean() + self.carried
+        return self.layer(x) + self.carried
+
+
+def hooked(*_):
+    raise KeyError("hook")
+
+
+def with_hook():
+    model = mlp(2, 8, 2)
+    model[0].weight.register_hook(hooked)
+    return model
+
+
+class Failed(torch.optim.SGD):
+    def step(self, closure=None):
+        raise RuntimeError("no step")
+
+
+@pytest.mark.parametrize(
+    ("model", "says", "advice"),
+    [
+        (
+            InPlace,
+            "backward() fails on batch 1 of train_loader (RuntimeError: one of the",
+            "x = x + 1",
+        ),
+        (
+            Carrying,
+            "backward() fails on batch 2 of train_loader (RuntimeError: Trying",
+            ".detach()",
+        ),
+        (with_hook, "backward() fails on batch 1 of train_loader (KeyError: 'hook')", "hooks"),
+    ],
+)
+def test_a_backward_that_fails_is_told_from_a_batch_that_does(model, says, advice):
+    model = model()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with pytest.raises(ValueError, match=re.escape(says)) as caught:
+        attempt(model=model)
+    assert advice in str(caught.value) and "as they were before the call" in str(caught.value)
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_an_optimizer_that_fails_is_named():
+    model = mlp(2, 8, 2)
+    with pytest.raises(ValueError, match=r"optimizer can't make a step .*no step"):
+        attempt(model=model, optimizer=Failed(model.parameters(), lr=0.1))
+
+
+def test_a_schedule_that_draws_from_an_iterator_is_not_asked_beforehand():
+    model, factors = mlp(2, 8, 2), iter([1.0, 0.5, 0.25])
+    optimizer = sgd(model)
+    scheduler = lr_scheduler.LambdaLR(optimizer, lambda epoch: next(factors))
+    attempt(model=model, optimizer=optimizer, scheduler=scheduler)
+    assert optimizer.param_groups[0]["lr"] == 0.1 * 0.25
+
+
+@pytest.mark.parametrize("part", [slice(1), slice(10), slice(None, None, 2), slice(-1, None)])
+def test_a_loss_that_leaves_rows_out_by_their_place_is_warned_about(part):
+    with pytest.warns(
+        UserWarning, match=r"looks at \d+ of the 32 rows of a batch, chosen by their"
+    ):
+        attempt(loss_fn=lambda logits, labels: F.cross_entropy(logits[part], labels[part]))
+
+
+def hardest(logits, labels):
+    return F.cross_entropy(logits, labels, reduction="none").topk(2).values.mean()
+
+
+def of_one_class(logits, labels):
+    return (F.cross_entropy(logits, labels, reduction="none") * labels).mean()
+
+
+def half_as_target(logits, labels):
+    half = len(logits) // 2
+    return F.mse_loss(logits[:half], logits[half : 2 * half].detach())
+
+
+def contrastive(logits, labels):
+    return F.cross_entropy(logits @ logits.T, torch.arange(len(labels)))
+
+
+def noisy(logits, labels):
+    return F.cross_entropy(logits + torch.randn_like(logits), labels)
+
+
+def with_decay(logits, labels):
+    return F.cross_entropy(logits, labels) + 100.0 + MODEL[0].weight.square().sum()
+
+
+@pytest.mark.parametrize(
+    "loss_fn", [hardest, of_one_class, half_as_target, contrastive, noisy, with_decay]
+)
+@pytest.mark.parametrize("rows", [2, 4, 32])
+@pytest.mark.filterwarnings("error")
+def test_losses_that_choose_rows_by_what_they_hold_or_compare_them_are_let_through(loss_fn, rows):
+    loader = [(X[:rows], y[:rows].roll(1)), (X[rows : 2 * rows], y[rows : 2 * rows])]
+    attempt(train_loader=loader, loss_fn=loss_fn, metric=None)
+
+
 @pytest.mark.parametrize(
     "context", [torch.no_grad, torch.inference_mode, partial(torch.autocast, "cpu")]
 )
 def test_where_nothing_can_be_learned_training_is_refused(context):
     with context(), pytest.raises(ValueError, match="Call it outside"):
         attempt()
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "says"),
+    [
+        (X.to_sparse(), y, "logits that are sparse"),
+        (X, y.to_sparse(), "labels that are sparse"),
+        (X.to("meta"), y.to("meta"), "logits that are on the meta device"),
+        (X * 1j, y, "logits that are complex"),
+        (X[:, 0], y * 1j, "labels that are complex"),
+        (X > 0, y, "got yes and no, torch.bool"),
+    ],
+)
+def test_accuracy_says_which_tensors_it_can_not_compare(logits, labels, says):
+    with pytest.raises(TypeError, match=says):
+        accuracy(logits, labels)
+
+
+@pytest.mark.filterwarnings("error")
+def test_accuracy_warns_of_probabilities_that_it_reads_as_logits():
+    sure = 8.0 * (y[:, None] - 0.5) + X[:, :1]  # right answers, as logits
+    assert accuracy(sure, y[:, None]) == 1.0
+    with pytest.warns(UserWarning, match="reads logits.*from before the sigmoid"):
+        assert accuracy(sure.sigmoid(), y[:, None]) == 0.5
+    assert accuracy(sure.sigmoid().round(), y[:, None]) == 1.0
+    assert accuracy(sure > 0, y[:, None]) == 1.0
+    assert accuracy(0.5 + 0.1 * X[:, :1].sigmoid(), y[:, None]) == 0.5
+    assert accuracy(sure[y == 0].sigmoid(), y[y == 0, None]) == 0.0
+
+
+@pytest.mark.parametrize("norm", [-1, 0, float("nan"), "1", True])
+def test_a_step_refuses_a_limit_that_no_gradient_can_have(norm):
+    with pytest.raises(ValueError, match="max_grad_norm is a length, a number above 0"):
+        train_step(MODEL, X, y, LOSS, sgd(MODEL), max_grad_norm=norm)
 
 
 def test_a_model_without_numbers_is_refused():

@@ -29,6 +29,23 @@ class UnitLength(torch.optim.SGD):
                 parameter.sub_(group["lr"] * parameter.grad / parameter.grad.norm())
 
 
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        outputs = self.layer(x)
+        return outputs / outputs.abs().max().item()
+
+
+class Filling(Scaled):
+    def forward(self, x):
+        outputs = torch.zeros(len(x), 2)
+        outputs += self.layer(x)
+        return outputs
+
+
 def one_by_one(optimizer, seeds, schedule=lambda done: 1.0, judged_on=BATCHES):
     losses = []
     for seed in seeds:
@@ -149,6 +166,9 @@ def test_a_run_that_blows_up_says_so_and_spares_the_others():
             {"schedule": lambda done: float("nan") if done > 0.5 else 1.0},
             r"schedule\(0.666667\) is nan",
         ),
+        ({"schedule": lambda done: 1 / done}, "ZeroDivisionError"),
+        ({"make_model": Scaled}, r"many copies of the model at once .* no \.item\(\)"),
+        ({"make_model": Filling}, "many copies of the model at once .* no changes in place"),
         ({"schedule": lambda done: -1.0}, "numbers of at least 0"),
         ({"schedule": lambda done: 1.0, "train_loader": Lengthless()}, "must have a length"),
         ({"train_loader": Lengthless()}, "batch 2 of train_loader has labels from 5 to 6"),

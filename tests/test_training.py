@@ -665,13 +665,6 @@ def test_a_callbacks_own_exception_comes_out_as_it_is():
     assert all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
 
 
-def test_a_schedule_that_gives_nan_is_named_as_the_cause():
-    model, optimizer = setting()
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda e: math.nan if e else 1.0)
-    with pytest.warns(UserWarning, match="learning rate is nan: does its schedule"):
-        train(model, *loaders(), LOSS, optimizer, 3, scheduler=schedule, progress=False)
-
-
 def test_an_interrupt_in_the_middle_of_an_evaluation_leaves_the_model_in_training_mode():
     class Pressing(nn.Module):
         """Ctrl-C while the layers are being put into evaluation mode, one after the other."""
