@@ -489,7 +489,20 @@ def _measuring(measure, first=False, batches_of=iter):
     return loop
 
 
+def _loops_swapped(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    val_losses = []
+    for batch in train_loader:
+        model.train()
+        for _ in range(epochs):
+            one_step.right(model, *batch, loss_fn, optimizer)
+        val_losses.append(reference_evaluate(model, val_loader, loss_fn)[0])
+    return val_losses
+
+
 train_and_validate.known(
+    "Your loops are the wrong way round: each batch is used `epochs` times in a row. The loop over "
+    "the epochs is the outer one.",
+    _loops_swapped,
     "next(iter(train_loader)) begins a new pass each time, and gives its first batch. Write `for xb, "
     "yb in train_loader:`, which gives every batch once.",
     _measuring(
