@@ -71,6 +71,7 @@ class TrainingState:
         self._loaders = [part for part in sources if isinstance(part, torch.utils.data.DataLoader)]
         self._generators = generators_in(model, loss_fn, *sources)
         self._saved_before = False
+        self._run = self._file = None  # set by `resume`, which comes before `save`
 
     def snapshot(self):
         """A copy of everything but the random numbers, to `restore` later in the same run."""

@@ -18,6 +18,10 @@ from .random_state import closed_over, undisturbed
 _PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 _SPEED_ONLY = {"params", "foreach", "fused", "capturable", "differentiable"}
 _SOME_ROWS = 8
+# What is told of an attribute or of a variable closed over; other objects are not looked into.
+_DESCRIBED = (
+    bool, int, float, complex, str, list, tuple, dict, np.generic, np.ndarray, torch.Tensor,
+)  # fmt: skip
 
 
 def of_run(model, loss_fn, optimizer, scheduler, choices, data):
@@ -214,21 +218,6 @@ def _code(function):
         return code.co_code, code.co_names, inner
 
     return f"{zlib.crc32(repr(parts(code)).encode()):08x}"
-
-
-_DESCRIBED = (
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    list,
-    tuple,
-    dict,
-    np.generic,
-    np.ndarray,
-    torch.Tensor,
-)
 
 
 def _text(value):

@@ -1,4 +1,5 @@
-"""The one architecture that the course trains, a multilayer perceptron; and any model's modes."""
+"""The one architecture that the course trains, a multilayer perceptron; and, for any model, its
+modes, the model inside a compiled one, and what its layers remember of a call."""
 
 from contextlib import contextmanager
 from itertools import pairwise

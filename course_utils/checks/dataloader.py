@@ -648,6 +648,12 @@ def _judge_split(attempt, n):
         )
     if len(train_groups) == n // 5:
         raise Mistake("The two parts are exchanged: the fifth goes to validation.")
+    _check_draws(n, group, split, splits)
+    _check_scaling(X, y_train, y_val, X_train, X_val)
+
+
+def _check_draws(n, group, split, splits):
+    """Raise a Mistake unless each seed draws a fifth of the n groups, and draws them by chance."""
     for seed, (*_, y_held_out) in enumerate(splits):
         groups = len(group[y_held_out].unique())
         if groups == 1 and seed:
@@ -661,7 +667,7 @@ def _judge_split(attempt, n):
                 f"has {groups}. Count groups, not rows, and draw from group.unique(): their "
                 "numbers have gaps."
             )
-    if not all(torch.equal(y_val, split(0)[3]) for _ in range(4)):  # chance may repeat one
+    if not all(torch.equal(splits[0][3], split(0)[3]) for _ in range(4)):  # chance may repeat one
         raise Mistake(
             "The same seed gave two different splits. Draw with a generator that has that seed: "
             "torch.Generator().manual_seed(seed)."
@@ -674,7 +680,6 @@ def _judge_split(attempt, n):
             f"Forty seeds gave only {different} different splits. Any {n // 5} of the {n} groups "
             "should be possible: draw with torch.randperm and a generator that has the seed."
         )
-    _check_scaling(X, y_train, y_val, X_train, X_val)
 
 
 def _check_scaling(X, y_train, y_val, X_train, X_val):

@@ -189,6 +189,10 @@ def _to_validate():
     yield model, optimizer, *loaders, 4
 
 
+def _whole_run(attempt, model, *rest):
+    return attempt(model, *rest), model
+
+
 def _accuracies(accuracies):
     accuracies = _numbers(accuracies, "accuracies", "four epochs", 4)
     yield "The weights are right. The list of accuracies", accuracies
@@ -196,7 +200,7 @@ def _accuracies(accuracies):
 
 @exercise(
     cases=_to_validate,
-    observe=watched(lambda attempt, model, *rest: (attempt(model, *rest), model), _accuracies),
+    observe=watched(_whole_run, _accuracies),
     praise="Both switches go both ways: weights and accuracies are those of the healthy loop.",
 )
 def fit(model, optimizer, train_loader, val_loader, epochs):
@@ -282,7 +286,7 @@ def _step_losses(losses):
 
 @exercise(
     cases=_noisy_line,
-    observe=watched(lambda attempt, model, *rest: (attempt(model, *rest), model), _step_losses),
+    observe=watched(_whole_run, _step_losses),
     praise="Shapes, copies and numbers are in order: the weights are those of the best epoch.",
 )
 def regression(model, optimizer, train_loader, val_loader, epochs):

@@ -39,6 +39,29 @@ def budget(attempt):
             f"{type(attempt).__name__}."
         )
     model = copy.deepcopy(attempt).eval().float()
+    first, last = _two_layers(model)
+    xb = torch.randn(32, 64)
+    with torch.no_grad():
+        hidden = first(xb)
+        logits = last(hidden.relu())
+        compare(
+            as_tensor(model(xb), "The result", (32, 10)),
+            logits,
+            {
+                "There is no ReLU between the two layers, so together they are a single Linear "
+                "layer, however wide the hidden one is.": last(hidden),
+                "There is a ReLU after the last layer too; logits may be negative.": logits.relu(),
+                "Leave the logits as they are, without softmax.": logits.softmax(dim=1),
+            }
+            | {why: last(bend(hidden)) for why, bend in _OTHER_BENDS.items()},
+            "With a ReLU between the two layers the logits of 32 rows",
+        )
+    _check_size(model, first.out_features)
+    return "133 hidden units at 75 parameters each, and 10 biases for the logits: 9985."
+
+
+def _two_layers(model):
+    """The layer into the hidden one and the layer out of it, of the widths that are asked for."""
     layers = _linear_layers(model)
     if len(layers) != 2:
         raise Mistake(
@@ -58,23 +81,22 @@ def budget(attempt):
         )
     if any(layer.bias is None for layer in layers):
         raise Mistake("Leave the biases in: both layers should have one.")
-    xb = torch.randn(32, 64)
-    with torch.no_grad():
-        hidden = first(xb)
-        logits = last(hidden.relu())
-        compare(
-            as_tensor(model(xb), "The result", (32, 10)),
-            logits,
-            {
-                "There is no ReLU between the two layers, so together they are a single Linear "
-                "layer, however wide the hidden one is.": last(hidden),
-                "There is a ReLU after the last layer too; logits may be negative.": logits.relu(),
-                "Leave the logits as they are, without softmax.": logits.softmax(dim=1),
-            }
-            | {why: last(bend(hidden)) for why, bend in _OTHER_BENDS.items()},
-            "With a ReLU between the two layers the logits of 32 rows",
-        )
-    width = first.out_features
+    return layers
+
+
+def _linear_layers(model):
+    """Its Linear layers in the order in which they run; as they are listed if it can't run."""
+    listed, run = [module for module in model.modules() if isinstance(module, nn.Linear)], []
+    hooks = [layer.register_forward_hook(lambda layer, *_: run.append(layer)) for layer in listed]
+    with suppress(RuntimeError, TypeError, NotImplementedError), torch.no_grad():
+        model(torch.randn(2, 64))
+    for hook in hooks:
+        hook.remove()
+    return run if {*map(id, run)} == {*map(id, listed)} and len(run) == len(listed) else listed
+
+
+def _check_size(model, width):
+    """Raise a Mistake unless the hidden layer is as wide as 10000 parameters allow."""
     others = [
         type(module).__name__
         for module in model.modules()
@@ -99,18 +121,6 @@ def budget(attempt):
         )
     if n != 9985:
         raise Mistake(f"Yours has {n} parameters; two Linear layers and a ReLU have 9985.")
-    return "133 hidden units at 75 parameters each, and 10 biases for the logits: 9985."
-
-
-def _linear_layers(model):
-    """Its Linear layers in the order in which they run; as they are listed if it can't run."""
-    listed, run = [module for module in model.modules() if isinstance(module, nn.Linear)], []
-    hooks = [layer.register_forward_hook(lambda layer, *_: run.append(layer)) for layer in listed]
-    with suppress(RuntimeError, TypeError, NotImplementedError), torch.no_grad():
-        model(torch.randn(2, 64))
-    for hook in hooks:
-        hook.remove()
-    return run if {*map(id, run)} == {*map(id, listed)} and len(run) == len(listed) else listed
 
 
 def _weights_and_rows():
