@@ -136,9 +136,13 @@ def test_quiz_has_five_questions_each_answer_explained_one_right(lesson):
     assert len(questions) >= 5
     for question in questions:
         answers = question["answers"]
-        assert len(answers) >= 3 and sum(a.get("right", False) for a in answers) == 1
+        assert len(answers) >= 3 and sum(a.get("right", False) for a in answers) == 1, (
+            f"three answers or more, one with right = true: {question['text']}"
+        )
         whys = [answer["why"] for answer in answers]
-        assert all(len(why) > 20 for why in whys) and len(set(whys)) == len(whys)
+        assert all(len(why) > 20 for why in whys) and len(set(whys)) == len(whys), (
+            f"each answer has its own explanation, a sentence: {question['text']}"
+        )
     rights = [[a.get("right", False) for a in q["answers"]].index(True) for q in questions]
     assert len(set(rights)) > 1, "the right answer is always in the same place"
 

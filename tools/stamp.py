@@ -186,7 +186,10 @@ def add_experiments(notebook):
                 tags = {"tags": code.metadata.tags} if "tags" in code.metadata else {}
                 below = nbformat.v4.new_markdown_cell(metadata=tags)
                 notebook.cells.insert(notebook.cells.index(code) + 1, below)
-            below.source = as_markdown(experiments_of(name[1]))
+            told = as_markdown(experiments_of(name[1]))
+            if below.source != told:  # also where somebody has edited the copy
+                print(f"What to try of {name[1]}: written from course_utils/widgets/{name[1]}.toml")
+            below.source = told
 
 
 def stamp(root):
