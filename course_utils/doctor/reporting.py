@@ -33,8 +33,6 @@ from .where import learner_frame, learner_frames
 
 _ACCURACY = ("acc", "f1", "auc", "iou", "dice", "score", "precision", "recall", "r2", "bleu")
 _LOSS = ("loss", "err", "mse", "mae", "nll")
-
-
 _RISE = 1e-6  # of a mean, at least: less is rounding
 _FRAMES = 4  # of the learner's functions, from the inside out, are read
 _WHOLE_NUMBER = 1e-3  # so near to one is a count of rows
@@ -279,6 +277,7 @@ class PlateauUpsideDown(_Values):
 
 
 def _argument(line):
+    """What stands in the brackets of `scheduler.step(…)`, of which a name tells loss or accuracy."""
     return line.rpartition(".step(")[2]
 
 

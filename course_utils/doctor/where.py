@@ -54,13 +54,13 @@ def forget_the_watcher(traceback):
 
 
 def learner_line():
-    """That frame's line as text, such as "line 12: loss.backward()"; "" if there is none."""
+    """The line of `learner_frame()` as text, as "line 12: loss.backward()"; "" if there is none."""
     frame = learner_frame()
     return "" if frame is None else describe(frame.f_code.co_filename, frame.f_lineno)
 
 
 def learner_place():
-    """The code and the number of that line, to tell places apart; None if there is none."""
+    """The code and the number of its line, to tell places apart; None if there is none."""
     frame = learner_frame()
     return frame and (frame.f_code, frame.f_lineno)
 

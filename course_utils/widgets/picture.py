@@ -12,8 +12,9 @@ from ..plotting import BLUE, CONFIDENCE, GREEN, GREY, PURPLE, SKY, VERMILLION, u
 from .scene import legend
 
 _COLORS = {
-    "ink": "black", "soft": "0.35", "line": "0.8", "": "white", "none": "none", "blue": BLUE, "vermillion": VERMILLION, "green": GREEN, "purple": PURPLE,
-    "sky": SKY, "grey": GREY,
+    "ink": "black", "soft": "0.35", "line": "0.8", "": "white", "none": "none",
+    "blue": BLUE, "vermillion": VERMILLION, "green": GREEN, "purple": PURPLE, "sky": SKY,
+    "grey": GREY,
 }  # fmt: skip
 _MAPS = {"confidence": CONFIDENCE, "counts": "Blues"}
 
