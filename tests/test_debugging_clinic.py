@@ -3,8 +3,10 @@
 import re
 
 import pytest
+import torch
+from torch import nn
 
-from course_utils import LoopDoctor
+from course_utils import LoopDoctor, mlp
 from course_utils.checks.debugging_clinic import CASES, HEALTHY
 from course_utils.doctor.detector import Detector
 from tests import lessons
@@ -46,3 +48,21 @@ def test_the_doctor_agrees_with_the_key_of_the_examination(number, names):
     assert [finding.bug for finding in doctor.findings] == [CASES[number].diagnosis] * (
         CASES[number].diagnosis != HEALTHY
     )
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_the_first_aid_for_rows_that_mix_finds_a_network_that_reads_along_the_batch(kind):
+    (cell,) = [cell for cell in lessons.code_cells(NOTEBOOK) if "def mixing(" in cell.source]
+    names = {"torch": torch, "nn": nn, "mlp": mlp, "xb": torch.randn(8, 5, 2)}
+    exec(cell.source.partition("models = ")[0], names)
+
+    class Reader(nn.Module):
+        def __init__(self, batch_first):
+            super().__init__()
+            self.reader = kind(2, 4, batch_first=batch_first)
+
+        def forward(self, x):
+            return self.reader(x)[0][:, -1]
+
+    assert names["mixing"](Reader(batch_first=True)) == 0
+    assert names["mixing"](Reader(batch_first=False)) > 0

@@ -30,7 +30,8 @@ def _tables():
 
 def _features(attempt, table):
     try:
-        X = np.asarray(call(attempt, table), dtype=float)
+        with np.errstate(divide="ignore"):  # of the logarithm of 0 the check has words of its own
+            X = np.asarray(call(attempt, table), dtype=float)
     except (TypeError, ValueError):
         raise Mistake("Some returned columns are not numbers: leave name and date out.") from None
     if X.ndim != 2 or len(X) != len(table):

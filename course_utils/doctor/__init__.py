@@ -56,7 +56,8 @@ _MODULES = (
 class LoopDoctor:
     """Watch the training loop inside `with LoopDoctor() as doctor:` and name the bugs in it.
 
-    The loop may be written in any style; the doctor reads no names, it sees what PyTorch does.
+    The loop may be written in any style: the doctor sees what PyTorch does, and reads the loop's
+    own lines only for bugs that show there alone.
     Weights, losses and random numbers are the same as without it. What it finds is printed at the
     end of each of the first eight passes over the data, of every eighth one after that, and at the
     end of the loop, and kept in `doctor.findings`;

@@ -129,7 +129,7 @@ class AccumulationLeftover(Detector):
     bug, severity = "accumulation-leftover", WARNING
     symptom = (
         "the first step of an epoch is made of too many batches, some with gradients of older "
-        "weights: the loss jumps at the start of every epoch"
+        "weights"
     )
     fix = (
         "step at the end of the epoch too: if (i + 1) % k == 0 or i + 1 == len(loader); or "
@@ -203,8 +203,8 @@ class ExtraBackward(Detector):
 class OptimizerMadeAnew(Detector):
     bug, severity = "optimizer-made-anew", WARNING
     symptom = (
-        "momentum and Adam's averages begin at nothing in every epoch: the loss jumps there, and "
-        "converges worse at the end"
+        "momentum and Adam's averages begin at nothing in every epoch: learning is slower, or the "
+        "loss jumps there; with Adam nothing may show"
     )
     fix = "make the optimizer once, before the loop over epochs, and hand it to the function"
 

@@ -91,7 +91,7 @@ class KLOnProbabilities(_OfLossFunctions):
 
 class LossArgumentsSwapped(Detector):
     bug, severity = "loss-arguments-swapped", ERROR
-    symptom = "the loss is wrong, may be negative or infinite, and the weights become NaN"
+    symptom = "the loss is wrong, may be negative or infinite, and the weights may become NaN"
     fix = "the model's answer comes first, the target second: loss_fn(pred, yb)"
 
     def function(self, call, function, args, kwargs, result):
@@ -126,7 +126,7 @@ class MultiHotCrossEntropy(_OfLossFunctions):
 
 class TargetsMadeWhole(_OfLossFunctions):
     bug, severity = "targets-made-whole", ERROR
-    symptom = "the loss falls to next to nothing, and the model answers whole numbers, mostly 0"
+    symptom = "what comes after the point is never learned; targets between 0 and 1 all become 0"
     fix = "keep the targets as they are: torch.tensor(y, dtype=torch.float32), no .long() or .int()"
     functions = REGRESSION
 
@@ -239,7 +239,7 @@ class OutputsOutOfReach(Detector):
 
 class LossAveragedTwice(Detector):
     bug, severity = "loss-averaged-twice", WARNING
-    symptom = "every gradient is as many times too short as a batch has rows: learning is very slow"
+    symptom = "gradients are as many times too short as a batch has rows: SGD hardly learns, Adam hides it"
     fix = (
         "loss.backward() on the mean itself; divide a loss only if it was made with reduction='sum'"
     )
@@ -342,9 +342,7 @@ class ActivationUnlikeLoss(FromOutputToLoss):
 
 class TargetCarriesGradient(UnderTheLoss):
     bug, severity = "td-target-not-detached", WARNING
-    symptom = (
-        "the target moves towards the answer: values shrink or drift, and learning is unstable"
-    )
+    symptom = "the target moves towards the answer: values shrink or drift"
     fix = (
         "with torch.no_grad(): target = reward + gamma * target_net(next_state).max(1).values, "
         "with a copy of the network: target_net = copy.deepcopy(net)"
@@ -377,9 +375,7 @@ _LOG_PROBABILITY = {"Gather", "Index", "LogSoftmax", "Logsumexp", "Exp", "Pow"}
 
 class ValueNotDetached(Detector):
     bug, severity = "value-not-detached", WARNING
-    symptom = (
-        "the policy's loss trains the critic too, away from the true values: both are unstable"
-    )
+    symptom = "the policy's loss trains the critic too, away from the true values"
     fix = "advantage = (reward - value).detach() in the policy's loss"
 
     count = 0

@@ -34,7 +34,7 @@ _NEARER_THAN_NOISE = 0.8  # times the distance there, or less, lie rows with nei
 
 class NaNInput(Detector):
     bug, severity = "nan-input", ERROR
-    symptom = "the loss is NaN, and after one step every weight is NaN for good"
+    symptom = "the loss is NaN, and after one step weights are NaN, for good"
     fix = "look for them with torch.isnan(X).any(), and fill or drop those rows before training"
     x = None  # a weak reference to the last input of a model
 
@@ -205,7 +205,7 @@ class NoSetEpoch(Detector):
 
 class LabelsMisaligned(Detector):
     bug, severity = "labels-misaligned", ERROR
-    symptom = "the loss stays at chance, whatever the model"
+    symptom = "validation stays at chance, whatever the model"
     fix = "shuffle inputs and labels together: one DataLoader over TensorDataset(X, y)"
 
     def __init__(self, run):

@@ -110,7 +110,7 @@ def _equal_columns(parameter):
 
 class DeadRelu(Detector):
     bug, severity, symptom_only = "dead-relu", WARNING, True
-    symptom = "the loss stops early: units that are always 0 get no gradient and can't come back"
+    symptom = "the loss stops early: units that are 0 for every row get no gradient"
     fix = "a smaller learning rate, PyTorch's own initialisation of the biases, or nn.LeakyReLU()"
 
     def __init__(self, run):
@@ -351,7 +351,7 @@ class FirstLossTooLarge(Detector):
 
 class NaNLoss(Detector):
     bug, severity, symptom_only = "nan-loss", ERROR, True
-    symptom = "after one step with a NaN gradient every weight is NaN for good"
+    symptom = "after one step with a NaN gradient weights are NaN, for good"
     fix = (
         "torch.autograd.set_detect_anomaly(True) before the loop names the operation; typical are "
         "log(0), sqrt(0), 0 / 0 and exp of a large number: clamp what goes in, or add 1e-8"

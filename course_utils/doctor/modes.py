@@ -167,7 +167,7 @@ class TrainingInEvalMode(Detector):
     bug, severity = "training-in-eval-mode", ERROR
     symptom = (
         "dropout drops nothing and BatchNorm's statistics stand still: the training loss falls "
-        "as without them, while the validation loss rises earlier"
+        "as without them, while the validation loss may rise earlier"
     )
     fix = "model.train() at the start of every epoch, after the evaluation's model.eval()"
 
@@ -237,7 +237,7 @@ def _evaluations(run):
 
 class EvalInTrainMode(Detector):
     bug, severity = "eval-in-train-mode", ERROR
-    symptom = "validation numbers are noisy and too bad; with BatchNorm, validation data leaks in"
+    symptom = "validation numbers are noisy or too bad; with BatchNorm, validation data leaks in"
     fix = "model.eval() (with parentheses) before the evaluation, model.train() after it"
 
     def judge(self, run):
@@ -375,7 +375,7 @@ class _Tag:
 
 class GraphKept(Detector):
     bug, severity = "graph-kept", WARNING
-    symptom = "memory grows with every batch, until it is full"
+    symptom = "memory grows with every batch"
     fix = (
         "collect numbers: total += loss.item(), outputs.append(logits.detach()); carry over "
         "hidden.detach()"

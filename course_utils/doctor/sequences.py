@@ -84,7 +84,7 @@ class PaddingInLoss(_Tokens):
 
 class LabelsNotShifted(_Tokens):
     bug, severity = "labels-not-shifted", WARNING
-    symptom = "the loss goes to 0 at once, and the model can only repeat what it reads"
+    symptom = "the loss soon goes to 0, and the model can only repeat what it reads"
     fix = "predict the next token: inputs, targets = tokens[:, :-1], tokens[:, 1:]"
 
     def __init__(self, run):

@@ -93,7 +93,7 @@ _CHANNELS_LAST = (
 
 class ViewSwapsSizes(Detector):
     bug, severity = "view-swaps-dimensions", ERROR
-    symptom = "rows, channels or time steps are mixed: the loss stays near chance on clean data"
+    symptom = "rows, channels or time steps are mixed; if it is rows, the loss stays near chance"
     fix = (
         "x.permute(0, 2, 1), or x.transpose(1, 2), moves dimensions; view and reshape only recount"
     )
@@ -314,7 +314,9 @@ class FrozenBatchNorm(Detector):
 
 class BatchFirstForgotten(Detector):
     bug, severity = "batch-first-forgotten", ERROR
-    symptom = "the network reads along the batch: it learns next to nothing, and rows mix"
+    symptom = (
+        "the network reads along the batch: rows mix, and what came before in a row is not seen"
+    )
     fix = "nn.LSTM(..., batch_first=True); the same for nn.GRU, nn.RNN, attention and transformers"
 
     def __init__(self, run):

@@ -117,7 +117,10 @@ class UnregisteredLayers(Detector):
 
 class OptimizerHoldsOtherParams(Detector):
     bug, severity = "optimizer-holds-other-params", ERROR
-    symptom = "the loss doesn't fall: the optimizer changes weights that the model doesn't use"
+    symptom = (
+        "the loss doesn't fall, or only a part of the model learns: the optimizer holds weights that "
+        "the model doesn't use"
+    )
     fix = "build the optimizer after the model is complete: optimizer = {}(model.parameters(), ...)"
 
     def __init__(self, run):
