@@ -113,7 +113,7 @@ class Visits(Detector):
             visit.scored |= compares(function, args)
 
     def backward(self, backward):
-        self.latest = Visits.latest
+        self.latest = None, None
 
     def graph(self, backward):
         if self.run.must_look:

@@ -97,7 +97,7 @@ class BatchSizeExplorer(Simulation):
         for run in self.runs:
             while True:
                 if not run.batches:
-                    order = torch.randperm(1600, generator=run.generator)
+                    order = torch.randperm(len(X), generator=run.generator)
                     run.batches = list(order.split(run.size))
                 rows = run.batches[0]
                 if run.seen + len(rows) > self.rows[-1]:

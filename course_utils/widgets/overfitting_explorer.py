@@ -16,7 +16,8 @@ from .controls import Choice, LogSlider, Slider
 from .runs import beyond, loss_of
 from .scene import Axis, Band, Line, Panel, Points, Scene, ticks
 
-_EPOCHS, _BATCH, _VAL = 100, 16, 200
+_EPOCHS, _BATCH = 100, 16
+_VAL, _MOST = 200, 80  # points to validate on; to train on, at most
 _LOW, _HIGH = 0.01, 3.0  # the losses that the axes show
 
 
@@ -38,7 +39,7 @@ class OverfittingExplorer(Simulation):
     controls = {
         "patience": Slider("patience", 1, 50, 5, live=True),
         "look": Choice("map of", ("kept epoch", "best epoch", "last epoch"), "kept epoch", True),
-        "points": Slider("training points", 10, 80, 40),
+        "points": Slider("training points", 10, _MOST, 40),
         "noise": Slider("noise of the points", 0.0, 0.6, 0.3, step=0.05),
         "width": Slider("hidden units", 1, 128, 64),
         "lr": LogSlider("learning rate", 0.01, 1, 0.2),
@@ -48,7 +49,7 @@ class OverfittingExplorer(Simulation):
 
     def reset(self):
         values = self.values
-        X, y = moons(_VAL + 80, noise=values["noise"], seed=values["seed"])
+        X, y = moons(_VAL + _MOST, noise=values["noise"], seed=values["seed"])
         self.val = X[:_VAL], y[:_VAL]
         self.X, self.y = X[_VAL:][: values["points"]], y[_VAL:][: values["points"]]
         with seeded(values["seed"]):

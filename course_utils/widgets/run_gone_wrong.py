@@ -13,6 +13,7 @@ from .scene import Axis, Line, Panel, Rule, Scene, Verdict
 
 _STEPS = 170
 _GROWTH = 1.08  # of the weights of one layer, in each step from a certain one on
+_GROWN = 1.8  # times its weights of ten steps before: there a layer shows that it grows
 _TOO_MUCH = 3  # times the first loss: there the run is stopped
 _LAYERS = ("layer 1", "layer 2", "layer 3", "layer 4")
 _NO_ANSWER = "no answer yet"
@@ -65,7 +66,7 @@ class RunGoneWrong(Simulation):
         self.losses = self.losses[:, 0]
         ten_before = np.maximum(np.arange(len(record)) - 10, 0)
         self.growth = self.weights / self.weights[ten_before]
-        grown = (self.growth >= 1.8).any(axis=1)
+        grown = (self.growth >= _GROWN).any(axis=1)
         self.grown = int(grown.argmax())  # the first step at which the weights of a layer had
 
     def scene(self):
@@ -104,7 +105,10 @@ class RunGoneWrong(Simulation):
             return Verdict("open", "Which layer grew?")
         answer = _LAYERS.index(self.values["answer"])
         growth = self.growth[self.grown]
-        first = f"at step {self.grown} the weights of one layer were 1.8 times those of ten steps before"
+        first = (
+            f"at step {self.grown} the weights of one layer were {_GROWN} times those of ten steps "
+            "before"
+        )
         if answer != self.culprit:
             its = f"those of {_LAYERS[answer]} {growth[answer]:.2f} times"
             return Verdict("wrong", f"Not that one: {first}, and {its}.")

@@ -20,6 +20,7 @@ _LOOKS = {
     "reshuffled": ("blue", "-", "o"),
     "fixed": ("green", ":", "s"),  # drawn on top of the line that it goes along with
 }
+_ROWS = 1600  # to train on; the other 400 validate
 _LOW, _HIGH = 0.003, 10.0  # the losses that the axes show
 
 
@@ -38,11 +39,11 @@ class ShufflingComparison(Simulation):
     def reset(self):
         seed = self.values["seed"]
         X, y = moons(2000, noise=0.1, seed=0)
-        self.data, self.val = (X[:1600], y[:1600]), (X[1600:], y[1600:])
+        self.data, self.val = (X[:_ROWS], y[:_ROWS]), (X[_ROWS:], y[_ROWS:])
         self.generator = torch.Generator().manual_seed(seed)
         self.orders = {
             "sorted": self.data[1].argsort(stable=True),
-            "fixed": torch.randperm(1600, generator=self.generator),
+            "fixed": torch.randperm(_ROWS, generator=self.generator),
         }
         self.runs = {}
         for name in _LOOKS:
@@ -50,7 +51,7 @@ class ShufflingComparison(Simulation):
                 model = mlp(2, 64, 2)
             optimizer = torch.optim.SGD(model.parameters(), lr=self.values["lr"], fused=True)
             self.runs[name] = model, optimizer
-        self.steps_an_epoch = math.ceil(1600 / self.values["batch_size"])
+        self.steps_an_epoch = math.ceil(_ROWS / self.values["batch_size"])
         self.batch_losses = {name: [] for name in _LOOKS}
         self.fair_losses = {name: [loss_of(self.runs[name][0], *self.data)] for name in _LOOKS}
         self.printed = {}  # of the last full epoch: name -> (printed, fair)
@@ -59,7 +60,7 @@ class ShufflingComparison(Simulation):
         X, y = self.data
         place = len(self.fair_losses["sorted"]) - 1
         if place % self.steps_an_epoch == 0:
-            self.orders["reshuffled"] = torch.randperm(1600, generator=self.generator)
+            self.orders["reshuffled"] = torch.randperm(_ROWS, generator=self.generator)
         first = place % self.steps_an_epoch * self.values["batch_size"]
         for name, (model, optimizer) in self.runs.items():
             rows = self.orders[name][first : first + self.values["batch_size"]]
