@@ -112,13 +112,13 @@ def _check_size(model, width):
             f"{n} parameters are over the budget. 135 is what you get without the biases of the "
             "hidden layer: each of its units has one."
         )
-    if n > 10_000:
+    if width == 134:
         raise Mistake(f"{n} parameters are over the budget of 10000. Round down.")
+    price = "each hidden unit costs 64 weights from the inputs, 1 bias, 10 weights to the logits."
+    if n > 10_000:
+        raise Mistake(f"{n} parameters are over the budget of 10000: {price}")
     if width < 133:
-        raise Mistake(
-            f"{n} parameters leave room for a wider hidden layer: one more unit costs 64 weights "
-            "from the inputs, 1 bias and 10 weights to the logits."
-        )
+        raise Mistake(f"{n} parameters leave room for a wider hidden layer: {price}")
     if n != 9985:
         raise Mistake(f"Yours has {n} parameters; two Linear layers and a ReLU have 9985.")
 

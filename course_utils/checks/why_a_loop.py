@@ -307,14 +307,14 @@ def _runs():
 
 
 def _trained(attempt, model, loss_fn, optimizer, batches):
-    calls = {"step": 0, "backward": 0}
-    optimizer.register_step_pre_hook(lambda *_: calls.update(step=calls["step"] + 1))
+    calls = []
+    optimizer.register_step_pre_hook(lambda *_: calls.append("step"))
     first = next(model.parameters())
-    first.register_hook(lambda _: calls.update(backward=calls["backward"] + 1))
+    first.register_hook(lambda _: calls.append("backward"))
     before = first.detach().clone()
     losses = call(attempt, model, loss_fn, optimizer, batches)
     if torch.equal(first, before):
-        raise Mistake(_why_nothing_moved(calls, first.grad))
+        raise Mistake(_why_nothing_moved(calls))
     if not isinstance(losses, list | tuple | np.ndarray):
         raise Mistake(
             "Return the losses of all steps as a list: begin with losses = [], append one number in "
@@ -323,26 +323,26 @@ def _trained(attempt, model, loss_fn, optimizer, batches):
     if len(losses) == 1 < len(batches):
         raise Mistake(
             f"You return one loss for {len(batches)} batches. Does the return stand inside the loop, "
-            "or does the list begin anew in each round?"
+            "does the list begin anew in each round, or does the append stand after the loop?"
         )
     yield "The losses of the steps", np.array([as_number(loss, "Each loss") for loss in losses])
     with torch.no_grad():
         yield "The weights afterwards", torch.cat([p.flatten() for p in model.parameters()])
 
 
-def _why_nothing_moved(calls, gradient):
-    if not calls["step"]:
+def _why_nothing_moved(calls):
+    if "step" not in calls:
         return "No weight has moved: optimizer.step() is missing."
-    if not calls["backward"]:
+    if "backward" not in calls:
         return "No weight has moved: loss.backward() is missing, so step finds no gradients."
-    if gradient is None or not gradient.any():
+    if calls[0] == "step":
         return (
-            "No weight has moved: zero_grad stands between backward and step, and throws the "
-            "gradients away just before the optimizer reads them. No error tells you."
+            "No weight has moved: step comes before backward, where the gradients have just been "
+            "cleared. No error tells you."
         )
     return (
-        "No weight has moved: step comes before backward, where the gradients have just been "
-        "cleared. No error tells you."
+        "No weight has moved: zero_grad stands between backward and step, and throws the "
+        "gradients away just before the optimizer reads them. No error tells you."
     )
 
 
@@ -453,6 +453,9 @@ train_in_pytorch.known(
     "zero_grad is missing in the loop: PyTorch adds each batch's gradients to those of the "
     "batches before.",
     loop(in_order("backward", "step")),
+    "The step comes before backward and changes weights that the walk back still needs. Keep the "
+    "order forward, loss, backward, step.",
+    loop(in_order("step", "backward")),
     "You step twice with the same gradients.",
     loop(in_order("zero_grad", "backward", "step", "step")),
     "You step once, after the loop. Backward and step belong into the loop, indented like the "

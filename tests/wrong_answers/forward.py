@@ -51,6 +51,9 @@ wrong(
     {
         "10060 parameters are over the budget of 10000. Round down": mlp(64, 134, 10),
         "without the biases": mlp(64, 135, 10),
+        "over the budget of 10000: each hidden unit": mlp(
+            64, 153, 10
+        ),  # the logits' weights forgotten
         "9910 parameters leave room": mlp(64, 132, 10),
         "4810 parameters leave room": mlp(64, 64, 10),
         "no ReLU between": network(nn.Identity()),

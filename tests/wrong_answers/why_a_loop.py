@@ -106,7 +106,9 @@ wrong(
         "step() is missing": steps("zero_grad", "backward"),
         "backward() is missing": steps("zero_grad", "step"),
         "between backward and step": steps("backward", "zero_grad", "step"),
-        "step comes before backward": steps("zero_grad", "step", "backward"),
+        "where the gradients have just been": steps("zero_grad", "step", "backward"),
+        "step comes before backward, where": steps("step", "backward", "zero_grad"),
+        "comes before backward and changes": steps("step", "zero_grad", "backward"),
     },
 )
 
