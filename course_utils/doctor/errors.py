@@ -83,12 +83,12 @@ _EXPLANATIONS = (
     (
         r"element 0 of tensors does not require grad",
         "The loss has no graph: on its way from the weights to the loss there was a detach(), "
-        ".item(), .numpy(), a new torch.tensor(…), or no_grad().",
+        ".item(), argmax, a new torch.tensor(…), or no_grad().",
         "compute the loss from the model's output itself: loss = loss_fn(model(xb), yb)",
     ),
     (
         r"Trying to backward through the graph a second time",
-        "Backward went through this graph already, and a graph can be used only once. Either "
+        "Backward went through this graph already, and what it had kept is freed. Either "
         "backward is called twice on the same loss, or something of an earlier batch is still "
         "in use, such as the hidden state of a recurrent network.",
         "make a new forward for each backward; cut what is carried over: hidden = hidden.detach()",
@@ -119,7 +119,7 @@ _EXPLANATIONS = (
     ),
     (
         r"Expected more than 1 value per channel when training",
-        "BatchNorm can't train on a batch with a single row, and the last batch is one.",
+        "BatchNorm can't train on a batch with a single row; most often it is the last batch.",
         "DataLoader(..., drop_last=True)",
     ),
     (
