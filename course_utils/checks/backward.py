@@ -332,7 +332,7 @@ def _layer_gradients(attempt, x, W, b, target):
 @exercise(
     cases=_layers,
     observe=_layer_gradients,
-    praise="These two lines are what autograd runs for every nn.Linear there is.",
+    praise="This is what autograd computes for an nn.Linear.",
 )
 def layer_gradients(x, W, b, target):
     """`layer_gradients(x, W, b, target)`: the mean squared error's gradients for W and b."""
@@ -449,7 +449,7 @@ def _accumulate(attempt, model, pieces, loss_fn):
 @exercise(
     cases=_pieces,
     observe=_accumulate,
-    praise="Any split of the batch gives this gradient now, and memory for one piece is enough.",
+    praise="Any split of this batch gives this gradient now, and memory for one piece is enough.",
 )
 def accumulate(model, pieces, loss_fn):
     """`accumulate(model, pieces, loss_fn)`: the large batch's gradient from uneven pieces."""

@@ -510,6 +510,8 @@ def _judge(task, loss, output, target, dtype):
                 f"the targets are class numbers, one for each row: [32], not {target}. "
                 f"(One-hot rows would be {output}, torch.float32.)"
             )
+        if dtype == torch.uint8:
+            raise Mistake("class numbers as uint8 do run, but 255 is the last. Use int64.")
         if dtype != torch.int64:
             raise Mistake(f"nn.CrossEntropyLoss refuses class numbers as {dtype}: int64.")
         return

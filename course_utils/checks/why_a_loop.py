@@ -373,7 +373,7 @@ def in_order(*lines):
 @exercise(
     cases=_runs,
     observe=_trained,
-    praise="Your loop trains any model, with any loss and any optimizer, like ours to the last digit.",
+    praise="Three kinds of training, and your loop runs each of them as ours does.",
 )
 def train_in_pytorch(model, loss_fn, optimizer, pairs):
     """`train_in_pytorch(model, loss_fn, optimizer, pairs)` steps once for each pair (xb, yb)."""

@@ -150,6 +150,7 @@ wrong(
         "the output [32, 1] does not fit": choosing(BIRDS, CE, [32, 1], [32], LONG),
         "class numbers, one for each row": choosing(BIRDS, CE, [32, 7], [32, 1], LONG),
         "refuses class numbers as torch.float32": choosing(BIRDS, CE, [32, 7], [32], FLOAT),
+        "255 is the last": choosing(BIRDS, CE, [32, 7], [32], torch.uint8),
         "loss always 0": choosing(CANCELS, CE, [32, 1], [32], LONG),
         "should be float32": choosing(CANCELS, BCE, [32, 1], [32, 1], LONG),
         "compete": choosing(TOPICS, CE, [32, 12], [32], LONG),
