@@ -13,10 +13,11 @@ from torch import nn
 
 def fit(
     model, train_loader, val_loader, loss_fn, optimizer, scheduler, epochs, path,
-    patience=10, max_norm=1.0, log=print,
+    patience=10, max_norm=1.0, device=None, log=print,
 ):  # fmt: skip
     """Train, or go on with the run in the file `path`; returns its losses and its best epoch."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device is None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
