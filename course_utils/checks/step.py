@@ -130,7 +130,7 @@ def _sgd(attempt, parameters, gradients, lr):
 @exercise(
     cases=_rates,
     observe=_sgd,
-    praise="Three lines, and torch.optim.SGD does nothing else.",
+    praise="Without momentum or decay torch.optim.SGD does nothing else.",
 )
 class sgd(Optimizer):
     """`SGD(parameters, lr)` with a method `step()`."""
@@ -215,7 +215,7 @@ def _adam(attempt, parameters, gradients, settings):
 @exercise(
     cases=_settings,
     observe=_adam,
-    praise="Equal to torch.optim.Adam, step for step, in two lines of memory and one of movement.",
+    praise="Equal to torch.optim.Adam, step for step.",
 )
 class adam(Optimizer):
     """`Adam(parameters, lr, betas, eps)` with a method `step()`."""
@@ -876,7 +876,7 @@ decay_groups.known(
         group | {"weight_decay": weight_decay}
         for group, weight_decay in zip(_by_dimensions(model, decay), (0.0, decay), strict=True)
     ],
-    "The weight of a convolution has four dimensions, and it multiplies inputs, too: ask for two "
+    "The weight of nn.Conv2d has four dimensions, and it multiplies inputs, too: ask for two "
     "or more, not for exactly two.",
     lambda model, decay: [
         {
