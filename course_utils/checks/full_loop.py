@@ -602,7 +602,7 @@ def _gradients_are_fresh(attempt, model, xb, yb, loss_fn, why):
 @exercise(
     cases=_states,
     observe=_gradients_are_fresh,
-    praise="This assertion finds a missing zero_grad at its first step, whatever the curve says.",
+    praise="This assertion finds a missing zero_grad in the second step, whatever the curve says.",
 )
 def gradients_are_fresh(model, xb, yb, loss_fn):
     """`gradients_are_fresh(model, xb, yb, loss_fn)`: True if .grad is this batch's alone."""
