@@ -359,8 +359,12 @@ def _(start, look):
 
 @claims("shuffling_comparison", 3)
 def _(start, look):
-    comparison = widgets.shuffling_comparison(lr=0.01)
-    last = comparison.fair_losses["sorted"][-25:]
+    low, usual, small = (
+        widgets.shuffling_comparison(**settings).fair_losses
+        for settings in ({"lr": 0.01}, {}, {"batch_size": 8})
+    )
+    assert rises(*(fair["sorted"][-1] - fair["fixed"][-1] for fair in (low, usual, small)))
+    last = low["sorted"][-25:]
     return [min(last), max(last)]
 
 
