@@ -212,7 +212,7 @@ def where_to_step(attempt):
         raise Mistake(f"{wrong[0]}: {consequences[wrong[0]]}{more}")
     if len(yours) < len(right):
         raise NotAttempted
-    return "A scheduler only counts calls of step(); its numbers say what you must count."
+    return "All but the last only count calls of step(); their numbers say what you must count."
 
 
 @check
@@ -577,8 +577,8 @@ def scale_in_a_tensor(gradient):
 
 
 smallest_scale.known(
-    "That is the scale for bfloat16, which reaches as far down as float32. Ask what float16 "
-    "makes of it: .half().",
+    "That is the scale for bfloat16, which reaches nearly as far down as float32. Ask what "
+    "float16 makes of it: .half().",
     lambda g: doubled(g, dtype=torch.bfloat16),
     "Your search ends at 65536, and this gradient needs more. Go on doubling until no value is "
     "lost.",
@@ -804,7 +804,7 @@ _ELSEWHERE = {
     "schedule": "This cosine is built for epochs * len(train_loader) calls. Called once an epoch it "
     "would hardly have begun to fall when the run ends.",
     "save": "A file for every batch costs time, and the run goes on at the start of an epoch anyway.",
-    "validate": "Validating after every batch would take most of the time. Once an epoch is enough.",
+    "validate": "Validating after every batch costs a pass over all validation rows each time. Once an epoch is enough.",
     "train": "model.train() once an epoch is enough: only validation changes the mode.",
     "best": "There is a new validation loss only once an epoch.",
     "zero": "Without clearing them for each batch, gradients pile up over the whole epoch.",
