@@ -458,7 +458,7 @@ def collate(padded=None, mask=None, labels=lambda y: y):
 @exercise(
     cases=_uneven_rows,
     observe=_padded,
-    praise="Padding and mask belong together; now no row depends on its neighbours in the batch.",
+    praise="Padding and mask belong together: with both, no row need depend on its neighbours.",
 )
 def pad_collate(rows):
     """`pad_collate(rows)` returns the padded values, the mask and the labels."""

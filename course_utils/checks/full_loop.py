@@ -55,7 +55,7 @@ def _one_step(attempt, model, batches, loss_fn, optimizer):
 @exercise(
     cases=_batches,
     observe=_one_step,
-    praise="Your five lines move the weights exactly as PyTorch's own loop would.",
+    praise="Your function moves the weights exactly as the five lines do.",
 )
 def one_step(model, xb, yb, loss_fn, optimizer):
     """`one_step(model, xb, yb, loss_fn, optimizer)` does the five lines, returns the loss."""

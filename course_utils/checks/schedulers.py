@@ -692,7 +692,7 @@ def _step_with_an_infinite_gradient(attempt, max_norm):
 @exercise(
     cases=_amp_batches,
     observe=_amp_steps,
-    praise="Unscale, clip, step, update: and the broken batch was skipped without a trace.",
+    praise="Unscale, clip, step, update: and the broken batch moved no weight.",
 )
 def amp_step(model, xb, yb, loss_fn, optimizer, scaler, max_norm):
     """`amp_step(model, xb, yb, loss_fn, optimizer, scaler, max_norm)`, repaired."""
