@@ -121,14 +121,9 @@ def _axes(ax, **options):
 
 def _numbers(name, values):
     """A list, array or tensor of numbers as a flat array of floats; TypeError if it is none."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-    elif isinstance(values, list | tuple):
-        values = [
-            part.detach().cpu() if isinstance(part, torch.Tensor) else part for part in values
-        ]
     try:
-        numbers = None if np.iscomplexobj(values) else np.asarray(values, dtype=float)
+        given = [*map(_array, values)] if isinstance(values, list | tuple) else _array(values)
+        numbers = None if np.iscomplexobj(given) else np.asarray(given, dtype=float)
     except (TypeError, ValueError, RuntimeError):
         numbers = None
     if numbers is None or numbers.ndim != 1 or len(numbers) == 0:
@@ -136,6 +131,14 @@ def _numbers(name, values):
             f"{name} must be a list of real numbers, not empty; got {_in_short(values)}."
         )
     return numbers
+
+
+def _array(values):
+    """A tensor as an array of NumPy, and anything else as it makes one; RuntimeError if it can't."""
+    if not isinstance(values, torch.Tensor):
+        return np.array(values)
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 def _in_short(value):
@@ -158,7 +161,8 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
     The epoch with the lowest validation loss is marked if there was validation data. `axes` is a
     pair of Axes to draw on, `metric` what the second one's axis is called.
 
-    Raises TypeError for anything but a `History` of real numbers and a pair.
+    Raises TypeError for anything but a `History` of real numbers and a pair, ValueError if its columns
+    have different lengths.
     """
     if not isinstance(history, dict) or not hasattr(type(history), "best_epoch"):
         raise TypeError(
@@ -169,18 +173,23 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
     if np.shape(axes) != (2,) or not all(isinstance(ax, Axes) for ax in axes):
         raise TypeError("axes is a pair of Axes: figure, axes = plt.subplots(1, 2).")
     epochs = range(1, history.epochs + 1)
-    for name in ("train_loss", "val_loss", "val_acc") if epochs else ():
-        _numbers(f"history[{name!r}]", history[name])
-    loss_ax, score_ax = axes
-    loss_ax.plot(epochs, history["train_loss"], BLUE, label="training")
-    if history.best_epoch is not None:
-        loss_ax.plot(epochs, history["val_loss"], VERMILLION, ls="--", label="validation")
-        best = history.best_epoch
-        loss_ax.plot(
-            best, history["val_loss"][best - 1], "v", color="black", label=f"lowest, epoch {best}"
+    train_loss, val_loss, val_acc = (
+        _numbers(f"history[{name!r}]", history.get(name)) if epochs else []
+        for name in ("train_loss", "val_loss", "val_acc")
+    )
+    if not len(train_loss) == len(val_loss) == len(val_acc) == len(epochs):
+        raise ValueError(
+            f"the history has {len(train_loss)} training losses, {len(val_loss)} validation losses and "
+            f"{len(val_acc)} metrics of {len(epochs)} epochs. A column of your own needs its own name."
         )
-        if np.isfinite(history["val_acc"]).any():
-            score_ax.plot(epochs, history["val_acc"], VERMILLION, ls="--", label="validation")
+    loss_ax, score_ax = axes
+    loss_ax.plot(epochs, train_loss, BLUE, label="training")
+    if history.best_epoch is not None:
+        loss_ax.plot(epochs, val_loss, VERMILLION, ls="--", label="validation")
+        best = history.best_epoch
+        loss_ax.plot(best, val_loss[best - 1], "v", color="black", label=f"lowest, epoch {best}")
+        if np.isfinite(val_acc).any():
+            score_ax.plot(epochs, val_acc, VERMILLION, ls="--", label="validation")
             score_ax.legend()
     loss_ax.set(xlabel="epoch", ylabel="loss (mean per example)")
     loss_ax.legend()
@@ -213,7 +222,7 @@ def plot_points(X, y, ax=None):
 def _two_classes(name, X, y):
     """Tensors on the CPU; ValueError if they are no points [N, 2] with classes 0 and 1."""
     try:
-        X, y = (torch.as_tensor(part).detach().cpu() for part in (X, y))
+        X, y = (torch.as_tensor(_array(part)) for part in (X, y))
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"{name} draws points X [N, 2] with their classes y [N], tensors or arrays; got a "
@@ -256,18 +265,21 @@ def plot_decision_boundary(model, X, y, ax=None, resolution=150):
     grid = torch.cartesian_prod(x1, x2)
     with evaluating(model), torch.no_grad():
         try:
-            logits = model(grid.to(next(model.parameters(), grid))).float().cpu()
+            logits = model(grid.to(next(model.parameters(), grid)))
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).cpu()
         except Exception as error:  # whatever the model raises
             raise ValueError(
                 f"plot_decision_boundary gives the model points {list(grid.shape)}, and it fails on "
                 f"them ({type(error).__name__}: {str(error).partition(chr(10))[0]})."
             ) from error
-    if logits.ndim != 2 or logits.shape[1] not in (1, 2):
+    if logits.ndim != 2 or logits.shape[1] not in (1, 2) or logits.is_complex():
         raise ValueError(
             f"plot_decision_boundary is for models of two classes, with outputs [N, 1] or [N, 2]; "
-            f"this one gives {list(logits.shape)}."
+            f"this one gives {list(logits.shape)} of {logits.dtype}."
         )
     probability = logits.softmax(1)[:, 1] if logits.shape[1] == 2 else logits.sigmoid()[:, 0]
+    if not bool(probability.isfinite().all()):
+        raise ValueError("plot_decision_boundary can't draw the model's answers: some are NaN.")
     probability = probability.reshape(resolution, resolution).T.numpy()
     x1, x2 = x1.numpy(), x2.numpy()
     look = {"cmap": CONFIDENCE, "vmin": 0, "vmax": 1, "rasterized": True}

@@ -1,5 +1,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -129,8 +130,23 @@ def test_a_figure_without_a_description_is_refused():
         plotting.show(plt.subplots()[1], "05.sunset")
 
 
-H, COMPLEX = History(), History()
-COMPLEX.append(train_loss=1.0, val_loss=1j, val_acc=1.0, lr=0.1, seconds=1.0)
+H, COMPLEX, UNEVEN, SHORT = History(), History(), History(), History()
+for made in (COMPLEX, UNEVEN, SHORT):
+    made.append(train_loss=1.0, val_loss=1.0, val_acc=1.0, lr=0.1, seconds=1.0)
+COMPLEX["val_loss"] = [1j]
+UNEVEN["train_loss"] += [2.0]
+del SHORT["val_acc"]
+
+
+class Complex(torch.nn.Module):
+    def __init__(self, factor=1j):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
 WRONG = {
     "curves that are no dict": (plotting.plot_curves, ([[1, 2]], [0, 1], "x", "y"), "dict of lists"),
     "no curves": (plotting.plot_curves, ({}, [0, 1], "x", "y"), "dict of lists"),
@@ -147,6 +163,18 @@ WRONG = {
     "a complex spread": (plotting.plot_spread, ({"a": torch.ones(3) * 1j}, "x"), "real numbers"),
     "complex points": (plotting.plot_points, (moons(9)[0] * 1j, moons(9)[1]), "real numbers"),
     "a complex history": (plotting.plot_history, (COMPLEX,), r"history\['val_loss'\] must be"),
+    "a curve on the meta device": (
+        plotting.plot_curves, ({"a": torch.ones(2, device="meta")}, [0, 1], "x", "y"), "real numbers",
+    ),
+    "a history of uneven columns": (plotting.plot_history, (UNEVEN,), "2 training losses, 1 val"),
+    "a history without a column": (plotting.plot_history, (SHORT,), r"history\['val_acc'\] must be"),
+    "sparse points": (plotting.plot_points, (moons(9)[0].to_sparse(), moons(9)[1]), "tensors or arr"),
+    "a complex model": (
+        plotting.plot_decision_boundary, (Complex(), *moons(9)), r"gives \[22500, 2\] of torch.complex",
+    ),
+    "a model of NaN": (
+        plotting.plot_decision_boundary, (Complex(float("nan")), *moons(9)), "some are NaN",
+    ),
     "curves over nothing": (plotting.plot_curves, ({"a": [1]}, None, "x", "y"), "x must be a list"),
     "curves on a figure": (
         plotting.plot_curves, ({"a": [1]}, [0], "x", "y", plt.Figure()), "ax is what plt.subplots",
@@ -227,3 +255,13 @@ def test_every_curve_is_drawn_and_no_two_look_the_same():
     lines = plotting.plot_curves({str(i): [1, 2] for i in range(10)}, [1, 2], "x", "y").lines
     looks = {(line.get_linestyle(), line.get_marker(), line.get_color()) for line in lines}
     assert len(lines) == len(looks) == 10
+
+
+def test_frames_and_half_precision_are_drawn_as_other_numbers_are():
+    X, y = moons(9)
+    ax = plotting.plot_points(pd.DataFrame(X.numpy()), pd.Series(y.numpy()))
+    drawn = np.concatenate([points.get_offsets() for points in ax.collections])
+    np.testing.assert_allclose(drawn, torch.cat([X[y == 0], X[y == 1]]))
+    values = torch.tensor([1.0, 0.5], dtype=torch.bfloat16, requires_grad=True)
+    (line,) = plotting.plot_curves({"a": values}, [0, 1], "x", "y").lines
+    assert line.get_ydata().tolist() == [1.0, 0.5]
