@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Subset, WeightedRandomSampler
 
 from . import schedules, trial
-from .losses import option
+from .losses import kind_of, option
 
 
 def check_device(device):
@@ -189,6 +189,12 @@ def _check_loss_fn(loss_fn):
             f"Make one with parentheses: nn.{loss_fn.__name__}()."
         )
     check_function("loss_fn", loss_fn)
+    for name in ("weight", "pos_weight") if kind_of(loss_fn) is not None else ():
+        weight = option(loss_fn, name)
+        if isinstance(weight, torch.Tensor) and not bool(((weight >= 0) & weight.isfinite()).all()):
+            raise ValueError(
+                f"loss_fn has {name}={weight.tolist()}, and needs numbers of at least 0."
+            )
     reduction = option(loss_fn, "reduction", "mean")
     if reduction in ("sum", "none"):
         raise ValueError(
@@ -241,8 +247,11 @@ def _check_loader(name, loader):
     help_ = "Wrap your data: tensor_loader(X, y, batch_size=64)."
     if isinstance(loader, type):
         raise TypeError(f"{name} is the class {loader.__name__}, not a loader. {help_}")
-    if isinstance(loader, torch.Tensor | Dataset | dict | str) or not hasattr(loader, "__iter__"):
+    data = isinstance(loader, Dataset | dict | str) or hasattr(loader, "__array__")
+    if data or not hasattr(loader, "__iter__"):
         raise TypeError(f"{name} is a {type(loader).__name__}, not a loader. {help_}")
+    if isinstance(loader, DataLoader):
+        _check_sampling(name, loader)
     if length_hint(loader, 1) == 0:
         raise ValueError(
             f"{name} is empty: it has no batches. Has the data any rows, and with drop_last=True "
@@ -252,6 +261,28 @@ def _check_loader(name, loader):
         raise TypeError(
             f"{name} is a {type(loader).__name__} of {type(loader[0]).__name__}s, not of batches "
             f"(xb, yb). {help_}"
+        )
+
+
+def _check_sampling(name, loader):
+    """What a DataLoader takes, although it gives other rows then than were meant."""
+    if isinstance(loader.sampler, BatchSampler) and loader.batch_size is not None:
+        raise ValueError(
+            f"{name} has a BatchSampler as its sampler, and would make batches of batches. Pass it as "
+            "batch_sampler=…, without batch_size."
+        )
+    if isinstance(loader.sampler, WeightedRandomSampler):
+        weights, rows = len(loader.sampler.weights), length_hint(loader.dataset)
+        if rows and weights != rows:
+            raise ValueError(
+                f"{name} has a WeightedRandomSampler with {weights} weights for {rows} rows, and needs one "
+                "for each row. From weights for the classes: class_weights[y]."
+            )
+    chosen = loader.dataset.indices[:1] if isinstance(loader.dataset, Subset) else []
+    if torch.as_tensor(chosen).dtype == torch.bool:
+        raise TypeError(
+            f"{name} has a Subset that is given True and False, but needs the numbers of the rows: "
+            "mask.nonzero().flatten()."
         )
 
 
@@ -298,11 +329,21 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
                 f"optimizer has the learning rate {lr!r} in parameter group {i}. It must be a number "
                 "of at least 0."
             )
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise ValueError(
+            "optimizer has maximize=True, but train makes the loss smaller. Leave it out, and let loss_fn "
+            "return what is to be large with a minus."
+        )
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not any(parameter.requires_grad for parameter in held):
         raise ValueError(
             "optimizer holds only frozen parameters (requires_grad=False), so nothing would be "
             "learned. Give it the parameters that are to be trained."
+        )
+    if not known:
+        raise ValueError(
+            "model has no parameters that PyTorch knows of. Layers in a list or dict belong into "
+            "nn.ModuleList or nn.ModuleDict."
         )
     foreign = sum(id(parameter) not in known for parameter in held)
     if foreign:

@@ -131,7 +131,10 @@ def stored_tensors(dataset):
     """The tensors of a data set that is nothing but tensors, or a part of one; else None."""
     if isinstance(dataset, Subset):
         tensors = stored_tensors(dataset.dataset)
-        return tensors and [tensor[torch.as_tensor(dataset.indices)] for tensor in tensors]
+        try:
+            return tensors and [tensor[torch.as_tensor(dataset.indices)] for tensor in tensors]
+        except IndexError:  # the loader will fail at it, and say where
+            return None
     return dataset.tensors if type(dataset) in (TensorDataset, TensorBatches) else None
 
 

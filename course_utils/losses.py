@@ -10,12 +10,14 @@ _FUNCTIONS = {
     F.binary_cross_entropy: nn.BCELoss,
     F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
     F.nll_loss: nn.NLLLoss,
+    F.kl_div: nn.KLDivLoss,
     F.mse_loss: nn.MSELoss,
     F.l1_loss: nn.L1Loss,
     F.smooth_l1_loss: nn.SmoothL1Loss,
     F.huber_loss: nn.HuberLoss,
 }
 OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss)
+OF_LOGARITHMS = (nn.NLLLoss, nn.KLDivLoss)
 YES_OR_NO = (nn.BCEWithLogitsLoss, nn.BCELoss)
 _KNOWN = tuple(_FUNCTIONS.values())
 

@@ -17,7 +17,8 @@ def mlp(*widths, dropout=0.0):
 
     Raises ValueError for fewer than two widths, a width below 1 or a dropout outside [0, 1).
     """
-    if len(widths) < 2 or not all(isinstance(width, Integral) and width >= 1 for width in widths):
+    whole = [isinstance(width, Integral) and not isinstance(width, bool) for width in widths]
+    if len(widths) < 2 or not all(whole) or min(widths) < 1:
         raise ValueError(
             "mlp needs at least an input and an output width, whole numbers of 1 or more, "
             f"as in mlp(2, 64, 2); got {widths}."

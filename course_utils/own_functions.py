@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from inspect import signature
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,25 @@ def check_loss(loss_fn, logits, yb, learns):
     check_pairs("loss_fn", loss_fn, logits, yb)
     if learns:
         _check_gradient(loss_fn, logits, yb)
+
+
+_LABELS = {"y_true", "true", "truth", "target", "targets", "label", "labels"}
+
+
+def check_order(name, function, logits, yb):
+    """Whether `function` takes the outputs first; raises TypeError if its parameters say otherwise."""
+    try:
+        asked = function.forward if isinstance(function, torch.nn.Module) else function
+        first, second = [*signature(asked).parameters][:2]
+    except (TypeError, ValueError):  # built-in, or of one parameter
+        return
+    if first not in _LABELS or second in _LABELS:
+        return
+    if not _same(quietly(function, logits, yb), quietly(function, yb, logits)):
+        raise TypeError(
+            f"{name} is called with the outputs first, {name}(logits, y), and its parameters are "
+            f"({first}, {second}). Turn them round: lambda logits, y: {name}(y, logits)."
+        )
 
 
 def _check_mean(loss_fn, logits, yb, once):

@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Iterator
-from numbers import Real
+from numbers import Integral, Real
 from operator import length_hint
 from types import FunctionType
 
@@ -61,11 +61,11 @@ def _check_fit(scheduler, scheduler_step, optimizer, val_loader):
 
 
 def _check_counts(scheduler):
-    """PyTorch takes a period of 0 without a word, and divides by it in the middle of the run."""
+    """A period of 0 PyTorch takes without a word, to divide by it, or never to end, during the run."""
     for part in getattr(scheduler, "_schedulers", [scheduler]):
-        for name in ("step_size", "T_max"):
+        for name, kind in (("step_size", Integral), ("T_max", Real), ("total_iters", Real)):
             period = getattr(part, name, 1)
-            if not isinstance(period, Real) or period <= 0:
+            if not isinstance(period, kind) or period <= 0:
                 raise ValueError(
                     f"scheduler={type(part).__name__} has {name}={period!r}, and needs a number of "
                     "steps, 1 or more."

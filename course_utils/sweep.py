@@ -56,6 +56,11 @@ def sweep_learning_rates(
         val_loader = train_loader
     else:
         inputs.check_learnable("val_loader", val_loader, model, loss_fn, device)
+    if isinstance(loss_fn, torch.nn.Module) and next(loss_fn.parameters(), None) is not None:
+        raise ValueError(
+            "loss_fn has parameters of its own, which a sweep doesn't train. Make them part of the model, "
+            "or train the models one by one."
+        )
     _check_optimizer(optimizer)
     factors = repeat(1.0) if schedule is None else _factors(schedule, epochs, train_loader)
 
@@ -124,8 +129,14 @@ def _starts(make_model, seeds):
     for seed in seeds:
         if not isinstance(seed, Integral) or abs(seed) >= 2**63:
             raise TypeError(f"seeds are whole numbers, as in seeds=range(20); got {seed!r}.")
-        with seeded(int(seed)):
-            model = make_model()
+        try:
+            with seeded(int(seed)):
+                model = make_model()
+        except Exception as error:  # whatever a function of one's own raises
+            raise ValueError(
+                f"make_model() can't make a model ({trial.in_short(error)}). It is called without "
+                "arguments."
+            ) from error
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
                 f"make_model must return a model; it returned a {type(model).__name__}."

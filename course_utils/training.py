@@ -20,9 +20,9 @@ def accuracy(logits, yb):
     """The share of correct answers, a float.
 
     `logits` [N, C] with class numbers `yb` [N]: the largest logit is the answer. `logits` of
-    the same shape as `yb`, whose values are 0 or 1: a logit above 0 answers 1 (a probability of
-    the kind that sigmoid gives is always above 0: pass the logit instead). A row with NaN among
-    its logits answers nothing, so it is wrong.
+    the same shape as `yb`, whose values are 0 or 1: a logit above 0 answers 1, each entry by
+    itself (a probability that sigmoid gives is always above 0: pass the logit instead; of one-hot
+    labels pass the class numbers). A row with NaN among its logits answers nothing, so it is wrong.
 
     Raises ValueError for any other pair of shapes, for labels that are no classes, and for no rows,
     TypeError for anything but plain tensors of real numbers. Warns if the rows would be read far

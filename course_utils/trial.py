@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from . import loaders, own_functions
-from .losses import OF_CLASSES, YES_OR_NO, kind_of, option
+from .losses import OF_CLASSES, OF_LOGARITHMS, YES_OR_NO, kind_of, option
 from .models import evaluating, forgetting
 from .random_state import undisturbed
 
@@ -52,8 +53,8 @@ def _what_failed(batches, model, loss_fn, device, error):
 _ADVICE = {  # a word of PyTorch's message -> what to do
     "inplace operation": "The model or loss_fn changes a tensor in place that backward still needs: "
     "write x = x + 1 instead of x += 1 or x.add_(1), and leave inplace=True out.",
-    "second time": "The model or loss_fn keeps something of the batch before, such as a hidden state: "
-    "cut it off by .detach() before it is used again.",
+    "second time": "Something of the batch before is used again, such as a hidden state of the model, or "
+    "data that were computed with gradients: cut it off by .detach().",
 }
 
 
@@ -73,7 +74,10 @@ def _what_stopped(name, error):
         return f"loss.backward() fails on {name} ({in_short(error)}). {next(advice, own)}"
     if any(function == "clip_grad_norm_" for function, _ in calls):
         return f"max_grad_norm can't shorten the gradients of {name} ({in_short(error)})."
-    if any(isinstance(frame.f_locals.get("self"), torch.optim.Optimizer) for frame in frames):
+    callers = [frame.f_locals.get("self") for frame in frames]
+    if any(isinstance(caller, LRScheduler) for caller in callers):
+        return f"scheduler can't make its step after {name} ({in_short(error)})."
+    if any(isinstance(caller, torch.optim.Optimizer) for caller in callers):
         return f"optimizer can't make a step after {name} ({in_short(error)}). Choose another one."
     return f"{name} can't be used ({in_short(error)})."
 
@@ -101,7 +105,14 @@ def _try_batches(name, batches, whole, model, loss_fn, device, learns):
         _check_batch(name, batch)
         if _kind_of_input(batch[0]) not in tried:
             xb, yb = (tensor.to(device) for tensor in batch)
-            tried[_kind_of_input(xb)] = _try_forward(name, model, xb), yb
+            logits = _try_forward(name, model, xb)
+            if kind_of(loss_fn) is not None and logits.shape[:1] != yb.shape[:1]:
+                raise ValueError(
+                    f"{name} gives {len(xb)} rows, and the model's outputs {list(logits.shape)} are not "
+                    "one for each. Is there a squeeze() or view(-1) in the model? Say which dimension: "
+                    "squeeze(1), or flatten(1)."
+                )
+            tried[_kind_of_input(xb)] = logits, yb
     for X, y in whole or batches:
         _check_values(name, X, y)
         _check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device), X)
@@ -255,14 +266,14 @@ def _check_labels(name, loss_fn, logits, y, X):
                 f"{logits.dtype}. Convert the weights with weight.to({logits.dtype})."
             )
         _check_class_labels(name, kind, option(loss_fn, "ignore_index", -100), logits, y)
-        if kind is nn.NLLLoss and bool((logits.exp().sum(dim=1) > 1.1).any()):
-            raise ValueError(
-                "NLLLoss takes the logarithms of probabilities, and the model's outputs are none: in a "
-                "row their exp must add up to 1. Use nn.CrossEntropyLoss() on logits, or let the model "
-                "end in nn.LogSoftmax(dim=1)."
-            )
     elif kind is not None:
         _check_number_labels(name, kind, logits, y)
+    if kind in OF_LOGARITHMS and bool((logits.exp().sum(dim=1) > 1.1).any()):
+        raise ValueError(
+            f"{kind.__name__} takes the logarithms of probabilities, and the model's outputs are none: in "
+            "a row their exp must add up to 1. Use nn.CrossEntropyLoss() on logits, or let the model end "
+            "in nn.LogSoftmax(dim=1)."
+        )
 
 
 def _check_number_labels(name, kind, logits, y):
@@ -352,8 +363,31 @@ def _try_loss(name, model, loss_fn, logits, yb, learns):
             "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
             "all parameters frozen, or does the model or loss_fn use .detach(), .item() or no_grad()?"
         )
+    _warn_of_twice(kind_of(loss_fn), logits)
     if kind_of(loss_fn) is None:
+        own_functions.check_order("loss_fn", loss_fn, logits.detach(), yb)
         own_functions.check_loss(loss_fn, logits.detach(), yb, learns)
+
+
+_APPLIES = {  # what a loss applies to its outputs -> the nodes by which a model did so before
+    nn.CrossEntropyLoss: ("softmax", "SoftmaxBackward0"),
+    nn.BCEWithLogitsLoss: ("the sigmoid", "SigmoidBackward0"),
+}
+_VIEWS = ("ViewBackward0", "ReshapeAliasBackward0", "SqueezeBackward1", "UnsqueezeBackward0")
+
+
+def _warn_of_twice(kind, logits):
+    """Warn if the last thing that the model did is what the loss does again."""
+    node = logits.grad_fn
+    while type(node).__name__ in _VIEWS:
+        node = node.next_functions[0][0]
+    name, last = _APPLIES.get(kind, ("", None))
+    if type(node).__name__ == last:
+        warnings.warn(
+            f"the model ends in {name}, and {kind.__name__} applies it once more: it learns slowly, and "
+            f"its loss stays high. Let the model return logits, without {name}.",
+            stacklevel=2,
+        )
 
 
 def _leads_back(loss, model, loss_fn):
@@ -389,6 +423,8 @@ def check_metric(metric, default_metric, loss_fn, logits, yb):
             "metric=accuracy would read each entry as an answer of its own, yes or no. Pass class "
             "numbers as labels, y.argmax(dim=1), or your own metric, or metric=None."
         )
+    if metric is not default_metric:
+        own_functions.check_order("metric", metric, logits, yb)
     try:
         _score(metric, logits, yb)
     except TypeError as error:

@@ -4,16 +4,22 @@ import os
 import re
 from functools import partial
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn import metrics
 from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
     IterableDataset,
+    SequentialSampler,
+    Subset,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
     random_split,
 )
@@ -65,6 +71,7 @@ with_nan[77, 1] = float("nan")
 SINGLE, SINGLE_LOSS = mlp(2, 8, 1), nn.BCEWithLogitsLoss()
 
 
+ROWS = TensorDataset(X, y)
 NORMED = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
 FROZEN = mlp(2, 8, 2).requires_grad_(False)
 with torch.inference_mode():
@@ -145,6 +152,10 @@ def diverged():
 def scheduled(kind, *arguments):
     optimizer = sgd(MODEL)
     return dict(model=MODEL, optimizer=optimizer, scheduler=kind(optimizer, *arguments))
+
+
+def labels_first(y_true, y_pred):
+    return F.cross_entropy(y_pred, y_true)
 
 
 async def never_awaited(*arguments, **options):
@@ -280,7 +291,54 @@ BAD = {
     "pictures of labels with a channel": (
         dict(model=nn.Conv1d(1, 2, 1), X=X[:, None], y=y[:, None, None].expand(100, 1, 2)), ValueError, ["shape [N, 2]", "y.squeeze(1)"],
     ),
+    "a DataFrame": (dict(train_loader=pd.DataFrame(X.numpy())), TypeError, ["DataFrame, not a loader", "tensor_loader("]),
+    "weights of the classes for a sampler of rows": (
+        dict(train_loader=DataLoader(ROWS, batch_size=8, sampler=WeightedRandomSampler([0.5, 0.5], 100))),
+        ValueError, ["2 weights for 100 rows", "class_weights[y]"],
+    ),
+    "a sampler of batches where one of rows belongs": (
+        dict(train_loader=DataLoader(ROWS, sampler=BatchSampler(SequentialSampler(ROWS), 5, False))),
+        ValueError, ["batches of batches", "batch_sampler="],
+    ),
+    "a mask for a part of the rows": (
+        dict(train_loader=DataLoader(Subset(ROWS, y == 1), batch_size=4)), TypeError, ["True and False", "mask.nonzero().flatten()"],
+    ),
+    "rows that aren't there": (
+        dict(train_loader=DataLoader(Subset(ROWS, [3, 400]), batch_size=4)), ValueError, ["can't give its first batch", "index 400"],
+    ),
+    "data with a graph behind them": (
+        dict(X=nn.Linear(2, 2)(X)), ValueError, ["backward() fails on batch 2", "computed with gradients"],
+    ),
     # model, loss, optimizer
+    "a model that flattens too much": (
+        dict(model=nn.Sequential(mlp(2, 8, 2), nn.Flatten(0))), ValueError, ["32 rows", "outputs [64]", "squeeze(1)"],
+    ),
+    "layers in a list": (
+        dict(model=nn.Sequential(), optimizer=sgd(MODEL)), ValueError, ["no parameters", "nn.ModuleList"],
+    ),
+    "an optimizer that goes uphill": (
+        dict(model=MODEL, optimizer=torch.optim.Adam(MODEL.parameters(), maximize=True)), ValueError, ["maximize=True", "minus"],
+    ),
+    "an optimizer that wants sparse gradients": (
+        dict(model=MODEL, optimizer=torch.optim.SparseAdam([*MODEL.parameters()])),
+        ValueError, ["optimizer can't make a step after batch 1", "SparseAdam", "as they were before the call"],
+    ),
+    "class weights below 0": (
+        dict(loss_fn=nn.CrossEntropyLoss(weight=torch.tensor([-1.0, 1.0]))), ValueError, ["weight=[-1.0, 1.0]", "at least 0"],
+    ),
+    "a weight of NaN": (
+        dict(model=SINGLE, loss_fn=nn.BCEWithLogitsLoss(pos_weight=torch.tensor(float("nan"))), y=y[:, None].float()),
+        ValueError, ["pos_weight=nan"],
+    ),
+    "logits for KLDivLoss": (
+        dict(loss_fn=nn.KLDivLoss(reduction="batchmean"), y=F.one_hot(y).float(), metric=None), ValueError, ["KLDivLoss takes the logarithms"],
+    ),
+    "a loss with the labels first": (
+        dict(loss_fn=labels_first, y=F.one_hot(y).float(), metric=None), TypeError, ["loss_fn is called with the outputs first", "(y_true, y_pred)"],
+    ),
+    "a metric with the labels first": (
+        dict(metric=metrics.f1_score), TypeError, ["metric is called with the outputs first", "lambda logits, y: metric(y, logits)"],
+    ),
     "a model that diverged earlier": (dict(model=diverged()), ValueError, ["NaN or infinite weights, in 2.bias"]),
     "a learning rate of NaN": (rates(float("nan")), ValueError, ["learning rate nan in parameter group 0"]),
     "a learning rate below 0": (rates(-0.1), ValueError, ["learning rate -0.1"]),
@@ -440,6 +498,10 @@ BAD = {
     # schedulers
     "a step size of 0": (scheduled(lr_scheduler.StepLR, 0), ValueError, ["StepLR has step_size=0", "1 or more"]),
     "a step size below 0": (scheduled(lr_scheduler.StepLR, -1), ValueError, ["step_size=-1"]),
+    "half a step": (scheduled(lr_scheduler.StepLR, 1.5), ValueError, ["step_size=1.5"]),
+    "a warm-up of 0 epochs": (
+        scheduled(lambda o: lr_scheduler.LinearLR(o, total_iters=0)), ValueError, ["LinearLR has total_iters=0"],
+    ),
     "a period of 0": (scheduled(lr_scheduler.CosineAnnealingLR, 0), ValueError, ["T_max=0"]),
     "a schedule that ends too early": (
         scheduled(lr_scheduler.LambdaLR, lambda epoch: [1.0, 0.1][epoch]), ValueError, ["fails after epoch 2 of 2", "IndexError"],
@@ -628,6 +690,37 @@ def test_an_optimizer_that_fails_is_named():
     model = mlp(2, 8, 2)
     with pytest.raises(ValueError, match=r"optimizer can't make a step .*no step"):
         attempt(model=model, optimizer=Failed(model.parameters(), lr=0.1))
+
+
+@pytest.mark.parametrize(
+    ("model", "loss_fn", "labels", "twice"),
+    [
+        (nn.Sequential(mlp(2, 8, 2), nn.Softmax(1)), LOSS, y, "softmax, and CrossEntropyLoss"),
+        (
+            nn.Sequential(PROBABLE, nn.Flatten(0)),
+            SINGLE_LOSS,
+            y.float(),
+            "the sigmoid, and BCEWith",
+        ),
+    ],
+)
+def test_what_model_and_loss_both_apply_is_warned_about(model, loss_fn, labels, twice):
+    with pytest.warns(UserWarning, match=f"ends in {twice}.* applies it once more"):
+        attempt(model=model, loss_fn=loss_fn, y=labels, metric=None)
+
+
+def test_a_schedule_that_is_too_short_for_a_loader_without_a_length_is_named():
+    model, loader = mlp(2, 8, 2), Unbounded([(X, y)] * 4)
+    optimizer = sgd(model)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=3)
+    with pytest.raises(ValueError, match="scheduler can't make its step after batch 4 of train_lo"):
+        attempt(
+            model=model,
+            train_loader=loader,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            scheduler_step="batch",
+        )
 
 
 def test_a_schedule_that_draws_from_an_iterator_is_not_asked_beforehand():
@@ -826,13 +919,16 @@ def repaired(rows):
         REGRESSION | dict(metric=lambda p, t: (p.flatten().sort()[0] - t.sort()[0]).abs().mean()),
 dict(train_loader=DataLoader(TensorDataset(X, y), batch_sampler=[[0, 1], [5, 9]])),
         dict(max_grad_norm=float("inf")),
+        REGRESSION | dict(metric=lambda true, predicted: metrics.mean_squared_error(true, predicted)),
+        dict(model=nn.Sequential(mlp(2, 8, 2), nn.LogSoftmax(1)), loss_fn=nn.NLLLoss()),
+        dict(train_loader=DataLoader(ROWS, batch_size=8, sampler=WeightedRandomSampler(torch.ones(100), 40))),
         dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
         dict(train_loader=DataLoader(TensorDataset(with_nan, y), batch_size=10, collate_fn=repaired)),
         dict(model=NORMED, train_loader=tensor_loader(X[:97], y[:97], batch_size=32, drop_last=True)),
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "a metric that does not mind the order", "logarithms", "weighted rows", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):

@@ -17,7 +17,7 @@ def test_mlp_without_a_hidden_layer_is_linear():
     assert [type(layer) for layer in mlp(4, 1)] == [nn.Linear]
 
 
-@pytest.mark.parametrize("widths", [(), (3,), (2, 0, 2), (2, 1.5, 2), ((2, 3),)])
+@pytest.mark.parametrize("widths", [(), (3,), (2, 0, 2), (2, 1.5, 2), (True, True), ((2, 3),)])
 def test_mlp_refuses_impossible_widths(widths):
     with pytest.raises(ValueError, match=r"mlp\(2, 64, 2\)"):
         mlp(*widths)

@@ -39,6 +39,11 @@ class Scaled(nn.Module):
         return outputs / outputs.abs().max().item()
 
 
+class WithCentre(Scaled):
+    def forward(self, logits, labels):
+        return LOSS(self.layer(logits), labels)
+
+
 class Filling(Scaled):
     def forward(self, x):
         outputs = torch.zeros(len(x), 2)
@@ -166,6 +171,9 @@ def test_a_run_that_blows_up_says_so_and_spares_the_others():
             {"schedule": lambda done: float("nan") if done > 0.5 else 1.0},
             r"schedule\(0.666667\) is nan",
         ),
+        ({"make_model": lambda: 1 / 0}, r"make_model\(\) can't make a model \(ZeroDivisionError"),
+        ({"make_model": lambda width: mlp(2, width, 2)}, "called without arguments"),
+        ({"loss_fn": WithCentre()}, "loss_fn has parameters of its own"),
         ({"schedule": lambda done: 1 / done}, "ZeroDivisionError"),
         ({"make_model": Scaled}, r"many copies of the model at once .* no \.item\(\)"),
         ({"make_model": Filling}, "many copies of the model at once .* no changes in place"),
