@@ -530,7 +530,7 @@ def _shares(attempt, train_once, widths, seeds):
 @exercise(
     cases=_experiments,
     observe=_shares,
-    praise="Every width got the same seeds, so the luck of the start is the same for all.",
+    praise="Every width got the same seeds: none had more tries, or better ones picked for it.",
 )
 def success_by_width(train_once, widths, seeds):
     """`success_by_width(train_once, widths, seeds)` returns {width: share of runs that work}."""
