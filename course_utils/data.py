@@ -21,8 +21,10 @@ def moons(n=1000, noise=0.1, seed=0):
     """Two interleaved half circles, the same curves as scikit-learn's `make_moons`.
 
     Returns `X`, float32 [n, 2], and `y`, int64 [n], in random order: `n // 2` points of
-    class 0, the rest of class 1. `noise` is the standard deviation of the Gaussian noise
-    added to both coordinates. The same seed gives the same data on every machine.
+    class 1, the rest of class 0. `noise` is the standard deviation of the Gaussian noise
+    added to both coordinates. The same seed gives the same data on every machine, up to rounding.
+
+    Raises ValueError for fewer than two points, a `noise` below 0 and a `seed` of more than 63 bits.
     """
     generator = _generator(n, noise, seed)
     y = torch.arange(n) % 2
@@ -43,9 +45,10 @@ def circles(n=1000, noise=0.1, seed=0):
 
 
 def xor(n=1000, noise=0.1, seed=0):
-    """Points of the square [-1, 1]², class 1 where the two coordinates differ in sign.
+    """Points drawn from the square [-1, 1]², class 1 where the two coordinates differ in sign.
 
-    Noise is added after the labels are drawn, so some points end up on the wrong side.
+    The classes are only about equally large. Noise is added after the labels are drawn, so some
+    points end up on the wrong side.
     See `moons`.
     """
     generator = _generator(n, noise, seed)

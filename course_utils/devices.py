@@ -8,7 +8,8 @@ import torch
 def pick_device():
     """The best device present: CUDA, else Apple's MPS, else the CPU.
 
-    Where `torchrun` has started several processes, each has a CUDA device of its own.
+    Where `torchrun` has started several processes, each has a CUDA device of its own, and MPS is
+    left out, since it can't exchange gradients.
     """
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if torch.cuda.is_available():

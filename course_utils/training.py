@@ -74,7 +74,7 @@ class WeightedMean:
     """A mean over samples, fed batch by batch, summed in double precision.
 
     On CUDA the sum stays on the device until `value()`, because reading a number makes the
-    program wait for the device. Elsewhere a Python float is as good (MPS has no doubles).
+    program wait for the device. Elsewhere it is a Python float (MPS has no doubles).
     """
 
     def __init__(self):
@@ -295,7 +295,8 @@ def train(
     rows. Give every process all the data. `batch_size` is that of one process: the result is that
     of one process with batches so many times as large, also with class weights and `ignore_index`
     in a cross-entropy of PyTorch, except that a last uneven batch is filled up with the epoch's
-    first rows, and that BatchNorm sees the batch of its own process alone. A loss of your own, also
+    first rows, that dropout draws other units, and that BatchNorm sees the batch of its own process
+    alone. A loss of your own, also
     one that wraps a cross-entropy, must be a mean over rows. A schedule by the batch is counted in
     batches of the loader as you pass it, `epochs * len(train_loader)`, on any number of processes.
     Every process returns the same weights and losses; the first one alone shows progress, saves and

@@ -34,6 +34,11 @@ def test_classes_are_balanced_and_in_random_order(toy):
     assert 20 < y[:100].sum() < 80
 
 
+def test_half_of_an_odd_number_of_points_rounded_down_is_class_1():
+    for toy in (moons, circles, spiral):
+        assert toy(101)[1].sum() == 50
+
+
 def test_without_noise_points_lie_on_their_curves():
     X, y = circles(200, noise=0)
     assert torch.allclose(X.norm(dim=1), torch.where(y == 0, 1.0, 0.5))
