@@ -316,7 +316,8 @@ def _step(divisor=lambda size, rows: size, before="", after="", clear=True, step
 
 
 step_together.known(
-    "all_reduce gives the sum over the processes, and you step with it. Divide by world_size.",
+    "all_reduce gives the sum over the processes, and you step with it. Divide by world_size, in "
+    "place: parameter.grad /= world_size.",
     _step(lambda size, rows: 1, before="grad"),
     "You divided twice by world_size.",
     _step(lambda size, rows: size**2, before="grad"),
