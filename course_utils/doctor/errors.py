@@ -11,8 +11,8 @@ _EXPLANATIONS = (
         r"mat1 and mat2 must have the same dtype|expected m1 and m2 to have the same dtype"
         r"|expected scalar type (?!Long)\w+ but found|Input type .* and (weight|bias) type .* should be"
         r"|must have the same dtype",
-        "The data and the weights have different types. NumPy's numbers are float64, PyTorch's "
-        "weights float32.",
+        "The data and the weights have different types. PyTorch's weights are float32; NumPy's numbers "
+        "are mostly float64 or int64.",
         "convert the data where it is made: X = torch.tensor(X, dtype=torch.float32)",
     ),
     (

@@ -180,7 +180,10 @@ class BoundedLogits(UnderTheLoss):
 
 class ReluOnLogits(UnderTheLoss):
     bug, severity = "relu-on-logits", ERROR
-    symptom = "logits can't be negative, so the model can't be sure of a class being wrong"
+    symptom = (
+        "logits can't be negative, and one that is 0 for every row no longer learns: the loss often "
+        "stops early"
+    )
     fix = "no activation after the last layer"
 
     def wrong(self, node):

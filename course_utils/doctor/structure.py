@@ -273,7 +273,7 @@ class FrozenBatchNorm(Detector):
     bug, severity = "frozen-batchnorm-updates", WARNING
     symptom = (
         "the frozen part changes all the same: its BatchNorm follows the new data, and the old "
-        "task gets worse"
+        "task may get worse"
     )
     fix = "after model.train(): frozen_part.eval(), in every epoch"
 
