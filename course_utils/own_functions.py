@@ -12,11 +12,13 @@ def check_loss(loss_fn, logits, yb, learns):
     """What the type of a loss would tell: that it is a mean over rows, each compared with its own
     label, and, if a model `learns` from it, that its gradient shows how to make it smaller.
 
-    Raises ValueError; warns of a loss that some rows have no part in. What is right for some is
-    let through: a loss that ignores the labels, or counts padding.
+    Raises ValueError; warns of a loss that some rows have no part in, or that falls without end. What
+    is right for some is let through: a loss that ignores the labels, or counts padding.
     """
-    once, again = (quietly(loss_fn, logits, yb) for _ in range(2))
-    if once != again:  # random or not finite: there is nothing to compare with
+    if logits.shape[:1] != yb.shape[:1]:
+        return
+    once, *again = (quietly(loss_fn, logits, yb) for _ in range(3))
+    if again != [once, once]:  # random or not finite: there is nothing to compare with
         return
     _check_mean(loss_fn, logits, yb, once)
     check_pairs("loss_fn", loss_fn, logits, yb)
@@ -62,9 +64,11 @@ def _check_mean(loss_fn, logits, yb, once):
 
 def check_pairs(name, function, logits, yb):
     """Whether `function` compares each output with its own label, and not all with all."""
-    if yb.ndim == logits.ndim - 1:
+    if logits.numel() == yb.numel() and logits.shape != yb.shape:
+        other_shape = logits.shape
+    elif yb.ndim == logits.ndim - 1:
         other_shape = (*yb.shape, 1)
-    elif yb.shape[-1] == 1:
+    elif yb.ndim > 1 and yb.shape[-1] == 1:
         other_shape = yb.shape[:-1]
     else:
         return
@@ -72,7 +76,7 @@ def check_pairs(name, function, logits, yb):
         odd = torch.arange(len(yb), device=yb.device).view(-1, *[1] * (yb.ndim - 1)) % 2
         yb = torch.where(odd == 1, (yb == 0).to(yb), yb)
     if logits.numel() == yb.numel():  # outputs that are all right, until the order is another one
-        all_right = yb.to(logits).view_as(logits)
+        all_right = yb.to(logits).reshape(logits.shape)
     elif logits.ndim == 2 and yb.numel() == len(logits):
         classes = yb.long().clamp(0, logits.shape[1] - 1).flatten()
         all_right = F.one_hot(classes, logits.shape[1]).to(logits)
@@ -84,7 +88,7 @@ def check_pairs(name, function, logits, yb):
         def in_order_and_not(labels, outputs=outputs):
             return [quietly(function, outputs, part) for part in (labels, labels.roll(1, 0))]
 
-        given, reshaped = in_order_and_not(yb), in_order_and_not(yb.view(other_shape))
+        given, reshaped = in_order_and_not(yb), in_order_and_not(yb.reshape(other_shape))
         if not all(map(math.isfinite, given + reshaped)):
             continue
         if _same(*given) and not _same(*reshaped):
@@ -123,11 +127,23 @@ def _check_gradient(loss_fn, logits, yb):
             ".detach() cut the gradient off: use a smooth loss, such as cross-entropy."
         )
 
-    used = slopes[0].flatten(1).any(dim=1)
+    if not yb.is_floating_point() and bool((logits < 0).any()):  # classes, and no probabilities
+        _, of_other_labels = _slope(loss_fn, outputs, yb.roll(1, 0))
+        linear = all(torch.allclose(slopes[0], slope) for slope in slopes)
+        logarithms = logits.ndim > 1 and bool((logits.exp().sum(dim=1) < 1.1).all())
+        if linear and not logarithms and not torch.allclose(slopes[0], of_other_labels):
+            warnings.warn(
+                "loss_fn falls without end: it is linear in the model's outputs, so that larger ones are "
+                "always better. nll_loss and kl_div take log_softmax of them, cross_entropy the outputs "
+                "as they are.",
+                stacklevel=2,
+            )
+
+    used = _rows(slopes[0])
     _, slope_of_rolled = _slope(loss_fn, outputs.roll(1, 0), yb.roll(1, 0))
-    by_place = torch.equal(slope_of_rolled.flatten(1).any(dim=1), used)
-    if not by_place or torch.equal(used.roll(1), used):
-        return
+    by_place = torch.equal(_rows(slope_of_rolled), used)
+    if not by_place or torch.equal(used.roll(1), used) or (~used).sum() == 1:
+        return  # pairs of rows leave one out of an odd number
     elsewhere = torch.where(used.view(-1, *[1] * (logits.ndim - 1)), outputs, 2 * noise)
     if _same(quietly(loss_fn, elsewhere, yb), values[0]):
         warnings.warn(
@@ -135,6 +151,11 @@ def _check_gradient(loss_fn, logits, yb):
             "place and not by what they hold. Is there a return inside a loop, or a slice too many?",
             stacklevel=2,
         )
+
+
+def _rows(slope):
+    """For each row whether any of its entries is other than zero."""
+    return slope.reshape(len(slope), -1).any(dim=1)
 
 
 def _slope(loss_fn, outputs, yb):

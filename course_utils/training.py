@@ -307,8 +307,8 @@ def train(
     one batch of each loader is looked at first (with a checkpoint or several processes a few rows
     more), and a schedule gone through. Random generators, and what layers count or remember, are put
     back afterwards; a data set, loss or schedule that counts its calls notices. What a loss of your
-    own is meant to be can't be seen: one that ignores the labels, counts padding, or falls without
-    end is trained as it is.
+    own is meant to be can't be seen: one that ignores the labels or counts padding is trained as it
+    is.
     """
     # Look before anything changes.
     device = inputs.check_device(pick_device() if device is None else device)

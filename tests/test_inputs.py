@@ -107,6 +107,11 @@ class Detached(nn.Module):
         return self.layer(x).detach()
 
 
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.square().mean()
+
+
 class Narrowing(Detached):
     """Gives fewer outputs for a short batch."""
 
@@ -392,6 +397,14 @@ BAD = {
     "a loss made anew of its number": (
         dict(loss_fn=lambda a, b: 2 * torch.tensor(F.cross_entropy(a, b).item(), requires_grad=True)),
         ValueError, ["any trainable parameter", ".item()"],
+    ),
+    "own loss of two dimensions too many": (
+        dict(model=nn.Sequential(SINGLE, nn.Unflatten(1, (1, 1))), loss_fn=lambda a, b: (a - b).abs().mean(), y=X[:, 0], metric=None),
+        ValueError, ["every output with every label", "Both must have the same shape"],
+    ),
+    "own loss of two dimensions too few": (
+        dict(model=nn.Sequential(SINGLE, nn.Flatten(0)), loss_fn=lambda a, b: (a - b).abs().mean(), y=X[:, :1, None], metric=None),
+        ValueError, ["every output with every label"],
     ),
     "a norm": (
         dict(model=SINGLE, loss_fn=lambda a, b: torch.dist(a, b), y=X[:, :1], metric=None), ValueError, ["adds up its rows", ".norm()"],
@@ -731,12 +744,28 @@ def test_a_schedule_that_draws_from_an_iterator_is_not_asked_beforehand():
     assert optimizer.param_groups[0]["lr"] == 0.1 * 0.25
 
 
-@pytest.mark.parametrize("part", [slice(1), slice(10), slice(None, None, 2), slice(-1, None)])
+@pytest.mark.parametrize(
+    "part", [slice(1), slice(10), slice(None, None, 2), slice(-1, None), slice(2, None)]
+)
 def test_a_loss_that_leaves_rows_out_by_their_place_is_warned_about(part):
     with pytest.warns(
         UserWarning, match=r"looks at \d+ of the 32 rows of a batch, chosen by their"
     ):
         attempt(loss_fn=lambda logits, labels: F.cross_entropy(logits[part], labels[part]))
+
+
+@pytest.mark.parametrize("outputs_of", [lambda a: a, lambda a: a.softmax(1), lambda a: a.tanh()])
+@pytest.mark.filterwarnings("error")
+def test_a_loss_that_falls_without_end_is_warned_about(outputs_of):
+    def likelihood(logits, labels):
+        return F.nll_loss(outputs_of(logits), labels)
+
+    if outputs_of(X).equal(X):
+        with pytest.warns(UserWarning, match="falls without end: it is linear"):
+            attempt(loss_fn=likelihood)
+    else:
+        attempt(loss_fn=likelihood)
+    attempt(loss_fn=likelihood, model=nn.Sequential(mlp(2, 8, 2), nn.LogSoftmax(1)))
 
 
 def hardest(logits, labels):
@@ -752,6 +781,11 @@ def half_as_target(logits, labels):
     return F.mse_loss(logits[:half], logits[half : 2 * half].detach())
 
 
+def in_pairs(logits, labels):
+    half = (len(logits) + 1) // 2
+    return F.mse_loss(logits[: len(logits) - half], logits[half:])
+
+
 def contrastive(logits, labels):
     return F.cross_entropy(logits @ logits.T, torch.arange(len(labels)))
 
@@ -765,9 +799,9 @@ def with_decay(logits, labels):
 
 
 @pytest.mark.parametrize(
-    "loss_fn", [hardest, of_one_class, half_as_target, contrastive, noisy, with_decay]
+    "loss_fn", [hardest, of_one_class, half_as_target, in_pairs, contrastive, noisy, with_decay]
 )
-@pytest.mark.parametrize("rows", [2, 4, 32])
+@pytest.mark.parametrize("rows", [2, 5, 32])
 @pytest.mark.filterwarnings("error")
 def test_losses_that_choose_rows_by_what_they_hold_or_compare_them_are_let_through(loss_fn, rows):
     loader = [(X[:rows], y[:rows].roll(1)), (X[rows : 2 * rows], y[rows : 2 * rows])]
@@ -919,6 +953,8 @@ def repaired(rows):
         REGRESSION | dict(metric=lambda p, t: (p.flatten().sort()[0] - t.sort()[0]).abs().mean()),
 dict(train_loader=DataLoader(TensorDataset(X, y), batch_sampler=[[0, 1], [5, 9]])),
         dict(max_grad_norm=float("inf")),
+        REGRESSION | dict(model=nn.Sequential(SINGLE, nn.Flatten(0)), loss_fn=lambda a, b: (a - b).abs().mean(), metric=None),
+        REGRESSION | dict(loss_fn=lambda a, b: a, model=nn.Sequential(SINGLE, Mean()), metric=None),
         REGRESSION | dict(metric=lambda true, predicted: metrics.mean_squared_error(true, predicted)),
         dict(model=nn.Sequential(mlp(2, 8, 2), nn.LogSoftmax(1)), loss_fn=nn.NLLLoss()),
         dict(train_loader=DataLoader(ROWS, batch_size=8, sampler=WeightedRandomSampler(torch.ones(100), 40))),
@@ -928,7 +964,7 @@ dict(train_loader=DataLoader(TensorDataset(X, y), batch_sampler=[[0, 1], [5, 9]]
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "a metric that does not mind the order", "logarithms", "weighted rows", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one output without a dimension", "a model that returns its loss", "a metric that does not mind the order", "logarithms", "weighted rows", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):
