@@ -15,7 +15,6 @@ from .feedback import (
     as_tensor,
     call,
     check,
-    compare,
     filled,
 )
 from .values import close
@@ -31,13 +30,14 @@ def _parts(result, what):
     return tuple(as_tensor(part, name) for name, part in zip(names, result, strict=True))
 
 
-COUNTS = {  # the right number, and what other numbers say
+COUNTS = {  # the right number, what others say, and the way for all the rest
     "steps in one epoch": (
         27,
         {
             "Those are the full batches. The rows that are left make one more.": 26,
             "A batch is there or not: the rest makes a whole step, with fewer rows.": 2500 / 96,
         },
+        "Count the full batches of 96; if rows are left, they make one more.",
     ),
     "rows in the last batch": (
         4,
@@ -46,6 +46,7 @@ COUNTS = {  # the right number, and what other numbers say
             "So many are missing to fill the last batch. How many are in it?": 27 * 96 - 2500,
             "That is the rest as a part of a batch. Count its rows.": 2500 / 96 - 26,
         },
+        "Take the rows of the full batches from 2500.",
     ),
     "steps in 30 epochs with drop_last": (
         780,
@@ -56,6 +57,7 @@ COUNTS = {  # the right number, and what other numbers say
             "Rows left out of an epoch are not carried over, and steps are whole.": 30 * 2500 / 96,
             "That is one epoch.": 26,
         },
+        "Count the full batches of one epoch; each epoch has as many.",
     ),
     "weight of a row in the last batch": (
         24,
@@ -71,6 +73,7 @@ COUNTS = {  # the right number, and what other numbers say
             / 27
             / 4,
         },
+        "How many rows share the mean of a full batch, and how many that of the last?",
     ),
 }
 
@@ -80,12 +83,14 @@ def count_batches(attempt):
     """`answers`: four numbers about 2500 rows in batches of 96."""
     answers = filled(attempt, COUNTS)
     for name, answer in answers.items():
-        expected, mistakes = COUNTS[name]
+        right, mistakes, way = COUNTS[name]
         yours = as_number(answer, f'"{name}"', plain=False)
-        nearest = min(mistakes.values(), key=lambda value: abs(value - yours))
-        if math.isclose(yours, nearest, rel_tol=1e-3, abs_tol=2e-3):  # 26.04 is meant as 2500 / 96
-            yours = nearest
-        compare(yours, expected, mistakes, f'"{name}"')
+        if close(yours, right):
+            continue
+        nearest = min(mistakes, key=lambda words: abs(mistakes[words] - yours))
+        # 26.04 is meant as 2500 / 96
+        made = math.isclose(yours, mistakes[nearest], rel_tol=1e-3, abs_tol=2e-3)
+        raise Mistake(f'"{name}" is another number. {nearest if made else way}')
     if len(answers) < len(COUNTS):
         raise NotAttempted
     return "All four. Round up for the steps, unless the last batch is dropped."
@@ -631,8 +636,13 @@ def _judge_split(attempt, n):
     X_train, y_train, X_val, y_val = splits[0]
     if y_train.ndim == 2 and X_val.ndim == 1:
         raise Mistake("Another order, please: X_train, y_train, X_val, y_val.")
-    if y_train.ndim != 1 or y_val.ndim != 1 or not len(y_train) or not len(y_val):
-        raise Mistake("Return labels [N], with at least one row in each part.")
+    if y_train.ndim != 1 or y_val.ndim != 1:
+        raise Mistake("Return labels [N], one for each row of the part.")
+    if not len(y_train) or not len(y_val):
+        raise Mistake(
+            f"The {'validation' if len(y_train) else 'training'} part has no rows. Places drawn by "
+            "torch.randperm are no group numbers, which have gaps; group.unique()[places] are."
+        )
     if X_train.shape != (len(y_train), 2) or X_val.shape != (len(y_val), 2):
         raise Mistake(
             f"Inputs and labels don't fit: X_train {list(X_train.shape)}, y_train "

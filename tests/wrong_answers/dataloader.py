@@ -21,14 +21,15 @@ wrong, right = gallery("dataloader")
 
 # Exercise 1
 
-RIGHT = {name: number for name, (number, _) in COUNTS.items()}
+RIGHT = {name: number for name, (number, *_) in COUNTS.items()}
 
 right("count_batches")(RIGHT)
 right("count_batches")(
     dict(zip(RIGHT, (torch.tensor(27), torch.tensor([4]), np.array(780), 24.0), strict=True))
 )
-for name, (_, mistakes) in COUNTS.items():
+for name, (_, mistakes, way) in COUNTS.items():
     wrong("count_batches", {words: RIGHT | {name: number} for words, number in mistakes.items()})
+    wrong("count_batches", {way: RIGHT | {name: 1234}})
 wrong(
     "count_batches",
     {
@@ -272,7 +273,10 @@ wrong(
         "4 things": afterwards(lambda X, Xt, yt, Xv, yv: (Xt, Xv)),
         "Another order": afterwards(lambda X, Xt, yt, Xv, yv: (Xt, Xv, yt, yv)),
         "Inputs and labels don't fit": afterwards(lambda X, Xt, yt, Xv, yv: (Xt[1:], yt, Xv, yv)),
-        "at least one row": afterwards(lambda X, Xt, yt, Xv, yv: (Xt, yt, Xv[:0], yv[:0])),
+        "training part has no rows": afterwards(lambda X, Xt, yt, Xv, yv: (Xt[:0], yt[:0], Xv, yv)),
+        "validation part has no rows. Places drawn": split(
+            groups=lambda group: -torch.arange(1, 1 + len(group.unique()))
+        ),
         "same order": afterwards(lambda X, Xt, yt, Xv, yv: (Xt, yt.flip(0), Xv, yv)),
         "come from all rows": split(ruler=lambda X, train: (X.mean(dim=0), X.std(dim=0))),
         "by its own mean": afterwards(lambda X, Xt, yt, Xv, yv: (Xt, yt, own(X[yv]), yv)),
