@@ -6,7 +6,8 @@ const STYLE = `
 .quiz.live { list-style: none; padding: 0; margin: 0; max-width: 46em; }
 .quiz.live > li { margin: 0 0 1.6em; }
 .quiz.live fieldset { border: 0; padding: 0; margin: 0; min-width: 0; }
-.quiz.live legend { padding: 0; margin-bottom: .5em; font-weight: 600; }
+/* All that classic Notebook gives a legend is taken back: its grey can't be read in the dark. */
+.quiz.live legend { padding: 0; border: 0; margin-bottom: .5em; font: inherit; font-weight: 600; color: inherit; }
 .quiz.live label { display: flex; gap: .6em; align-items: baseline; padding: .45em .7em; margin: .3em 0; cursor: pointer;
   border: 1px solid color-mix(in srgb, currentColor 28%, transparent); border-radius: 6px; }
 .quiz.live label:hover { border-color: currentColor; }

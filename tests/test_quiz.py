@@ -28,12 +28,21 @@ def test_answers_are_buttons_that_mark_themselves_by_keyboard_too_and_are_rememb
     module = (ROOT / "course_utils" / "quiz.js").read_text(encoding="utf-8")
     with browser.chromium() as chromium:
         page = chromium.new_page()
-        page.set_content(f"<body>{Quiz(QUESTIONS * 2)._page()}</body>")
+        # As classic Notebook styles every legend
+        page.set_content(
+            "<style>legend { font-size: 21px; line-height: inherit; color: #333; "
+            "border-bottom: 1px solid }</style>"
+            f"<body style='color: rgb(238, 238, 238)'>{Quiz(QUESTIONS * 2)._page()}</body>"
+        )
         page.add_script_tag(
             content=f"{module}; window.kept = []; window.enhance = enhance;"
             "enhance(document.querySelector('.quiz'), [], tries => window.kept = tries)",
             type="module",
         )
+        legend = page.locator("legend").first
+        expect(legend).to_have_css("color", "rgb(238, 238, 238)")
+        expect(legend).to_have_css("font-size", "16px")
+        expect(legend).to_have_css("border-bottom-width", "0px")
         first = page.get_by_role("group", name="1. Is a < b?")
         first.get_by_role("radio", name="no").check()
         expect(first.get_by_role("status")).to_have_text("✗ Not this one. Look again.")

@@ -166,6 +166,21 @@ def test_bytes_are_replaced_and_appended_wherever_they_lie(bare_page):
     assert found == [1, 2]
 
 
+def test_the_last_number_of_an_axis_is_not_cut_off():
+    explorer = widgets.batch_size_explorer()
+    explorer.rows = [0, 102_400]  # as after a long Play
+    for run in explorer.runs:
+        run.losses = [0.5, 0.5]
+    with staged(explorer) as (page, _):
+        last = page.locator("svg .tick", has_text="100000")
+        expect(last).to_be_visible()
+        inside = last.evaluate(
+            "node => node.getBoundingClientRect().right <= "
+            "node.ownerSVGElement.getBoundingClientRect().right"
+        )
+        assert inside
+
+
 def test_a_legend_is_not_repeated_beside_itself(bare_page):
     found = bare_page.evaluate("""() => {
         const panel = (...labels) => ({ marks: labels.map(label => ({ label, color: "blue" })) })

@@ -282,7 +282,7 @@ class Panel {
     }
     if (panel.x.drawn) for (const [v, text] of ticks(panel.x, w, em * 4)) {
       lines.push(`<path d="M${px(left + x(v))},${top}v${h}" stroke="var(--line)" stroke-width="${bare ? 0 : 1}" opacity=".6"/>
-        <text class="tick" x="${px(left + x(v))}" y="${h + top}" dy="1.2em" text-anchor="middle">${escaped(text)}</text>`)
+        <text class="tick" x="${px(Math.min(left + x(v), all.w - text.length * em * 0.3))}" y="${h + top}" dy="1.2em" text-anchor="middle">${escaped(text)}</text>`)
     }
     if (panel.x.label) lines.push(`<text x="${left + w / 2}" y="${all.h}" dy="-.35em" text-anchor="middle">${escaped(panel.x.label)}</text>`)
     if (panel.y.drawn && !bare) lines.push(`<path d="M${left},${top}v${h}h${w}" fill="none" stroke="var(--soft)"/>`)
