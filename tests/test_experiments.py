@@ -340,7 +340,12 @@ def _(*looks):
 
 @claims("batch_size_explorer", 3)
 def _(start, four, second, eight):
-    assert abs(four["160: "] - four[" 16: "]) < 0.02 and eight[", 800: "] > 3
+    assert abs(four["160: "] - four[" 16: "]) < 0.02 and eight["chosen 800: "] > 3
+    # Of 20 seeds 15 were level with 16 rows after 60 epochs, and all of them below 0.1.
+    explorer = widgets.batch_size_explorer(rule="grows with the batch", batch_size=800)
+    for _ in range(600 - explorer.preview_steps):
+        explorer.step()
+    assert explorer.runs[-1].losses[-1] < 0.3
     return [0.1 * 1600 / 16]  # the rate at 1600
 
 

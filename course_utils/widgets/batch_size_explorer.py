@@ -120,21 +120,24 @@ class BatchSizeExplorer(Simulation):
         ]
         ends = np.array([3, 2000])
         noises = [
-            Line(ends, self.one_row / np.sqrt(ends), "grey", label="slope -1/2", width=1.5),
+            Line(ends, self.one_row / np.sqrt(ends), "grey", label="1 / root", width=1.5),
             Points(_SIZES, [self.noises[size] for size in _SIZES], "blue", label="measured"),
             Rule(y=self.length, color="ink", dash=":", label="full gradient"),
             Points([self.batch_size], [max(noise, least)], "vermillion", "^", 12),
         ]
-        curves, names, at = [], (*_RIVALS, "chosen"), range(2, len(self.rows), 4)
+        until = doubled(3200, self.rows[-1])
+        apart = 4 * round(until / 3200)  # markers that run together hide the lines
+        curves, names, at = [], (*_RIVALS, "chosen"), range(apart // 2, len(self.rows), apart)
         for name, run, (color, dash, marker) in zip(names, self.runs, _LOOKS, strict=True):
             look = {"marker": marker, "at": at, "edge": True}
             curves.append(Line(self.rows, run.losses, color, dash, str(name), **look))
         words = [f"{run.size}: {run.losses[-1]:.3f}" for run in self.runs]
+        words[-1] = f"chosen {words[-1]}"
         sizes = Axis(3, 2000, "batch size", True, ticks(4, 16, 64, 256, 1024))
         marked = ticks(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
         noise_axis = Axis(0.7 * least, 2.4 * reach, log=True, ticks=marked)
         loss_axis = Axis(_LOW, _HIGH, log=True, ticks=marked)
-        seen = Axis(0, doubled(3200, self.rows[-1]), "rows seen")
+        seen = Axis(0, until, "rows seen")
         across = Axis(-1.05 * reach, 1.05 * reach, "along the full gradient (bar)")
         return Scene(
             [
