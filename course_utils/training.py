@@ -124,13 +124,13 @@ def train_step(
     shortened to that length if it is longer; ValueError for any other. `autocast` and `scaler` are
     those of mixed precision, see `mixed_precision`.
     """
-    inputs.check_max_grad_norm(max_grad_norm)
     optimizer.zero_grad()
     with autocast or nullcontext():
         logits = model(xb)
         loss = loss_fn(logits, yb)
     scaler.scale(loss).backward()
     if max_grad_norm is not None:
+        inputs.check_max_grad_norm(max_grad_norm)
         scaler.unscale_(optimizer)  # the limit is meant for the true gradient, not the scaled one
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(trained, max_grad_norm)
