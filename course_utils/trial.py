@@ -268,7 +268,13 @@ def _check_labels(name, loss_fn, logits, y, X):
         _check_class_labels(name, kind, option(loss_fn, "ignore_index", -100), logits, y)
     elif kind is not None:
         _check_number_labels(name, kind, logits, y)
-    if kind in OF_LOGARITHMS and bool((logits.exp().sum(dim=1) > 1.1).any()):
+    # The classes of KLDivLoss may lie along any dimension: [N, words, classes].
+    along = range(1, logits.ndim if kind is nn.KLDivLoss else 2)
+    if (
+        kind in OF_LOGARITHMS
+        and logits.ndim > 1
+        and all((logits.exp().sum(dim) > 1.1).any() for dim in along)
+    ):
         raise ValueError(
             f"{kind.__name__} takes the logarithms of probabilities, and the model's outputs are none: in "
             "a row their exp must add up to 1. Use nn.CrossEntropyLoss() on logits, or let the model end "

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from functools import partial
 
 import pandas as pd
@@ -951,12 +952,16 @@ def repaired(rows):
         REGRESSION | dict(metric=lambda p, t: (p.squeeze(1) - t).abs().mean()),
         REGRESSION | dict(metric=lambda p, t: p.mean() / t.mean()),
         REGRESSION | dict(metric=lambda p, t: (p.flatten().sort()[0] - t.sort()[0]).abs().mean()),
-dict(train_loader=DataLoader(TensorDataset(X, y), batch_sampler=[[0, 1], [5, 9]])),
+        dict(train_loader=DataLoader(TensorDataset(X, y), batch_sampler=[[0, 1], [5, 9]])),
         dict(max_grad_norm=float("inf")),
         REGRESSION | dict(model=nn.Sequential(SINGLE, nn.Flatten(0)), loss_fn=lambda a, b: (a - b).abs().mean(), metric=None),
         REGRESSION | dict(loss_fn=lambda a, b: a, model=nn.Sequential(SINGLE, Mean()), metric=None),
         REGRESSION | dict(metric=lambda true, predicted: metrics.mean_squared_error(true, predicted)),
         dict(model=nn.Sequential(mlp(2, 8, 2), nn.LogSoftmax(1)), loss_fn=nn.NLLLoss()),
+        dict(
+            model=nn.Sequential(nn.Linear(1, 3), nn.LogSoftmax(-1)), X=torch.randn(100, 6, 1), y=torch.full((100, 6, 3), 1 / 3),
+            loss_fn=nn.KLDivLoss(reduction="batchmean"), metric=None,
+        ),
         dict(train_loader=DataLoader(ROWS, batch_size=8, sampler=WeightedRandomSampler(torch.ones(100), 40))),
         dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
         dict(train_loader=DataLoader(TensorDataset(with_nan, y), batch_size=10, collate_fn=repaired)),
@@ -964,8 +969,71 @@ dict(train_loader=DataLoader(TensorDataset(X, y), batch_sampler=[[0, 1], [5, 9]]
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one output without a dimension", "a model that returns its loss", "a metric that does not mind the order", "logarithms", "weighted rows", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one output without a dimension", "a model that returns its loss", "a metric that does not mind the order", "logarithms", "logarithms, classes last", "weighted rows", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):
     attempt(**arguments)
+
+
+def contrastive(outputs, y):
+    """Every row against all others of its batch, as in NT-Xent."""
+    z = F.normalize(outputs, dim=1)
+    alike = (z @ z.T / 0.5).masked_fill(torch.eye(len(z), dtype=torch.bool), -1e9)
+    same = (y[:, None] == y) & ~torch.eye(len(z), dtype=torch.bool)
+    return -(alike.log_softmax(1) * same).sum(1).div(same.sum(1).clamp(min=1)).mean()
+
+
+def dice(outputs, y):
+    p = outputs.sigmoid()
+    return 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
+
+
+def concordance(outputs, y):
+    apart = (outputs.mean() - y.mean()) ** 2
+    covariance = ((outputs - outputs.mean()) * (y - y.mean())).mean()
+    return 1 - 2 * covariance / (outputs.var() + y.var() + apart)
+
+
+def partial_likelihood(risks, times):
+    """Of Cox: each row against those that lived longer."""
+    risks = risks[times.flatten().argsort(descending=True)]
+    return -(risks - risks.logcumsumexp(0)).mean()
+
+
+def hardest_quarter(outputs, y):
+    return F.cross_entropy(outputs, y, reduction="none").topk(len(y) // 4).values.mean()
+
+
+def variational(outputs, y):
+    mean, log_variance = outputs.chunk(2, dim=1)
+    drawn = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+    return F.mse_loss(drawn, y) - 0.005 * (1 + log_variance - mean**2 - log_variance.exp()).mean()
+
+
+def discrepancy(outputs, y):
+    """Of two samples, by a Gaussian kernel."""
+
+    def kernel(a, b):
+        return torch.exp(-(torch.cdist(a, b) ** 2) / 2).mean()
+
+    return kernel(outputs, outputs) + kernel(y, y) - 2 * kernel(outputs, y)
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "width", "labels"),
+    [
+        (contrastive, 3, y),
+        (dice, 1, y[:, None].float()),
+        (concordance, 1, X[:, :1]),
+        (partial_likelihood, 1, X[:, :1].abs()),
+        (hardest_quarter, 2, y),
+        (variational, 2, X[:, :1]),
+        (discrepancy, 2, X),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_losses_that_are_no_mean_over_single_rows_are_accepted_in_silence(loss_fn, width, labels):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attempt(model=mlp(2, 8, width), loss_fn=loss_fn, y=labels, metric=None)
