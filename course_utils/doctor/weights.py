@@ -247,7 +247,7 @@ class ParamsNotOptimized(Detector):
 class LayersCutOff(Detector):
     bug, severity = "layers-cut-off", ERROR
     symptom = "the layers before the cut keep their random first weights; the rest learns a little"
-    fix = "take .detach(), .data, .numpy() or no_grad() out of the forward, between these layers"
+    fix = "take .detach(), .data or no_grad() out of the forward, between these layers"
 
     def __init__(self, run):
         super().__init__(run)
