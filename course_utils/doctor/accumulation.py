@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .detector import Detector
+from .detector import HEARD_ENOUGH, Detector
 from .findings import ERROR, WARNING
 from .order import SeenGradient
 from .run import held_by, sample
@@ -67,8 +67,9 @@ class Groups(Detector):
 
     def backward(self, backward):
         run = self.run
-        full = len(self.now) >= _BACKWARDS_KEPT or len(self.steps) >= _STEPS_KEPT
-        if full or not run.has_optimizers():
+        if len(self.steps) >= _STEPS_KEPT:
+            return HEARD_ENOUGH
+        if len(self.now) >= _BACKWARDS_KEPT or not run.optimized:
             return
         kept = self.is_left() and bool(self.parameter.grad.any())
         self.now.append(
@@ -77,8 +78,10 @@ class Groups(Detector):
         self.weights = self.some_weights() if self.careful else None
 
     def gradients(self):
+        if len(self.steps) >= _STEPS_KEPT:
+            return HEARD_ENOUGH
         self.left, self.clipped = None, False
-        if self.parameter is not None and len(self.steps) < _STEPS_KEPT:
+        if self.parameter is not None:
             has_gradient = self.parameter.grad is not None
             self.left = SeenGradient.of(self.parameter) if has_gradient else None
 
@@ -92,6 +95,8 @@ class Groups(Detector):
         self.clipped = True
 
     def cleared(self, owner):
+        if len(self.steps) >= _STEPS_KEPT:
+            return HEARD_ENOUGH
         self.clipped = False
         if not self.now:
             return
@@ -108,12 +113,13 @@ class Groups(Detector):
         self.closures |= step.closure
 
     def stepped(self, optimizer):
-        if len(self.steps) < _STEPS_KEPT:
-            self.steps.append(_Group(self.now, self.is_left()))
-            self.now = []
-            if self.parameter is None:
-                dense = (p for p in held_by(optimizer) if p.grad is not None and _is_dense(p.grad))
-                self.parameter = next(dense, None)
+        if len(self.steps) >= _STEPS_KEPT:
+            return HEARD_ENOUGH
+        self.steps.append(_Group(self.now, self.is_left()))
+        self.now = []
+        if self.parameter is None:
+            dense = (p for p in held_by(optimizer) if p.grad is not None and _is_dense(p.grad))
+            self.parameter = next(dense, None)
 
     def plain(self):
         run = self.run
@@ -211,12 +217,10 @@ class OptimizerMadeAnew(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.made = []  # (first tensor, how many, its kind and rate, number of passes then)
-        self.known = weakref.WeakSet()
 
     def stepped(self, optimizer):
-        if optimizer in self.known or len(self.made) > 200:
+        if self.run.own_steps > 1 or len(self.made) > 200:
             return
-        self.known.add(optimizer)
         held = held_by(optimizer)
         group = optimizer.param_groups[0]
         remembers = bool(optimizer.state) and (
@@ -273,7 +277,7 @@ class GradientsOfAnotherLoss(Detector):
         self.times = weakref.WeakKeyDictionary()
 
     def backward(self, backward):
-        if len(self.run.optimizers) < 2:
+        if not self.run.several:
             return
         self.line_now = learner_place()
         for one in self.left:
@@ -282,7 +286,7 @@ class GradientsOfAnotherLoss(Detector):
 
     def stepped(self, optimizer):
         run = self.run
-        if len(run.optimizers) < 2:
+        if not run.several:
             return
         mine = [one for one in self.left if one.optimizer() is optimizer]
         if any(one.added_to and one.grew() for one in mine):

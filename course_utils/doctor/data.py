@@ -36,15 +36,12 @@ class NaNInput(Detector):
     bug, severity = "nan-input", ERROR
     symptom = "the loss is NaN, and after one step weights are NaN, for good"
     fix = "look for them with torch.isnan(X).any(), and fill or drop those rows before training"
-    x = None  # a weak reference to the last input of a model
 
-    def forward(self, call):
-        self.x = None if call.x is None else weakref.ref(call.x)
-
-    def backward(self, backward):
-        if self.said or backward.value is None or backward.value == backward.value:
+    def not_finite(self, backward):
+        if self.said or backward.value == backward.value:
             return
-        inputs = [*tensors_in(self.run.batch), self.x() if self.x else None]
+        _, x, _ = self.run.latest
+        inputs = [*tensors_in(self.run.batch), x and x()]
         if backward.graph is not None:
             inputs += [saved(node, "target") for node in backward.graph.losses]
         for tensor in inputs:
@@ -183,14 +180,13 @@ class NoSetEpoch(Detector):
         super().__init__(run)
         self.epochs = weakref.WeakKeyDictionary()
 
-    def batch(self, one_pass, batch):
-        if one_pass.batches == 1:
-            loader = one_pass.loader()
-            sampler = getattr(loader, "sampler", None)
-            inner = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
-            sampler = sampler if isinstance(sampler, DistributedSampler) else inner
-            if isinstance(sampler, DistributedSampler) and sampler.shuffle:
-                self.epochs.setdefault(sampler, []).append((sampler.epoch, one_pass))
+    def first_batch(self, one_pass, batch):
+        loader = one_pass.loader()
+        sampler = getattr(loader, "sampler", None)
+        inner = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+        sampler = sampler if isinstance(sampler, DistributedSampler) else inner
+        if isinstance(sampler, DistributedSampler) and sampler.shuffle:
+            self.epochs.setdefault(sampler, []).append((sampler.epoch, one_pass))
 
     def judge(self, run):
         for passes in self.epochs.values():

@@ -2,6 +2,8 @@
 
 from .findings import Finding
 
+HEARD_ENOUGH = object()  # what a method returns that needs not be told of its event any more
+
 
 class Detector:
     """One bug in one piece: its signal, what keeps it silent on correct loops, and its words. A bug
@@ -10,7 +12,8 @@ class Detector:
     A subclass sets `bug`, `severity`, `symptom` and `fix`, listens to the events it needs (methods
     named like those of `EVENTS`, called while the loop runs) and answers in `judge`, which is asked
     at the end of each pass over the data and at the end of the loop (`run.over`) until it gives a
-    finding: `self.found(evidence with numbers, line)`, or set `self.said` and `self.line`.
+    finding: `self.found(evidence with numbers, line)`, or set `self.said` and `self.line`. Events
+    come with every step, so a method that has learned all it can returns `HEARD_ENOUGH`.
 
     Detectors are asked module by module, causes before what they lead to (the list is in
     `__init__.py`), and within a module in the order in which they are defined; those of other
@@ -20,12 +23,15 @@ class Detector:
 
     EVENTS = (
         "batch",  # (one_pass, batch): a DataLoader handed out a batch
+        "first_batch",  # (one_pass, batch): the first one of its pass; before "batch"
         "pass_end",  # (one_pass): it is over; one_pass.loader() is its DataLoader, or None
         "called",  # (call): a layer or a loss ran, at steps that are looked at closely
         "forward",  # (call): a model ran
         "watched",  # (call): the same, at steps that are looked at closely; after "forward"
         "first_forward",  # (call): the same, the first one in a pass over a DataLoader
         "backward",  # (backward): before gradients are computed
+        "not_finite",  # (backward): the same, but only when its loss is NaN or infinite, or not read
+        #                after one that was
         "graph",  # (backward): the same, but only when its graph was read
         "gradients",  # (): after gradients were computed
         "cleared",  # (module_or_optimizer)

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import torch
 
-from .detector import Detector
+from .detector import HEARD_ENOUGH, Detector
 from .findings import ERROR, WARNING
 from .run import tensors_in
 
@@ -28,7 +28,7 @@ class BatchNotUsed(Detector):
 
     def forward(self, call):
         if self.run.backwards > _LOOKED_AT:
-            return
+            return HEARD_ENOUGH
         one_pass, x = call.one_pass, call.x
         if one_pass is None or not call.has_graph or x is None or self.said or x.requires_grad:
             return

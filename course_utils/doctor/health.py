@@ -179,11 +179,13 @@ class Moves(Detector):
         self.ordinary = bool(graph.losses) or (by_hand and kind(below(node)) in ("Pow", "Abs"))
 
     def backward(self, backward):
-        if self.broken is None and backward.value is not None and not math.isfinite(backward.value):
-            self.broken = self.run.backwards - 1
         (time, before), self.last = self.last, (backward.now, backward.one_pass)
-        if None not in (before, backward.one_pass) and before is not backward.one_pass:
+        if before is not backward.one_pass and before is not None and backward.one_pass is not None:
             self.left_over += time > max(self.run.last_step, self.run.last_clear)
+
+    def not_finite(self, backward):
+        if self.broken is None:
+            self.broken = self.run.backwards - 1
 
     def step(self, step):
         self.before = []
@@ -194,12 +196,13 @@ class Moves(Detector):
                 self.before = [(p, p.detach().clone()) for p in some.values()]
 
     def stepped(self, optimizer):
-        self.last_rate = float(optimizer.param_groups[0]["lr"])
-        self.highest_rate = max(self.highest_rate, self.last_rate)
-        self.at_rest += 1
-        if any(group["lr"] > _AT_REST * self.highest_rate for group in optimizer.param_groups):
-            self.at_rest = 0
-        self.first_rate = self.first_rate or self.last_rate
+        rate = self.last_rate = float(optimizer.param_groups[0]["lr"])
+        if rate > self.highest_rate:
+            self.highest_rate = rate
+        tiny = _AT_REST * self.highest_rate
+        works = rate > tiny or any(group["lr"] > tiny for group in optimizer.param_groups)
+        self.at_rest = 0 if works else self.at_rest + 1
+        self.first_rate = self.first_rate or rate
         before, self.before = self.before, []
         for i, (parameter, old) in enumerate(before):
             length = old.norm().item()
@@ -357,21 +360,10 @@ class NaNLoss(Detector):
         "log(0), sqrt(0), 0 / 0 and exp of a large number: clamp what goes in, or add 1e-8"
     )
 
-    def __init__(self, run):
-        super().__init__(run)
-        self.model = self.output = None  # weak references, of the last forward
-        self.since = 0  # the number of the first of the losses in a row that are not finite
-        self.born = ""
+    born = ""  # in words, where the first of the losses in a row that are not finite came up
 
-    def forward(self, call):
-        if call.has_graph:
-            self.model, self.output = weakref.ref(call.module), weakref.ref(call.out)
-
-    def backward(self, backward):
-        if backward.value is None or math.isfinite(backward.value):
-            self.since = 0 if backward.value is not None else self.since
-        elif not self.since:
-            self.since = self.run.backwards
+    def not_finite(self, backward):
+        if self.run.not_finite == self.run.backwards:
             self.born = self.birthplace()
 
     def broken(self, run):
@@ -382,8 +374,7 @@ class NaNLoss(Detector):
                     return p
 
     def birthplace(self):
-        model = self.model and self.model()
-        output = self.output and self.output()
+        model, _, output = (part and part() for part in self.run.latest)
         if model is not None and not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
             return "weights are NaN or infinite by then, so the gradient of a step before was"
         if output is None:
@@ -393,7 +384,8 @@ class NaNLoss(Detector):
         return "the model's output is not finite, though its weights are"
 
     def judge(self, run):
-        broken = None if self.since or not run.over else self.broken(run)
+        since = run.not_finite
+        broken = None if since or not run.over else self.broken(run)
         if broken is not None:
             return self.found(
                 f"{run.name_of(broken)} is NaN at the end, though the loss is "
@@ -401,10 +393,10 @@ class NaNLoss(Detector):
                 "model's answers don't show it, as with torch.where",
                 run.lines.get("backward"),
             )
-        times = run.backwards + 1 - self.since
-        if self.since and (times >= _IN_A_ROW or (run.over and self.since == 1)):
+        times = run.backwards + 1 - since
+        if since and (times >= _IN_A_ROW or (run.over and since == 1)):
             return self.found(
-                f"the loss is {run.losses[self.since - 1]} at backward {self.since} of "
+                f"the loss is {run.losses[since - 1]} at backward {since} of "
                 f"{run.backwards} and stays so: {self.born}",
                 run.lines.get("backward"),
             )

@@ -50,7 +50,8 @@ class Visits(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.visits = {}  # tensors that models saw again and again
+        self.once = {}  # tensors that a model was trained on once, and the steps before
+        self.visits = {}  # those that models saw again and again
         self.on_data = weakref.WeakSet()  # models that got the batches of a loader
         self.latest_model = lambda: None  # a weak reference to the last of them
         self.marked = {}  # id -> visit whose graph bears its mark, and the time of it
@@ -74,9 +75,17 @@ class Visits(Detector):
         key = id(call.module), id(base), x.storage_offset(), x.shape
         visit = self.visits.get(key)
         if visit is None or visit.tensor() is not base:
+            tensor, steps = self.once.pop(key, (None, None))
+            again = tensor is not None and tensor() is base
+            if call.has_graph and call.training and not again and not run.due:
+                if len(self.once) > _VISITS:
+                    self.once.clear()
+                self.once[key] = weakref.ref(base), run.steps
+                return  # the common case, quickly: a new batch
             if len(self.visits) > _VISITS:
                 self.visits.clear()
             visit = self.visits[key] = _Visit(weakref.ref(base), weakref.ref(call.module))
+            visit.steps += [steps] * again
         if len(visit.steps) < _FORWARDS:
             visit.steps.append(run.steps)
         again = 2 <= len(visit.steps) <= 3 and not _as_long_as_a_batch(run, call)

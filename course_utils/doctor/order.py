@@ -13,6 +13,8 @@ from .run import held_by, sample
 from .where import learner_place
 
 _OFTEN = 0.3  # of the steps, or backwards; fewer may be meant
+_FOLLOWED = 64  # steps of an optimizer, from the first on; and then, of each so many,
+_MORE = 8  # the first ones: some in a row, so that no rhythm of the loop hides among them
 _BACKWARDS_WITHOUT_STEP = 3  # fewer may be a test of the loss
 
 
@@ -59,7 +61,7 @@ class NoZeroGrad(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.applied = weakref.WeakKeyDictionary()  # optimizer -> gradients of its last step
-        self.count = weakref.WeakKeyDictionary()
+        self.count = weakref.WeakKeyDictionary()  # optimizer -> steps with old ones, and followed
         self.by_hand = None  # of a loop without optimizer: leaf, values, gradient at last backward
         self.compared = self.added = 0  # such gradients, and those to which one was added
 
@@ -80,8 +82,16 @@ class NoZeroGrad(Detector):
             self.added += left and not torch.equal(before[1], now[1])
 
     def stepped(self, optimizer):
-        if any(applied.stale and applied.grew() for applied in self.applied.get(optimizer, ())):
-            self.count[optimizer] = self.count.get(optimizer, 0) + 1
+        own = self.run.own_steps
+        place = own % _FOLLOWED if own > _FOLLOWED else 0
+        if place > _MORE:
+            return
+        before = self.applied.pop(optimizer, ())
+        old = any(applied.stale and applied.grew() for applied in before)
+        count, steps = self.count.get(optimizer, (0, 0))
+        self.count[optimizer] = count + old, steps + 1
+        if place == _MORE:
+            return
         now = self.applied[optimizer] = []
         for group in optimizer.param_groups:
             for parameter in (group["params"][0], group["params"][-1]):
@@ -90,6 +100,8 @@ class NoZeroGrad(Detector):
                     now.append(_Applied.of(parameter))
 
     def backward(self, backward):
+        if not self.applied:
+            return
         # What was cleared, by whatever means, is another tensor, has another version or is zero.
         for gradients in self.applied.values():
             gradients[:] = [
@@ -100,11 +112,11 @@ class NoZeroGrad(Detector):
                 applied.stale = bool(applied.parameter.grad.any())
 
     def judge(self, run):
-        for optimizer, count in self.count.items():
-            steps = run.optimizer(optimizer).steps
+        for count, steps in self.count.values():
             if count >= 2 and count >= _OFTEN * steps:
+                followed = " that were looked at" * (steps < run.steps)
                 return self.found(
-                    f"in {count} of {steps} steps the gradient of earlier batches, already "
+                    f"in {count} of {steps} steps{followed} the gradient of earlier batches, already "
                     "applied, was still there and the new one was added to it",
                     run.lines.get("step"),
                 )
@@ -162,7 +174,7 @@ class StepBeforeBackward(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.waiting = weakref.WeakSet()  # optimizers that stepped between a forward and its loss
+        self.waiting = set()  # optimizers that stepped between a forward and its loss
         self.count = 0
 
     def step(self, step):
@@ -182,7 +194,7 @@ class StepBeforeBackward(Detector):
         if not self.waiting:
             return
         leaves = {id(leaf) for leaf in backward.graph.leaves} if backward.graph else set()
-        for optimizer in list(self.waiting):
+        for optimizer in self.waiting:
             stepped = self.run.optimizer(optimizer).last_step
             late = self.run.last_forward < stepped
             if late and any(id(p) in leaves for p in held_by(optimizer)):

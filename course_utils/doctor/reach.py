@@ -74,8 +74,7 @@ class NeverReached(Detector):
                 self.used.update(leaves)
 
     def stepped(self, optimizer):
-        own = self.run.optimizer(optimizer).steps
-        if not looked_at(own):
+        if not looked_at(self.run.own_steps):
             return
         known = self.empty.get(optimizer)
         if known is None:

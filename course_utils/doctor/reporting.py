@@ -165,8 +165,8 @@ class SumNeverReset(Detector):
         self.checked = set()
         self.sums = []  # (frame's file and line of the division, name, first pass)
 
-    def batch(self, one_pass, batch):
-        if one_pass.batches > 1 or len(self.run.passes) > 8:
+    def first_batch(self, one_pass, batch):
+        if len(self.run.passes) > 8:
             return
         loader = one_pass.loader()
         for frame in learner_frames(_FRAMES):
@@ -305,8 +305,8 @@ class BestIsWorst(_Values):
                     if (not known or known[-1] != value) and len(known) < 200:
                         known.append(value)
 
-    def batch(self, one_pass, batch):
-        if one_pass.batches == 1 and len(self.run.passes) < 100:
+    def first_batch(self, one_pass, batch):
+        if len(self.run.passes) < 100:
             self.look()
 
     def state_taken(self, module, state):
@@ -383,8 +383,8 @@ class BestModelAlias(Detector):
         super().__init__(run)
         self.times = 0
 
-    def batch(self, one_pass, batch):
-        if one_pass.batches != 1 or not self.run.steps or self.said or len(self.run.passes) > 60:
+    def first_batch(self, one_pass, batch):
+        if not self.run.steps or self.said or len(self.run.passes) > 60:
             return
         for frame in learner_frames(_FRAMES):
             for new, old in in_own_function(frame, _kept):

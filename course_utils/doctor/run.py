@@ -57,9 +57,7 @@ def tensors_in(value):
 
 def first_tensor(value):
     """The first of them, or None."""
-    if type(value) is tuple and len(value) == 1:  # the common case, quickly
-        value = value[0]
-    return value if isinstance(value, torch.Tensor) else next(tensors_in(value), None)
+    return next(tensors_in(value), None)
 
 
 def memory_of(tensor):
@@ -80,24 +78,24 @@ def held_by(optimizer):
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-@dataclass(slots=True)
 class Call:
     """A module that ran. `call` objects live only as long as their event."""
 
-    module: nn.Module
-    args: tuple
-    output: object
-    depth: int  # 0: called by the learner, not by another module
-    training: bool
-    grad_enabled: bool
-    one_pass: "Pass | None"
-    batch_number: int
-    x: torch.Tensor | None = field(init=False)  # the first tensor among the arguments
-    out: torch.Tensor | None = field(init=False)  # and in the output
-    has_graph: bool = field(init=False)  # whether the output can go backward
+    __slots__ = (
+        "args", "batch_number", "depth", "grad_enabled", "has_graph", "module", "one_pass", "out",
+        "output", "training", "x",
+    )  # fmt: skip
 
-    def __post_init__(self):
-        self.x, self.out = first_tensor(self.args), first_tensor(self.output)
+    def __init__(self, module, args, output, depth, run):
+        self.module, self.args, self.output = module, args, output
+        self.depth = depth  # 0: called by the learner, not by another module
+        self.training, self.grad_enabled = module.training, torch.is_grad_enabled()
+        self.one_pass, self.batch_number = run.current, run.batch_number
+        # The first tensor among the arguments and in the output; the common case, quickly
+        x, out = args[0] if args else None, output
+        self.x = x if isinstance(x, torch.Tensor) else first_tensor(args)
+        self.out = out if isinstance(out, torch.Tensor) else first_tensor(out)
+        # Whether the output can go backward
         self.has_graph = self.grad_enabled and self.out is not None and self.out.requires_grad
 
 
@@ -191,6 +189,14 @@ def _nonzero(grad):
     return bool((grad._values() if grad.is_sparse else grad).any())
 
 
+class _Lines(dict):
+    """What happened -> the learner's line that did it first: `lines[what]` when it happens."""
+
+    def __missing__(self, what):
+        self[what] = learner_line()
+        return self[what]
+
+
 class Run:
     """The facts that several detectors need; `Watch` fills them in. What a detector with
     `records = True` remembers for others is its own, and asked of `recorder(its class)`."""
@@ -202,6 +208,7 @@ class Run:
         self.models = weakref.WeakKeyDictionary()  # module that the learner called -> has weights
         self.functional_dropout = weakref.WeakSet()  # models that call F.dropout themselves
         self.optimizers = weakref.WeakKeyDictionary()  # optimizer that was used -> its record
+        self.optimized = self.several = False  # whether there is an optimizer, and more than one
         self.reached = WeakTensorKeyDictionary()  # leaf of a loss -> some of its values back then
         # Kept alive for the questions at the end
         self.made = deque(maxlen=8)  # optimizers: did they ever step?
@@ -215,32 +222,31 @@ class Run:
         # Counted so far
         self.forwards = self.backwards = self.grad_calls = self.steps = self.scaler_steps = 0
         self._backwards_at_step = 0  # at the last one
+        self.own_steps = 0  # of the optimizer that made it
         self.losses = []  # of each backward; NaN where reading it would cost too much
+        self.not_finite = 0  # the number of the first of the losses in a row that are not finite
         # When it happened, in events
         self.now = self.last_forward = self.last_backward = self.last_step = self.last_clear = 0
         self.recent = deque(maxlen=_RECENT)  # (time, ids of leaves, None if not looked at)
         self.scale = 1.0  # by which a GradScaler multiplied the loss of the next backward
-        self.lines = {}  # what happened -> the learner's line that did it first
+        self.lines = _Lines()
         # What is looked at closely
         self.looking = self.due = True  # due: by the number of steps and backwards alone
         self.must_look = False  # asked for by a detector: a backward may show what a graph was for
         self.watch_functions = False  # asked for by a detector: torch functions after this forward
         self._steps_at_new = 0  # when the last new model ran for the first time
+        # Weak references: model, its input and output, of the last forward that can go backward
+        self.latest = None, None, None
         # The common cases, quickly; weak references
         self._model = lambda: None  # the last one that ran
         self._latest = lambda: None, None  # the optimizer that was asked for last, and its record
+        self._stepped = lambda: None  # the one that stepped last
 
     # What happened ---------------------------------------------------------------------------
 
     def tick(self):
         self.now += 1
         return self.now
-
-    def line(self, what):
-        """The learner's line that first did `what`."""
-        if what not in self.lines:
-            self.lines[what] = learner_line()
-        return self.lines[what]
 
     def use(self, thing):
         """Keep a model, optimizer or scheduler for the questions at the end, while it is in use.
@@ -255,12 +261,13 @@ class Run:
         now = len(self.passes)
         recent = [(key, use) for key, use in self._in_use.items() if now - use[1] <= _PASSES_UNUSED]
         self._in_use = dict(recent[-_IN_USE:])
+        self._model = self._stepped = lambda: None  # used anew when they come again
 
     def look(self):
         """Decide whether what comes until the next step is looked at closely."""
-        waiting = self.backwards_since_step
+        waiting = self.backwards - self._backwards_at_step
         self.due = looked_at(self.steps + 1 - self._steps_at_new) and (
-            looked_at(waiting + 1) or (waiting < _IN_A_ROW and self.has_optimizers())
+            looked_at(waiting + 1) or (waiting < _IN_A_ROW and self.optimized)
         )
         self.looking = self.due or self.must_look
 
@@ -268,14 +275,17 @@ class Run:
     def backwards_since_step(self):
         return self.backwards - self._backwards_at_step
 
-    def has_optimizers(self):
-        return bool(self.made or self.optimizers)
+    def make(self, *optimizers):
+        """Note optimizers that may step."""
+        self.made.extend(optimizers)
+        self.optimized |= bool(optimizers)
 
     def optimizer(self, optimizer):
         known, record = self._latest
         if known() is not optimizer:
             record = self.optimizers.setdefault(optimizer, OptimizerRecord())
             self._latest = weakref.ref(optimizer), record
+            self.optimized, self.several = True, len(self.optimizers) > 1
         return record
 
     def steps_of(self, optimizer):
@@ -301,6 +311,7 @@ class Run:
                 self.look()
         if known:
             self._model = weakref.ref(module)
+            self.use(module)
         return known
 
     def start_pass(self, loader, iterator, updates_batch_norm):
@@ -326,9 +337,11 @@ class Run:
     def ran(self, call):
         """Count a model's forward for its pass."""
         self.forwards += 1
-        self.use(call.module)
         if call.grad_enabled:
-            self.last_forward = self.tick()
+            self.now = self.last_forward = self.now + 1
+        if call.has_graph:
+            x = call.x if call.x is None else weakref.ref(call.x)
+            self.latest = weakref.ref(call.module), x, weakref.ref(call.out)
         one_pass = call.one_pass
         if one_pass is None:
             return
@@ -348,11 +361,15 @@ class Run:
     def went_back(self, loss):
         """The facts about a backward that is about to happen."""
         self.backwards += 1
-        now = self.last_backward = self.tick()
+        now = self.now = self.last_backward = self.now + 1
         self.batch_of_backward = self.batch_number
         value = None
-        if loss.numel() == 1 and (loss.device.type == "cpu" or self.looking):
+        if loss.numel() == 1 and (loss.is_cpu or self.looking):
             value = loss.item() / self.scale
+            if math.isfinite(value):
+                self.not_finite = 0
+            elif not self.not_finite:
+                self.not_finite = self.backwards
         self.scale = 1.0
         graph = Graph(loss) if self.looking else None
         ids = None
@@ -389,8 +406,11 @@ class Run:
         record = self.optimizer(optimizer)
         record.steps += 1
         self.steps += 1
-        self.use(optimizer)
-        self.last_step = record.last_step = self.tick()
+        self.own_steps = record.steps
+        if optimizer is not self._stepped():
+            self._stepped = weakref.ref(optimizer)
+            self.use(optimizer)
+        self.now = self.last_step = record.last_step = self.now + 1
         self._backwards_at_step = self.backwards
         if self.current is not None:
             self.current.steps += 1

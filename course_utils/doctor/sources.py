@@ -37,11 +37,11 @@ class Rows:
     def add(self, x):
         """Add the rows of a batch, if it has some and they are as long as those before."""
         if _is_rows(x):
-            rows = columns(x.detach())
+            rows = columns(x)
             before = self.waiting[-1] if self.waiting else self.examples
             if before is None or before.shape[1] == rows.shape[1]:
-                self.waiting.append(rows.clone())
-                self.count += len(rows)
+                self.waiting.append(rows.detach().clone())
+                self.count += rows.shape[0]
 
     def gather(self):
         """Bring everything up to date with the rows that were added."""
@@ -121,7 +121,7 @@ class TrainedTensors(Rows):
     length: int = 0  # of the last one
 
     def add_batch(self, x):
-        self.length = len(x)
+        self.length = x.shape[0]  # faster than len()
         if len(self.order) >= _BATCHES or self.rows > _ROWS:
             return
         home = x if x._base is None else x._base
@@ -131,8 +131,8 @@ class TrainedTensors(Rows):
             number = len(self.sizes)
             self.known[key] = weakref.ref(home), number
             self.add(x)
-            self.sizes.append(len(x))
-            self.rows += len(x)
+            self.sizes.append(self.length)
+            self.rows += self.length
         self.order.append(number)
 
     def all_before(self):
@@ -160,13 +160,14 @@ class EvaluatedTensor(Rows):
 
 
 def _is_rows(x):
-    dense = x.layout is torch.strided and x.device.type == "cpu"
+    dense = x.is_cpu and x.layout is torch.strided
     return dense and x.ndim > 1 and x.is_floating_point() and x.numel() > 0
 
 
 def columns(x):
-    flat = x.reshape(len(x), -1)
-    return flat[:, :: -(-flat.shape[1] // _COLUMNS)]
+    flat = x if x.ndim == 2 else x.reshape(len(x), -1)
+    every = -(-flat.shape[1] // _COLUMNS)
+    return flat if every == 1 else flat[:, ::every]
 
 
 def fingerprints(rows):

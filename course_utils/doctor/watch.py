@@ -19,6 +19,7 @@ from torch.optim.optimizer import (
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, dataloader
 
+from .detector import HEARD_ENOUGH
 from .run import Call, Run
 from .where import in_sight
 
@@ -97,16 +98,22 @@ class Watch:
                 self.unanswered = [one for one in self.unanswered if one is not detector]
                 self.listeners.clear()
 
-    def tell(self, event, *facts):
+    def told(self, event):
+        """(detector, method) of all that listen to an event."""
         listeners = self.listeners.get(event)
         if listeners is None:
             listeners = self.listeners[event] = [
                 (detector, getattr(detector, event))
-                for detector in self.detectors if hasattr(detector, event)
+                for detector in self.detectors if getattr(detector, event, None)
             ]  # fmt: skip
-        for detector, listener in listeners:
+        return listeners
+
+    def tell(self, event, *facts):
+        for detector, listener in self.told(event):
             try:
-                listener(*facts)
+                if listener(*facts) is HEARD_ENOUGH:
+                    setattr(detector, event, None)
+                    self.listeners.pop(event, None)
             except Exception:
                 with self.kept_apart(detector):
                     raise
@@ -138,8 +145,7 @@ class Watch:
 
     def module_call(self, original, module, *args, **kwargs):
         run = self.run
-        # This runs for every layer, so most of them must come through quickly.
-        if (self.depth and not run.looking) or _here.busy or torch.compiler.is_compiling():
+        if _here.busy or torch.compiler.is_compiling():
             return original(module, *args, **kwargs)
         outermost = not self.depth
         if outermost:
@@ -153,23 +159,17 @@ class Watch:
             self.depth -= 1
             if outermost:
                 self.root = None
-        if run.looking or (outermost and run.is_model(module)):
-            self.on_call(module, args or tuple(kwargs.values()), output)
+        is_model = outermost and run.is_model(module)
+        if is_model or run.looking:
+            self.on_call(module, args or tuple(kwargs.values()), output, is_model)
         return output
 
     @_safely
-    def on_call(self, module, args, output):
-        if _inside_torch_func():
+    def on_call(self, module, args, output, is_model):
+        if _peek() is not None:  # vmap or grad of torch.func: its tensors have no values to look at
             return
         run = self.run
-        is_model = self.depth == 0 and run.is_model(module)
-        if not (is_model or run.looking):
-            return
-        grad_enabled = torch.is_grad_enabled()
-        call = Call(
-            module, args, output, self.depth, module.training, grad_enabled, run.current,
-            run.batch_number,
-        )  # fmt: skip
+        call = Call(module, args, output, self.depth, run)
         if run.looking:
             self.tell("called", call)
         if is_model:
@@ -196,11 +196,12 @@ class Watch:
     # Gradients -------------------------------------------------------------------------------
 
     def engine(self, original, tensors, *args, **kwargs):
-        self.mode.leave()
+        if self.mode.inside:
+            self.mode.leave()
         accumulates = kwargs.get("accumulate_grad", False)
         self.on_backward(tensors, accumulates)
         result = original(tensors, *args, **kwargs)
-        if accumulates:
+        if accumulates and self.told("gradients"):
             self.on_gradients()
         return result
 
@@ -220,26 +221,27 @@ class Watch:
         loss = tensors[0]
         if not isinstance(loss, torch.Tensor):
             return
-        run.line("backward")
+        run.lines["backward"]
         run.look()
-        first = run.looking and run.backwards in (0, 2)
-        if first and not (run.steps or run.made or run.optimizers):
-            run.made.extend(in_sight(torch.optim.Optimizer))  # made before the doctor came
+        if run.backwards in (0, 2) and run.looking and not run.optimized:
+            run.make(*in_sight(torch.optim.Optimizer))  # made before the doctor came
         backward = run.went_back(loss)
         self.tell("backward", backward)
+        if run.not_finite:
+            self.tell("not_finite", backward)
         if backward.graph is not None:
             self.tell("graph", backward)
-        if not run.has_optimizers():
+        if not run.optimized:
             run.look()  # for what comes next: no step will ask
 
     def optimizer_init(self, original, optimizer, *args, **kwargs):
         original(optimizer, *args, **kwargs)
-        self.run.made.append(optimizer)
+        self.run.make(optimizer)
 
     @_safely
     def on_cleared(self, owner, *_):
         self.run.last_clear = self.run.tick()
-        self.run.line("zero_grad")
+        self.run.lines["zero_grad"]
         if isinstance(owner, torch.optim.Optimizer):
             self.run.optimizer(owner).clears += 1
             if not self.run.steps:  # later its steps keep it
@@ -248,13 +250,12 @@ class Watch:
 
     @_safely
     def on_step(self, optimizer, args, kwargs):
-        self.run.line("step")
-        if self.run.looking:
-            closure = args[1:] or kwargs.get("closure")
-            self.tell("step", self.run.about_to_step(optimizer, bool(closure)))
+        closure = args[1:] or kwargs.get("closure")
+        self.tell("step", self.run.about_to_step(optimizer, bool(closure)))
 
     @_safely
     def on_stepped(self, optimizer, *_):
+        self.run.lines["step"]
         self.run.has_stepped(optimizer)
         self.tell("stepped", optimizer)
 
@@ -265,7 +266,7 @@ class Watch:
 
     @_safely
     def on_clip(self, grads, *_):
-        self.run.line("clip")
+        self.run.lines["clip"]
         self.tell("clip", grads)
 
     # Data ------------------------------------------------------------------------------------
@@ -281,7 +282,8 @@ class Watch:
         self.run.start_pass(loader, iterator, updates_batch_norm)
 
     def loader_next(self, original, iterator):
-        self.mode.leave()
+        if self.mode.inside:
+            self.mode.leave()
         try:
             batch = original(iterator)
         except StopIteration:
@@ -299,6 +301,8 @@ class Watch:
         one_pass.batches += 1
         run.batch_number += 1
         run.current, run.batch = one_pass, batch
+        if one_pass.batches == 1:
+            self.tell("first_batch", one_pass, batch)
         self.tell("batch", one_pass, batch)
 
     @_safely
@@ -324,7 +328,7 @@ class Watch:
     @_safely
     def on_schedule(self, scheduler, value=None, *_):
         self.run.tick()
-        self.run.line("schedule")
+        self.run.lines["schedule"]
         self.run.use(scheduler)
         if self.run.current is not None:
             self.run.current.schedules += 1
@@ -359,7 +363,7 @@ class Watch:
 
     @_safely
     def on_saved(self, thing, *_):
-        self.run.line("save")
+        self.run.lines["save"]
         self.tell("saved", thing)
 
     def load_state_dict(self, original, module, *args, **kwargs):
@@ -371,7 +375,7 @@ class Watch:
 
     @_safely
     def on_state_loads(self, module, state):
-        self.run.line("load_state_dict")
+        self.run.lines["load_state_dict"]
         self.tell("state_loads", module, state)
 
     @_safely
@@ -438,6 +442,7 @@ class _Places:
     def __init__(self):
         self.lock = threading.RLock()
         self.watches = ()
+        self.only = None  # the only watch, if there is one: the common case, quickly
         self.here = contextvars.ContextVar("watches", default=())
         self.undo = []
         self.patched = set()
@@ -445,6 +450,7 @@ class _Places:
     def enter(self, watch):
         with self.lock:
             self.watches += (watch,)
+            self.only = watch if len(self.watches) == 1 else None
             self.here.set((*self.of_this_task(), watch))
             watch.mode.thread = threading.get_ident()
             self.put_in()
@@ -454,6 +460,7 @@ class _Places:
         with self.lock:
             here = self.of_this_task()
             self.watches = tuple(other for other in self.watches if other is not watch)
+            self.only = self.watches[0] if len(self.watches) == 1 else None
             self.here.set(self.of_this_task())
             if not self.watches:
                 self.patched.clear()
@@ -467,14 +474,10 @@ class _Places:
 
     def watching(self):
         """The watches that are told."""
-        watches = self.watches
-        here = self.here.get()
-        if len(watches) == 1 and (not here or here == watches):
-            return watches  # the common case, quickly
-        return self.of_this_task()
+        return self.watches if self.only else self.of_this_task()
 
     def put_in(self):
-        self.wrap(nn.Module, "__call__", Watch.module_call)
+        self.wrap(nn.Module, "__call__", Watch.module_call, often=True)
         self.wrap(torch.autograd, "_engine_run_backward", Watch.engine)
         for owner in (torch.optim.Optimizer, nn.Module):
             self.wrap(owner, "zero_grad", _before("on_cleared"))
@@ -507,13 +510,16 @@ class _Places:
 
     def before_step(self, *facts):
         for watch in self.watching():
-            watch.on_step(*facts)
+            if watch.run.looking:
+                watch.on_step(*facts)
 
     def after_step(self, *facts):
         for watch in self.watching():
             watch.on_stepped(*facts)
 
-    def wrap(self, owner, name, wrapper):
+    def wrap(self, owner, name, wrapper, often=False):
+        """`often`: it is called for every layer, so that all but the model itself must come through
+        quickly, unless they are looked at."""
         original = getattr(owner, name, None)
         if original is None:  # a private name that this PyTorch doesn't have: one signal less
             return
@@ -525,11 +531,13 @@ class _Places:
         # what they keep only hands on when no watch is there.
         @functools.wraps(original)
         def wrapped(*args, **kwargs):
-            watches = self.watching()
-            if len(watches) == 1:  # the common case, quickly
-                return wrapper(watches[0], original, *args, **kwargs)
+            watch = self.only
+            if watch is not None:
+                if often and watch.depth and not watch.run.looking:
+                    return original(*args, **kwargs)
+                return wrapper(watch, original, *args, **kwargs)
             inner = original
-            for watch in watches:
+            for watch in self.of_this_task():
                 inner = functools.partial(wrapper, watch, inner)
             return inner(*args, **kwargs)
 
@@ -585,12 +593,8 @@ class _Functions(TorchFunctionMode):
         return result
 
 
+# What of torch.func is at work, None if nothing.
 _peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: None)
-
-
-def _inside_torch_func():
-    """Whether vmap or grad of torch.func is at work: then tensors have no values to look at."""
-    return _peek() is not None
 
 
 def _all_kinds(kind):
