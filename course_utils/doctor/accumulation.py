@@ -144,6 +144,8 @@ class AccumulationLeftover(Detector):
 
     def judge(self, run):
         steps = run.recorder(Groups).steps
+        if all(group.count < 2 for group in steps):
+            return None
         inside = [group.count for group in steps if len(group.all("begun")) == 1]
         across = [group for group in steps if len(group.all("begun")) == 2 and not group.cleared]
         if not inside or len(across) < 2 or not run.recorder(Groups).plain():

@@ -65,22 +65,20 @@ class ClipBeforeUnscale(Detector):
 
     def __init__(self, run):
         super().__init__(run)
-        self.scale = 1.0  # of the gradients that are there now
+        self.scale, self.time = 1.0, 0  # of the last loss that was scaled, and when it was
         self.clips = self.wrong = 0
         self.largest = 1.0
 
     def scaled(self, scale):
-        self.scale = scale
+        self.scale, self.time = scale, self.run.now
 
     def unscaled(self, scaler, optimizer):
         self.scale = 1.0
 
-    def stepped(self, optimizer):
-        self.scale = 1.0
-
     def clip(self, grads):
         self.clips += 1
-        if self.scale != 1 and self.run.last_backward > self.run.last_step:
+        run = self.run
+        if self.scale != 1 and run.last_backward > run.last_step <= self.time:
             self.wrong += 1
             self.largest = max(self.largest, self.scale)
 

@@ -339,8 +339,10 @@ class FirstLossTooLarge(Detector):
                 self.first = backward.value, classes
 
     def judge(self, run):
+        if not run.over or self.first is None:
+            return None
         losses = [loss for loss in run.losses if math.isfinite(loss)]
-        if not run.over or self.first is None or len(losses) < _LOSSES_OF_A_STANDSTILL:
+        if len(losses) < _LOSSES_OF_A_STANDSTILL:
             return None
         (first, classes), guessing = self.first, math.log(self.first[1])
         late = statistics.median(last_quarter(losses))

@@ -152,9 +152,8 @@ class OutputsUnused(Detector):
 
     def first_forward(self, call):
         self.passes.add(id(call.one_pass))
-        loader = call.one_pass.loader()
         # Without no_grad() and eval() it looks like training, whose functions were seen already.
-        if not any(p.trains for p in self.run.passes if p.loader() is loader):
+        if call.one_pass.held not in self.run.trained_on:
             self.run.watch_functions = True
 
     def function(self, call, function, args, kwargs, result):

@@ -265,9 +265,12 @@ class AccumulationNotAveraged(Detector):
         super().__init__(run)
         self.plain = []  # of each mean loss since the last step: which batch, which line
         self.other = 0
+        self.steps = 0  # made before these
         self.counts = []
 
     def graph(self, backward):
+        if self.steps != self.run.steps:
+            self.plain, self.other, self.steps = [], 0, self.run.steps
         graph = backward.graph
         scaled = any(kind(node) in ("Div", "Mul") for node in graph.arithmetic)
         mean = graph.top == "Mean" or any(
@@ -280,11 +283,8 @@ class AccumulationNotAveraged(Detector):
             return
         self.plain.append((backward.batch, learner_place()))
 
-    def stepped(self, optimizer):
-        self.plain, self.other = [], 0
-
     def step(self, step):
-        plain = self.plain
+        plain = self.plain if self.steps == self.run.steps else []
         # Without a loader, a step may go through two losses; a loop over batches has one line.
         in_loop = len({line for _, line in plain}) == 1 and len(plain) > 2
         batches = {batch for batch, _ in plain}

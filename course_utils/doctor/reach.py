@@ -203,7 +203,7 @@ class UntrainedInFront(Detector):
             self.first.setdefault(call.module, sample(own))
             self.outputs[memory_of(call.out)] = call.module, call.out.detach()
 
-    def stepped(self, optimizer):
+    def step(self, step):
         self.outputs = {}
 
     def state_loaded(self, module, state, keys):

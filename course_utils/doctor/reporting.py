@@ -437,8 +437,7 @@ class DividedByAnother(Detector):
         one_pass = call.one_pass
         if call.grad_enabled or self.division:
             return
-        loader = one_pass.loader()
-        if not any(p.trains for p in self.run.passes if p.loader() is loader):
+        if one_pass.held not in self.run.trained_on:
             return
         for frame in learner_frames(2):
             _, scope, loop = nodes_around(frame)

@@ -217,6 +217,7 @@ class Run:
         # Data
         self.passes, self.open = [], {}
         self.numbers = weakref.WeakKeyDictionary()  # loader -> passes over it
+        self.trained_on = weakref.WeakSet()  # loaders with a pass that is over and trained
         self.current = self.batch = None  # the pass and the batch that are being worked on
         self.batch_number = self.batch_of_backward = 0
         # Counted so far
@@ -270,6 +271,13 @@ class Run:
             looked_at(waiting + 1) or (waiting < _IN_A_ROW and self.optimized)
         )
         self.looking = self.due or self.must_look
+
+    def look_again(self):
+        """The same before a backward: steps are counted already, backwards that add up are not."""
+        if self.optimized and self.backwards > self._backwards_at_step:
+            self.look()
+        else:
+            self.looking = self.due or self.must_look
 
     @property
     def backwards_since_step(self):
@@ -329,6 +337,8 @@ class Run:
     def end_pass(self, key):
         one_pass = self.open.pop(key, None)
         if one_pass is not None:
+            if one_pass.trains and one_pass.held is not None:
+                self.trained_on.add(one_pass.held)
             one_pass.over, one_pass.held = True, None
             if self.current is one_pass:
                 self.current, self.batch = None, None

@@ -78,10 +78,10 @@ class RequiresGradMisspelt(Detector):
 
 
 def _is_like(name, value):
+    if not isinstance(value, bool) or name in ("training", "requires_grad"):
+        return False
     like = difflib.get_close_matches(name, ["requires_grad"], 1, _MISSPELT)
-    return (
-        isinstance(value, bool) and (bool(like) or name == "trainable") and name != "requires_grad"
-    )
+    return bool(like) or name == "trainable"
 
 
 _RECOUNTS = "View", "UnsafeView", "ReshapeAlias", "Reshape"

@@ -5,7 +5,6 @@ import functools
 import sys
 import threading
 import weakref
-from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +57,18 @@ def _safely(method):
     return guarded
 
 
+class _Listeners(dict):
+    """Event -> (detector, method) of all that listen to it."""
+
+    def __init__(self, detectors):
+        self.detectors = detectors
+
+    def __missing__(self, event):
+        methods = [(detector, getattr(detector, event, None)) for detector in self.detectors]
+        self[event] = [(detector, method) for detector, method in methods if method]
+        return self[event]
+
+
 class Watch:
     """What one doctor sees of the loop: tells `run` and the detectors."""
 
@@ -68,12 +79,15 @@ class Watch:
         self.broken = {}  # what failed -> its exception
         self.detectors = []
         for detector in detectors:
-            with self.kept_apart(detector):
+            try:
                 self.run.recorders[detector] = detector(self.run)
+            except Exception as error:
+                self.keep_apart(detector, error)
+            else:
                 self.detectors.append(self.run.recorders[detector])
         self.unanswered = list(self.detectors)
         self.found = set()  # bugs
-        self.listeners = {}
+        self.listeners = _Listeners(self.detectors)
         self.depth = 0  # of modules calling modules
         self.root = None  # the outermost of them, while it runs
         self.depth_of_state = 0
@@ -82,41 +96,25 @@ class Watch:
         self.looks = weakref.WeakKeyDictionary()  # model -> {kind of forward: times}
         self.looked_for = lambda: None, None  # a weak reference to the last model, and its own
 
-    @contextmanager
-    def kept_apart(self, detector):
-        """A detector that fails is asked nothing more, and the report says that it failed."""
-        try:
-            yield
-        except Exception as error:
-            if STRICT:
-                raise
-            self.broken[detector.bug or getattr(detector, "__name__", type(detector).__name__)] = (
-                error
-            )
-            if detector in self.detectors:
-                self.detectors.remove(detector)
-                self.unanswered = [one for one in self.unanswered if one is not detector]
-                self.listeners.clear()
-
-    def told(self, event):
-        """(detector, method) of all that listen to an event."""
-        listeners = self.listeners.get(event)
-        if listeners is None:
-            listeners = self.listeners[event] = [
-                (detector, getattr(detector, event))
-                for detector in self.detectors if getattr(detector, event, None)
-            ]  # fmt: skip
-        return listeners
+    def keep_apart(self, detector, error):
+        """A detector that failed is asked nothing more, and the report says that it failed."""
+        if STRICT:
+            raise error
+        name = detector.bug or getattr(detector, "__name__", type(detector).__name__)
+        self.broken[name] = error
+        if detector in self.detectors:
+            self.detectors.remove(detector)
+            self.unanswered = [one for one in self.unanswered if one is not detector]
+            self.listeners.clear()
 
     def tell(self, event, *facts):
-        for detector, listener in self.told(event):
+        for detector, listener in self.listeners[event]:
             try:
                 if listener(*facts) is HEARD_ENOUGH:
                     setattr(detector, event, None)
-                    self.listeners.pop(event, None)
-            except Exception:
-                with self.kept_apart(detector):
-                    raise
+                    self.listeners.clear()
+            except Exception as error:
+                self.keep_apart(detector, error)
 
     def ask(self):
         """New findings. A detector that gave one is not asked again."""
@@ -125,9 +123,11 @@ class Watch:
                 detector.symptom_only and self.found
             ):
                 continue
-            finding = None
-            with self.kept_apart(detector):
+            try:
                 finding = detector.judge(self.run)
+            except Exception as error:
+                self.keep_apart(detector, error)
+                continue
             if finding is not None:
                 self.unanswered.remove(detector)
                 self.found.add(finding.bug)
@@ -201,7 +201,7 @@ class Watch:
         accumulates = kwargs.get("accumulate_grad", False)
         self.on_backward(tensors, accumulates)
         result = original(tensors, *args, **kwargs)
-        if accumulates and self.told("gradients"):
+        if accumulates and self.listeners["gradients"]:
             self.on_gradients()
         return result
 
@@ -222,7 +222,7 @@ class Watch:
         if not isinstance(loss, torch.Tensor):
             return
         run.lines["backward"]
-        run.look()
+        run.look_again()
         if run.backwards in (0, 2) and run.looking and not run.optimized:
             run.make(*in_sight(torch.optim.Optimizer))  # made before the doctor came
         backward = run.went_back(loss)
@@ -232,7 +232,7 @@ class Watch:
         if backward.graph is not None:
             self.tell("graph", backward)
         if not run.optimized:
-            run.look()  # for what comes next: no step will ask
+            run.look()  # for what comes next: no step will do so
 
     def optimizer_init(self, original, optimizer, *args, **kwargs):
         original(optimizer, *args, **kwargs)
@@ -240,7 +240,7 @@ class Watch:
 
     @_safely
     def on_cleared(self, owner, *_):
-        self.run.last_clear = self.run.tick()
+        self.run.now = self.run.last_clear = self.run.now + 1
         self.run.lines["zero_grad"]
         if isinstance(owner, torch.optim.Optimizer):
             self.run.optimizer(owner).clears += 1
