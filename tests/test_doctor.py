@@ -21,7 +21,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from course_utils import LoopDoctor, mlp, moons
 from course_utils.doctor import Finding, watch
-from course_utils.doctor.detector import Detector
+from course_utils.doctor.detector import HEARD_ENOUGH, Detector
 from course_utils.doctor.errors import explanation
 from tests.loops import all_loops
 
@@ -364,6 +364,45 @@ def test_a_loop_without_an_optimizer_is_looked_at_more_and_more_rarely(seen):
     with LoopDoctor(verbose=False):
         by_hand(100, lambda model: None)
     assert seen().graphs == [1, 2, 3, 4, 8, 16, 32, 64]
+
+
+def test_a_method_that_has_heard_enough_is_not_told_any_more_and_others_are(monkeypatch):
+    monkeypatch.setattr(Detector, "all", list(Detector.all))
+    heard = []
+
+    class Curious(Detector):
+        records = True
+
+        def backward(self, backward):
+            heard.append("backward")
+            return HEARD_ENOUGH if len(heard) >= 5 else None
+
+        def gradients(self):
+            heard.append("gradients")
+
+    with LoopDoctor(verbose=False) as doctor:
+        by_hand(50, lambda model: None)
+    assert heard == 2 * ["backward", "gradients"] + ["backward"] + 48 * ["gradients"]
+    assert doctor.findings == [] and not doctor.unchecked
+
+
+@pytest.mark.parametrize(
+    ("since", "steps", "every", "named"),
+    [(200, 600, 2, True), (200, 600, 3, True), (200, 600, 1000, True), (576, 584, 1000, False)],
+)
+def test_gradients_that_are_kept_from_some_step_on_are_seen(since, steps, every, named):
+    X, y = moons(20, seed=0)
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with LoopDoctor(verbose=False) as doctor:
+        for step in range(steps):
+            if step < since or step % every == 0:
+                optimizer.zero_grad()
+            F.cross_entropy(model(X), y).backward()
+            optimizer.step()
+    assert [finding.bug for finding in doctor.findings] == ["no-zero-grad"] * named
+    if every == 1000 and named:
+        assert "in about 57% of 600 steps" in doctor.findings[0].evidence  # it is 67%
 
 
 def test_forwards_whose_graph_is_not_used_do_not_keep_the_doctor_looking(seen):

@@ -61,7 +61,8 @@ class NoZeroGrad(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.applied = weakref.WeakKeyDictionary()  # optimizer -> gradients of its last step
-        self.count = weakref.WeakKeyDictionary()  # optimizer -> steps with old ones, and followed
+        # optimizer -> steps with old ones, about; and those among the followed ones of the latest 64
+        self.count = weakref.WeakKeyDictionary()
         self.by_hand = None  # of a loop without optimizer: leaf, values, gradient at last backward
         self.compared = self.added = 0  # such gradients, and those to which one was added
 
@@ -88,8 +89,10 @@ class NoZeroGrad(Detector):
             return
         before = self.applied.pop(optimizer, ())
         old = any(applied.stale and applied.grew() for applied in before)
-        count, steps = self.count.get(optimizer, (0, 0))
-        self.count[optimizer] = count + old, steps + 1
+        count, latest = self.count.get(optimizer, (0, 0))
+        if place == 1:
+            count, latest = count + latest * _FOLLOWED // _MORE, 0
+        self.count[optimizer] = (count, latest + old) if place else (count + old, latest)
         if place == _MORE:
             return
         now = self.applied[optimizer] = []
@@ -112,11 +115,13 @@ class NoZeroGrad(Detector):
                 applied.stale = bool(applied.parameter.grad.any())
 
     def judge(self, run):
-        for count, steps in self.count.values():
+        for optimizer, (count, latest) in self.count.items():
+            steps = run.optimizer(optimizer).steps
+            count += min(latest * _FOLLOWED // _MORE, (steps - 1) % _FOLLOWED + 1)
             if count >= 2 and count >= _OFTEN * steps:
-                followed = " that were looked at" * (steps < run.steps)
+                share = f"{count}" if steps <= _FOLLOWED else f"about {count / steps:.0%}"
                 return self.found(
-                    f"in {count} of {steps} steps{followed} the gradient of earlier batches, already "
+                    f"in {share} of {steps} steps the gradient of earlier batches, already "
                     "applied, was still there and the new one was added to it",
                     run.lines.get("step"),
                 )
