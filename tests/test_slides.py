@@ -1,7 +1,10 @@
 """The decks that `make slides` makes."""
 
 import json
+from base64 import b64encode
+from io import BytesIO
 
+import matplotlib.pyplot as plt
 import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
@@ -79,6 +82,15 @@ def test_a_few_words_more_are_no_slide_of_their_own():
         v4.new_notebook(cells=[v4.new_markdown_cell("## S\n\n" + sentence * 6)])
     )
     assert len(section["slides"]) == 1
+
+
+def test_what_ends_in_a_colon_stays_with_what_it_announces():
+    table = "| a | b |\n|---|---|\n" + "| one | two |\n" * 14
+    for announced in (table, "- item\n" * 9):
+        source = f"## Section\n\n{'word ' * 50}.\n\nHere they are, in a row:\n\n{announced}"
+        (section,) = slides.deck(v4.new_notebook(cells=[v4.new_markdown_cell(source)]))
+        (slide,) = (_text(slide) for slide in section["slides"] if "Here they are" in slide)
+        assert announced.split()[1] in slide and "word" not in slide
 
 
 def test_a_prediction_stands_below_its_question_if_both_fit():
@@ -276,6 +288,26 @@ def test_a_slide_with_a_fragment_is_set_no_smaller_than_it_must(tmp_path):
         page.wait_for_timeout(500)
         page.evaluate("fit(Reveal.getCurrentSlide())")
         assert page.evaluate(size) == first != "42px"
+
+
+@browser.needs_chromium
+def test_a_picture_keeps_its_shape_and_fills_the_slide(tmp_path):
+    drawn = BytesIO()
+    plt.figure(figsize=(5, 4)).savefig(drawn, format="png")
+    image = f'<img src="data:image/png;base64,{b64encode(drawn.getvalue()).decode()}" width="300">'
+    shown = v4.new_output("display_data", data={"text/html": image, "text/plain": ""})
+    cells = [v4.new_markdown_cell("# 98 · A sample\n\n## Section"), v4.new_code_cell("p()")]
+    cells[1].outputs = [shown]
+    slides.write(v4.new_notebook(cells=cells), tmp_path / "98_sample.html")
+    with browser.chromium_page(1920, 1080) as (page, errors):
+        page.goto((tmp_path / "98_sample.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        page.evaluate("Reveal.slide(1, 2)")
+        box = page.locator("section.present img").bounding_box()
+        assert box["height"] > 700 and box["width"] / box["height"] == pytest.approx(
+            5 / 4, abs=0.02
+        )
+        assert not errors
 
 
 @browser.needs_chromium

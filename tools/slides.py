@@ -118,8 +118,11 @@ def _short(texts):
 
 
 def _parts(text):
-    """Paragraphs and items, and the sentences of those that alone would fill a slide."""
-    for part in re.split(r"(?<=\n)(?=\n)|(?<=\n)(?=[-*] |\d+\. )", text):
+    """Paragraphs and items, and the sentences of those that alone would fill a slide.
+
+    What ends in a colon stays with what it announces.
+    """
+    for part in re.split(r"(?<=[^:]\n)(?=\n)|(?<=\n)(?<!:\n\n)(?=[-*] |\d+\. )", text):
         if _words(part) <= WORDS or re.search(r"^```|^\||^\$\$", part.strip(), flags=re.MULTILINE):
             yield part
         else:
