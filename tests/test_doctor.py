@@ -377,12 +377,12 @@ def test_a_method_that_has_heard_enough_is_not_told_any_more_and_others_are(monk
             heard.append("backward")
             return HEARD_ENOUGH if len(heard) >= 5 else None
 
-        def gradients(self):
-            heard.append("gradients")
+        def forward(self, call):
+            heard.append("forward")
 
     with LoopDoctor(verbose=False) as doctor:
         by_hand(50, lambda model: None)
-    assert heard == 2 * ["backward", "gradients"] + ["backward"] + 48 * ["gradients"]
+    assert heard == 3 * ["forward", "backward"] + 47 * ["forward"]
     assert doctor.findings == [] and not doctor.unchecked
 
 

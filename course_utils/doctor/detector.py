@@ -33,7 +33,7 @@ class Detector:
         "not_finite",  # (backward): the same, but only when its loss is NaN or infinite, or not read
         #                after one that was
         "graph",  # (backward): the same, but only when its graph was read
-        "gradients",  # (): after gradients were computed
+        "gradients",  # (): after gradients were computed, where there is an optimizer
         "cleared",  # (module_or_optimizer)
         "clip",  # (grads): before gradients are clipped
         "step",  # (step): before an optimizer changes anything, when it is looked at closely

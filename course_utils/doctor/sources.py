@@ -40,7 +40,8 @@ class Rows:
             rows = columns(x)
             before = self.waiting[-1] if self.waiting else self.examples
             if before is None or before.shape[1] == rows.shape[1]:
-                self.waiting.append(rows.detach().clone())
+                rows = rows.detach() if rows.requires_grad else rows
+                self.waiting.append(rows.clone())
                 self.count += rows.shape[0]
 
     def gather(self):

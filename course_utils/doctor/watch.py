@@ -201,7 +201,7 @@ class Watch:
         accumulates = kwargs.get("accumulate_grad", False)
         self.on_backward(tensors, accumulates)
         result = original(tensors, *args, **kwargs)
-        if accumulates and self.listeners["gradients"]:
+        if accumulates and self.run.optimized and self.listeners["gradients"]:
             self.on_gradients()
         return result
 
