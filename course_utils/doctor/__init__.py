@@ -3,6 +3,7 @@
 from . import (
     accumulation,
     arguments,
+    best,
     clipping,
     data,
     freshness,
@@ -48,6 +49,7 @@ _MODULES = (
     validation,
     metrics,
     reporting,
+    best,
     states,
     health,
 )

@@ -26,6 +26,9 @@ def is_learners(filename):
     return not filename.startswith(_LIBRARIES)
 
 
+FRAMES = 4  # of the learner's functions, from the inside out, are read by most who read lines
+
+
 def learner_frame():
     """The innermost running frame of code that is no library, or None."""
     frame = sys._getframe(1)
