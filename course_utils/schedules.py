@@ -24,7 +24,7 @@ def check(
     _check_fit(scheduler, scheduler_step, optimizer, val_loader)
     _check_counts(scheduler)
     _check_length(scheduler, scheduler_step, train_loader, epochs, processes, resumes)
-    if not isinstance(scheduler, ReduceLROnPlateau):
+    if not (resumes or isinstance(scheduler, ReduceLROnPlateau)):  # a file holds where it stands
         batches = length_hint(train_loader, 1) if scheduler_step == "batch" else 1
         _rehearse(scheduler, optimizer, min(epochs * batches, _REHEARSED), scheduler_step)
 

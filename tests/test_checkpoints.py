@@ -391,6 +391,27 @@ def test_schedulers_and_plateaus_survive(tmp_path):
         assert results[0] == results[1]
 
 
+def test_a_schedule_that_was_stepped_here_goes_on_from_the_checkpoint(tmp_path):
+    """As in a notebook, where a cell is run again after Ctrl-C, and again after the end."""
+    model = mlp(2, 8, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=32)
+    loader = tensor_loader(X[:128], y[:128], batch_size=16, shuffle=True)
+    interrupts = {2}
+
+    def interrupt(epoch, model, history):
+        if epoch in interrupts:
+            interrupts.remove(epoch)
+            raise KeyboardInterrupt
+
+    for epochs in (2, 4, 4):
+        history = train(
+            model, loader, None, LOSS, optimizer, 4, scheduler=scheduler, scheduler_step="batch",
+            checkpoint=tmp_path / "run.pt", callbacks=[interrupt], progress=False,
+        )  # fmt: skip
+        assert history.epochs == epochs
+
+
 def train_until_patience_runs_out(path):
     """A run that early stopping ends; its result is left in a file beside the checkpoint."""
     multiprocessing.set_start_method("fork", force=True)  # tqdm's lock shall not outlive a kill
