@@ -296,12 +296,12 @@ def train(
     of one process with batches so many times as large, also with class weights and `ignore_index`
     in a cross-entropy of PyTorch, except that a last uneven batch is filled up with the epoch's
     first rows, that dropout draws other units, and that BatchNorm sees the batch of its own process
-    alone. A loss of your own, also
-    one that wraps a cross-entropy, must be a mean over rows. A schedule by the batch is counted in
-    batches of the loader as you pass it, `epochs * len(train_loader)`, on any number of processes.
-    Every process returns the same weights and losses; the first one alone shows progress, saves and
-    runs the callbacks, which must only look. If one process fails, all stop. Ctrl-C ends the whole
-    job; to go on from its checkpoint, start as many processes again.
+    alone. A loss of your own, also one that wraps a cross-entropy, must be a mean over rows. A
+    schedule by the batch is counted in batches of the loader as you pass it, `epochs *
+    len(train_loader)`, on any number of processes. Every process returns the same weights and
+    losses; the first one alone shows progress, saves and runs the callbacks, which must only look.
+    If one process fails, all stop. Ctrl-C ends the whole job; to go on from its checkpoint, start
+    as many processes again.
 
     Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
     one batch of each loader is looked at first (with a checkpoint or several processes a few rows
