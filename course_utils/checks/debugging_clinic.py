@@ -342,7 +342,7 @@ regression.known(
     "it once, after the loop.",
     _keeping(each=True),
     "Each of your losses is the sum over a batch; the task takes the mean. (The weights don't "
-    "show it: to Adam a factor makes no difference.)",
+    "show it: to Adam a factor hardly matters.)",
     lambda *args: [32 * loss for loss in regression.right(*args)],
 )
 
