@@ -255,7 +255,7 @@ def _written(content):
 
 
 def _part(path):
-    # In the same folder, since a rename is atomic only there; under a name of its own, since
+    # In the same folder, since a rename is atomic only on one disk; under a name of its own, since
     # another process may be writing, too.
     return path.with_name(f"{path.name}.{os.getpid()}.part")
 

@@ -348,7 +348,7 @@ def _through_a_file(state):
     except (pickle.PickleError, AttributeError, TypeError) as error:
         raise Mistake(
             "Your state can't go through a file: torch.load with weights_only=True takes tensors, "
-            "numbers, strings, lists and dicts only. Put the state_dict() of each part into it, "
+            "numbers, strings and plain containers only. Put the state_dict() of each part into it, "
             "not the part itself."
         ) from error
 
@@ -662,7 +662,7 @@ def _amp_steps(attempt, model, batches, optimizer, scaler, max_norm):
     if len(steps) == len(batches):
         raise Mistake(
             "optimizer.step() takes the gradient as it is, also the broken one of the third batch, "
-            "and every weight becomes NaN. scaler.step(optimizer) skips such a step."
+            "and the weights become NaN. scaler.step(optimizer) skips such a step."
         )
     yield (
         "How far five batches have moved the weights",
