@@ -133,7 +133,7 @@ def _numerical_gradient(attempt, f, x, eps):
                 raise
             raise Mistake(
                 f"It works for a 2 x 3 tensor, but stops for one of shape {list(x.shape)}. Go "
-                "through x.view(-1), which is one row for any shape."
+                "through view(-1) of x.new_zeros(x.shape), which is one row whatever the shape."
             ) from None
     as_tensor(slopes, "The gradient, one number for each entry of x,", x.shape)
     which = "With the default eps" if eps is None else f"With eps = {eps}"
@@ -165,7 +165,7 @@ _central = _nudge_each(lambda f, x, nudge, eps: (f(x + nudge) - f(x - nudge)) / 
 @exercise(
     cases=_functions,
     observe=_numerical_gradient,
-    praise="This judge knows nothing but the function itself, so it can check any gradient.",
+    praise="This judge knows nothing but the function itself, whoever worked the gradient out.",
 )
 def numerical_gradient(f, x, eps=1e-5):
     """`numerical_gradient(f, x, eps)`: central differences, one entry of `x` at a time."""
