@@ -130,7 +130,7 @@ def _sgd(attempt, parameters, gradients, lr):
 @exercise(
     cases=_rates,
     observe=_sgd,
-    praise="Without momentum or decay torch.optim.SGD does nothing else.",
+    praise="With its default settings torch.optim.SGD does nothing else.",
 )
 class sgd(Optimizer):
     """`SGD(parameters, lr)` with a method `step()`."""
@@ -215,7 +215,7 @@ def _adam(attempt, parameters, gradients, settings):
 @exercise(
     cases=_settings,
     observe=_adam,
-    praise="Equal to torch.optim.Adam, step for step.",
+    praise="On these gradients equal to torch.optim.Adam, step for step.",
 )
 class adam(Optimizer):
     """`Adam(parameters, lr, betas, eps)` with a method `step()`."""
@@ -852,8 +852,8 @@ def by_the_shape(model, weight_decay):
 
 @decay_groups.mistake
 def by_the_name(model, weight_decay):
-    """A norm's scale is called weight, too, and it is none that multiplies inputs: sort by the
-    number of dimensions, not by the name."""
+    """A norm's scale is called weight, too, and should not be decayed: sort by the number of
+    dimensions, not by the name."""
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return [
         {
@@ -876,7 +876,7 @@ decay_groups.known(
         group | {"weight_decay": weight_decay}
         for group, weight_decay in zip(_by_dimensions(model, decay), (0.0, decay), strict=True)
     ],
-    "The weight of nn.Conv2d has four dimensions, and it multiplies inputs, too: ask for two "
+    "The weight of nn.Conv2d has four dimensions, and is decayed, too: ask for two "
     "or more, not for exactly two.",
     lambda model, decay: [
         {
