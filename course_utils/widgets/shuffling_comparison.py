@@ -25,7 +25,7 @@ _LOW, _HIGH = 0.003, 10.0  # the losses that the axes show
 
 
 class ShufflingComparison(Simulation):
-    """Three models from the same start, whose batches differ in nothing but their order."""
+    """Three models from the same start, which take the same rows in three orders."""
 
     name = "shuffling_comparison"
     controls = {
