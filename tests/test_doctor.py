@@ -386,23 +386,35 @@ def test_a_method_that_has_heard_enough_is_not_told_any_more_and_others_are(monk
     assert doctor.findings == [] and not doctor.unchecked
 
 
-@pytest.mark.parametrize(
-    ("since", "steps", "every", "named"),
-    [(200, 600, 2, True), (200, 600, 3, True), (200, 600, 1000, True), (576, 584, 1000, False)],
-)
-def test_gradients_that_are_kept_from_some_step_on_are_seen(since, steps, every, named):
+def kept_gradients(steps, clears):
+    """The findings for a loop that calls zero_grad in the steps for which `clears` says so."""
     X, y = moons(20, seed=0)
     model = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     with LoopDoctor(verbose=False) as doctor:
         for step in range(steps):
-            if step < since or step % every == 0:
+            if clears(step):
                 optimizer.zero_grad()
             F.cross_entropy(model(X), y).backward()
             optimizer.step()
-    assert [finding.bug for finding in doctor.findings] == ["no-zero-grad"] * named
+    return doctor.findings
+
+
+@pytest.mark.parametrize(
+    ("since", "steps", "every", "named"),
+    [(200, 600, 2, True), (200, 600, 3, True), (200, 600, 1000, True), (576, 584, 1000, False)],
+)
+def test_gradients_that_are_kept_from_some_step_on_are_seen(since, steps, every, named):
+    findings = kept_gradients(steps, lambda step: step < since or step % every == 0)
+    assert [finding.bug for finding in findings] == ["no-zero-grad"] * named
     if every == 1000 and named:
-        assert "in about 57% of 600 steps" in doctor.findings[0].evidence  # it is 67%
+        assert "in about 67% of 600 steps" in findings[0].evidence
+
+
+@pytest.mark.parametrize("epoch", [16, 32, 50, 61, 64, 72, 88, 128])
+def test_no_length_of_an_epoch_hides_kept_gradients_or_makes_more_of_them(epoch):
+    assert kept_gradients(900, lambda step: step % epoch < epoch // 3)  # 2 of 3 steps keep them
+    assert not kept_gradients(900, lambda step: step % epoch >= epoch // 8)  # 1 of 8
 
 
 def test_forwards_whose_graph_is_not_used_do_not_keep_the_doctor_looking(seen):

@@ -14,7 +14,7 @@ from .where import learner_place
 
 _OFTEN = 0.3  # of the steps, or backwards; fewer may be meant
 _FOLLOWED = 64  # steps of an optimizer, from the first on; and then, of each so many,
-_MORE = 8  # the first ones: some in a row, so that no rhythm of the loop hides among them
+_MORE = 8  # in a row, each time elsewhere, so that no rhythm of the loop hides among them
 _BACKWARDS_WITHOUT_STEP = 3  # fewer may be a test of the loss
 
 
@@ -61,7 +61,7 @@ class NoZeroGrad(Detector):
     def __init__(self, run):
         super().__init__(run)
         self.applied = weakref.WeakKeyDictionary()  # optimizer -> gradients of its last step
-        # optimizer -> steps with old ones, about; and those among the followed ones of the latest 64
+        # optimizer -> steps with old ones among the first; among the later; later ones followed
         self.count = weakref.WeakKeyDictionary()
         self.by_hand = None  # of a loop without optimizer: leaf, values, gradient at last backward
         self.compared = self.added = 0  # such gradients, and those to which one was added
@@ -84,16 +84,18 @@ class NoZeroGrad(Detector):
 
     def stepped(self, optimizer):
         own = self.run.own_steps
-        place = own % _FOLLOWED if own > _FOLLOWED else 0
-        if place > _MORE:
+        later = own > _FOLLOWED
+        place = own % _FOLLOWED - own // _FOLLOWED * 3 % 7 * _MORE if later else 0
+        if not 0 <= place <= _MORE:
             return
         before = self.applied.pop(optimizer, ())
         old = any(applied.stale and applied.grew() for applied in before)
-        count, latest = self.count.get(optimizer, (0, 0))
-        if place == 1:
-            count, latest = count + latest * _FOLLOWED // _MORE, 0
-        self.count[optimizer] = (count, latest + old) if place else (count + old, latest)
-        if place == _MORE:
+        first, latest, followed = self.count.get(optimizer, (0, 0, 0))
+        if not later:
+            self.count[optimizer] = first + old, 0, 0
+        elif place:
+            self.count[optimizer] = first, latest + old, followed + 1
+        if own == _FOLLOWED or place == _MORE:
             return
         now = self.applied[optimizer] = []
         for group in optimizer.param_groups:
@@ -115,9 +117,10 @@ class NoZeroGrad(Detector):
                 applied.stale = bool(applied.parameter.grad.any())
 
     def judge(self, run):
-        for optimizer, (count, latest) in self.count.items():
+        for optimizer, (count, latest, followed) in self.count.items():
             steps = run.optimizer(optimizer).steps
-            count += min(latest * _FOLLOWED // _MORE, (steps - 1) % _FOLLOWED + 1)
+            if followed:
+                count += round(latest / followed * (steps - _FOLLOWED))
             if count >= 2 and count >= _OFTEN * steps:
                 share = f"{count}" if steps <= _FOLLOWED else f"about {count / steps:.0%}"
                 return self.found(
