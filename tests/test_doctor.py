@@ -386,6 +386,19 @@ def test_a_method_that_has_heard_enough_is_not_told_any_more_and_others_are(monk
     assert doctor.findings == [] and not doctor.unchecked
 
 
+def test_an_optimizer_whose_turn_did_not_come_before_an_error_holds_its_parameters():
+    front, behind = nn.Linear(2, 2), nn.Linear(2, 1)
+    first = torch.optim.Adam(behind.parameters())
+    _second = torch.optim.Adam(front.parameters())
+    doctor = LoopDoctor(verbose=False)
+    with pytest.raises(RuntimeError, match="inplace"), doctor:
+        loss = behind(torch.tanh(front(torch.ones(4, 2)))).mean()
+        loss.backward(retain_graph=True)
+        first.step()
+        (-loss).backward()
+    assert doctor.findings == []
+
+
 def kept_gradients(steps, clears):
     """The findings for a loop that calls zero_grad in the steps for which `clears` says so."""
     X, y = moons(20, seed=0)

@@ -226,7 +226,12 @@ class ParamsNotOptimized(Detector):
         if not run.over:
             return None  # a later phase may train them
         held = run.stepped_ids()
-        missing = [leaf for leaf in _not_held(run) if self.in_earnest(leaf, held)]
+        # The turn of an optimizer may still come where a loop breaks off in its first steps.
+        waiting = {id(p) for o in run.made for p in held_by(o)} if run.steps < _AGAIN else ()
+        missing = [
+            leaf for leaf in _not_held(run)
+            if id(leaf) not in waiting and self.in_earnest(leaf, held)
+        ]  # fmt: skip
         if not missing or not any(id(leaf) in held for leaf in list(run.reached)):
             return None
         set_aside = {
