@@ -79,7 +79,7 @@ wrong(
     {
         "has shape [6]": lambda f, x, eps=1e-5: by_unit_vectors(f, x, eps).flatten(),
         "of shape [3]": two_loops,
-        "Go through x.view(-1)": two_loops_over_the_shape,
+        "Go through view(-1) of": two_loops_over_the_shape,
         "changed the data": nudge_left_in,
         "should be": last_entry_missing,
         "without backward()": by_autograd,
