@@ -85,6 +85,7 @@ class NoZeroGrad(Detector):
     def stepped(self, optimizer):
         own = self.run.own_steps
         later = own > _FOLLOWED
+        # Where in each 64 the followed ones begin: at another eighth each time.
         place = own % _FOLLOWED - own // _FOLLOWED * 3 % 7 * _MORE if later else 0
         if not 0 <= place <= _MORE:
             return

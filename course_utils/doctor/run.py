@@ -190,7 +190,8 @@ def _nonzero(grad):
 
 
 class _Lines(dict):
-    """What happened -> the learner's line that did it first: `lines[what]` when it happens."""
+    """What happened -> the learner's line that did it first. To ask for `lines[what]` while it
+    happens is to note it; `get` only looks."""
 
     def __missing__(self, what):
         self[what] = learner_line()

@@ -44,7 +44,7 @@ def in_words(move, controls):
 
 def as_markdown(experiments):
     """What stands below the simulation in its lesson."""
-    parts = [f"{TO_TRY}, each time from the first settings:"]
+    parts = [f"{TO_TRY}, each time from the defaults:"]
     for number, experiment in enumerate(experiments, 1):
         answer = f"<details><summary>Answer</summary>\n\n{experiment.answer}\n\n</details>"
         indented = answer.replace("\n", "\n   ").replace("\n   \n", "\n\n")
