@@ -29,6 +29,7 @@ ROUNDS = 5
 BASE = "hand-written loop"
 PEERS = {  # module in peers -> how the table calls it
     "by_hand": BASE,
+    "by_hand_tensor_loader": f"{BASE}, `tensor_loader`",
     "course": "`train()`, same `DataLoader`",
     "course_tensor_loader": "`train()`, `tensor_loader`",
     "accelerate": "Accelerate",
@@ -117,5 +118,5 @@ def measure():
 
 
 def name(peer):
-    own = peer == "by_hand" or peer.startswith("course")
+    own = peer.startswith(("by_hand", "course"))
     return PEERS[peer] if own else f"{PEERS[peer]} {version(PACKAGES.get(peer, peer))}"

@@ -10,7 +10,7 @@ from operator import length_hint
 import torch
 from torch import nn
 
-from . import checkpoints, distributed, fingerprint, inputs, trial
+from . import checkpoints, distributed, fingerprint, inputs, loaders, trial
 from .devices import pick_device
 from .losses import rows_counted
 from .models import evaluating
@@ -263,7 +263,8 @@ def train(
     """Train `model` for `epochs` passes over `train_loader`; returns a `History`.
 
     - `train_loader`, `val_loader`: a `DataLoader`, or any collection of batches `(xb, yb)` that
-      can be gone through again and again; `val_loader` may be None
+      can be gone through again and again; `val_loader` may be None. Rows of a `TensorDataset` are
+      fetched as by `tensor_loader`: the same batches in less time
     - `device`: None takes the best one present; the model is moved there
     - `scheduler`, stepped after every `"epoch"` or every `"batch"` as `scheduler_step` says;
       `ReduceLROnPlateau` is given the validation loss
@@ -323,6 +324,7 @@ def train(
         data = fingerprint.of_data(train_loader, val_loader) if compared else {}
         schedule_steps, train_loader, val_loader = distributed.shares(train_loader, val_loader)
     distributed.check_same(data)
+    train_loader, val_loader = map(loaders.in_whole_batches, (train_loader, val_loader))
 
     # Gather all that the run changes, and go on from where an earlier call was stopped.
     replica = distributed.replicate(model)
@@ -466,10 +468,14 @@ def _first_not_finite(losses):
 def _progress_bar(loader, epochs, done, shown):
     from tqdm.auto import tqdm
 
+    class Bar(tqdm):
+        monitor_interval = 0  # no thread beside: a process with a second one allocates slower
+
     steps = length_hint(loader)  # 0 if it has no length
-    return tqdm(
+    return Bar(
         total=epochs * steps or None,
         initial=steps * done,
+        miniters=1,  # what that thread would bring back to 1 after a pause
         disable=not shown,
         desc="training",
         unit="step",

@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils import circles, data, load_ipo, load_ipo_audit, moons, spiral, tensor_loader, xor
+from course_utils.loaders import in_whole_batches
 
 toys = pytest.mark.parametrize("toy", [moons, circles, xor, spiral])
 
@@ -169,3 +170,49 @@ def test_tensor_loader_needs_a_batch_size_and_makes_its_batches_itself(batch_siz
 def test_tensor_loader_looks_at_options_that_dataloader_takes_without_a_word(option, says):
     with pytest.raises(TypeError, match=says):
         tensor_loader(*moons(10), **option)
+
+
+ROWS = TensorDataset(torch.arange(40.0).reshape(20, 2), torch.arange(20))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"shuffle": True}, {"shuffle": True, "drop_last": True, "batch_size": 7}, {"seeded": True}],
+)
+def test_whole_batches_are_those_of_the_loader_with_the_same_draws(options):
+    passes = []
+    for faster in (False, True):
+        torch.manual_seed(0)
+        own = {"generator": torch.Generator().manual_seed(3), "shuffle": True}
+        loader = DataLoader(ROWS, **{"batch_size": 6, **(own if "seeded" in options else options)})
+        assert in_whole_batches(loader).dataset is not ROWS
+        used = in_whole_batches(loader) if faster else loader
+        batches = [tensor for _ in range(2) for batch in used for tensor in batch]
+        passes.append([*batches, torch.get_rng_state()])
+        if loader.generator is not None:
+            passes[-1].append(loader.generator.get_state())
+    assert len(passes[0]) == len(passes[1])
+    assert all(torch.equal(*pair) for pair in zip(*passes, strict=True))
+
+
+class _OwnRows(TensorDataset):
+    pass
+
+
+def _own_collate(rows):
+    return torch.utils.data.default_collate(rows)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options"),
+    [
+        (_OwnRows(*ROWS.tensors), {}),
+        (ROWS, {"collate_fn": _own_collate}),
+        (ROWS, {"batch_size": None}),
+        (ROWS, {"num_workers": 1}),
+        ([(x, y) for x, y in ROWS], {}),
+    ],
+)
+def test_a_loader_with_rules_of_its_own_fetches_as_it_always_did(dataset, options):
+    loader = DataLoader(dataset, **options)
+    assert in_whole_batches(loader) is loader
