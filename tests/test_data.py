@@ -177,7 +177,12 @@ ROWS = TensorDataset(torch.arange(40.0).reshape(20, 2), torch.arange(20))
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"shuffle": True}, {"shuffle": True, "drop_last": True, "batch_size": 7}, {"seeded": True}],
+    [
+        {},
+        {"shuffle": True},
+        {"shuffle": True, "drop_last": True, "batch_size": 7},
+        {"seeded": True},
+    ],
 )
 def test_whole_batches_are_those_of_the_loader_with_the_same_draws(options):
     passes = []

@@ -61,11 +61,10 @@ class LoopDoctor:
     The loop may be written in any style: the doctor sees what PyTorch does, and reads the loop's
     own lines only for bugs that show there alone.
     Weights, losses and random numbers are the same as without it. What it finds is printed at the
-    end of each of the first eight passes over the data, of every eighth one after that, and at the
-    end of the loop, and kept in `doctor.findings`;
-    `doctor.report()` prints all of it again. An exception of the loop goes through, with an
-    explanation added where there is one. In a notebook, `%load_ext course_utils` gives the magic
-    `%%doctor`, which does the same for a cell.
+    end of the passes 1, 2, 3, 4, 8, 16, … over the data, and at the end of the loop, and kept in
+    `doctor.findings`; `doctor.report()` prints all of it again. An exception of the loop goes
+    through, with an explanation added where there is one. In a notebook, `%load_ext course_utils`
+    gives the magic `%%doctor`, which does the same for a cell.
 
     Doctors in different threads or asyncio tasks watch each their own loop; of two nested ones both
     see the inner loop. A check that could not be made, because it failed, stands in

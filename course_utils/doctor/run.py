@@ -39,7 +39,7 @@ def _has_weights(module):
 
 
 def looked_at(n):
-    """Whether the n-th step is looked at closely: 1, 2, 3, 4, 8, 16, … keeps the cost low."""
+    """Whether the n-th step or pass is looked at closely: 1, 2, 3, 4, 8, 16, … costs little."""
     return n <= 4 or n & (n - 1) == 0
 
 

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, dataloader
 
 from .detector import HEARD_ENOUGH
-from .run import Call, Run
+from .run import Call, Run, looked_at
 from .where import in_sight
 
 # A watcher must not break the loop that it watches, so its own errors are dropped. Tests set this
@@ -74,7 +74,7 @@ class Watch:
 
     def __init__(self, detectors, report):
         self.run = Run()
-        # Called with the watch at the end of each pass; after the eighth of every eighth one.
+        # Called with the watch at the end of the passes 1, 2, 3, 4, 8, 16, …
         self.report = report
         self.broken = {}  # what failed -> its exception
         self.detectors = []
@@ -310,7 +310,7 @@ class Watch:
         one_pass = self.run.end_pass(id(iterator))
         if one_pass is not None:
             self.tell("pass_end", one_pass)
-            if len(self.run.passes) <= 8 or len(self.run.passes) % 8 == 0:
+            if looked_at(len(self.run.passes)):
                 self.report(self)
 
     # Schedules, mixed precision, saved weights, dropout --------------------------------------
