@@ -35,14 +35,13 @@ class Rows:
     examples: torch.Tensor | None = None  # the first rows, whole
 
     def add(self, x):
-        """Add the rows of a batch, if it has some and they are as long as those before."""
-        if _is_rows(x):
-            rows = columns(x)
-            before = self.waiting[-1] if self.waiting else self.examples
-            if before is None or before.shape[1] == rows.shape[1]:
-                rows = rows.detach() if rows.requires_grad else rows
-                self.waiting.append(rows.clone())
-                self.count += rows.shape[0]
+        """Add the rows of a batch, if they are as long as those before."""
+        rows = columns(x)
+        before = self.waiting[-1] if self.waiting else self.examples
+        if before is None or before.shape[1] == rows.shape[1]:
+            rows = rows.detach() if rows.requires_grad else rows
+            self.waiting.append(rows.clone())
+            self.count += rows.shape[0]
 
     def gather(self):
         """Bring everything up to date with the rows that were added."""
@@ -96,6 +95,8 @@ class LoaderSource(Rows):
         if not parts or self.count > _ROWS:
             return
         x, before = parts[0], self.count
+        if not _is_rows(x):
+            return
         self.add(x)
         if self.count > before and len(parts) > 1:
             self.labelled = True
