@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks import Row, Table, cpu_seconds, in_rounds, milliseconds, ratios
 from course_utils import LoopDoctor, mlp, moons
 
-ROUNDS = 5
+ROUNDS = 9
 
 READING = """\
 The doctor looks at every step, and costs less than anomaly detection, torchmortem, and torch-audit \
