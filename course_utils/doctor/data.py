@@ -210,7 +210,6 @@ class LabelsMisaligned(Detector):
         self.before = None  # the loader and the batch that came just before
         self.x = None  # the last input of a model
         self.rows, self.labels = [], []  # of batches that were looked at
-        self.mixed = True  # whether each of them held more than one label
 
     def watched(self, call):
         x = call.x
@@ -225,9 +224,8 @@ class LabelsMisaligned(Detector):
         for node in backward.graph.losses:
             target = saved(node, "target")
             if target is not None and target.numel() == len(x) > 1:
-                self.rows.append(columns(x)[:64].double().clone())
+                self.rows.append(columns(x)[:64].to(torch.float64, copy=True))
                 self.labels.append(target.detach().reshape(-1)[:64].double())
-                self.mixed &= bool((target != target.reshape(-1)[0]).any())
 
     def batch(self, one_pass, batch):
         if isinstance(batch, list | tuple) and len(batch) > 1:
@@ -256,8 +254,9 @@ class LabelsMisaligned(Detector):
                 f"{self.apart} batches of labels belong to other inputs",
                 run.lines.get("backward"),
             )
-        enough = run.over and self.rows and self.mixed and len(run.losses) >= _LOSSES_SEEN
-        if enough and run.recorder(Moves).plain():
+        enough = run.over and self.rows and len(run.losses) >= _LOSSES_SEEN
+        mixed = all(only_value(labels) is None for labels in self.labels)
+        if enough and mixed and run.recorder(Moves).plain():
             said = changing(self.rows, self.labels, run.losses)
             said = said or unexplained(self.rows, self.labels, run.losses)
             if said:

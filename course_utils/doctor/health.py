@@ -134,7 +134,7 @@ class DeadRelu(Detector):
             result = saved(node, "result")
             if result is not None:
                 largest = result.detach().flatten(1).amax(0)
-                share = (largest == 0).double().mean().item()
+                share = 1 - largest.count_nonzero().item() / largest.numel()
                 worst = max(worst or (0, 0), (share, math.prod(size[1:])))
         if worst is not None:
             self.dead.append(worst)

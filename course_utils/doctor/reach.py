@@ -200,7 +200,8 @@ class UntrainedInFront(Detector):
                 self.behind[front] = weakref.ref(call.module)
         own = next(iter(call.module.parameters()), None)
         if call.training and call.has_graph and own is not None and len(self.outputs) < 8:
-            self.first.setdefault(call.module, sample(own))
+            if call.module not in self.first:
+                self.first[call.module] = sample(own)
             self.outputs[memory_of(call.out)] = call.module, call.out.detach()
 
     def step(self, step):

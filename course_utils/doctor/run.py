@@ -70,8 +70,8 @@ def memory_of(tensor):
 
 def only_value(tensor):
     """The one number that all entries of a tensor are, or None."""
-    first = tensor.reshape(-1)[0]
-    return first.item() if bool((tensor == first).all()) else None
+    low, high = (bound.item() for bound in tensor.detach().aminmax())
+    return low if low == high else None
 
 
 def held_by(optimizer):
