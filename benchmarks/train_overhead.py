@@ -49,7 +49,7 @@ READING = """\
 Of a plain `DataLoader` over tensors `train()` takes the rows of a batch at once, as `tensor_loader` \
 does, and so it is faster than the loop written by hand on the small task, where fetching rows is much \
 of the work; on the larger one little of that is left. Beside a loop by hand that fetches in the same \
-way, its own cost shows: about a sixth more on the small task, some 30 µs a step, and nothing that \
+way, its own cost shows: about a seventh more on the small task, some 25 µs a step, and nothing that \
 could be seen on the larger one. It pays for the look at the data before the first step, the snapshot \
 after each epoch that makes an interrupt harmless, and the arguments it can be given. It takes slightly \
 more memory than the loop by hand, Accelerate and Ignite, and less than the others.
