@@ -556,6 +556,10 @@ def bce_shapes():
     F.binary_cross_entropy_with_logits(mlp(2, 4, 1)(torch.rand(3, 2)), torch.zeros(3))
 
 
+def bce_on_classes():
+    F.binary_cross_entropy_with_logits(mlp(2, 4, 3)(torch.rand(5, 2)), torch.zeros(5, 1))
+
+
 def bce_on_logits():
     F.binary_cross_entropy(10 * torch.ones(3), torch.zeros(3))
 
@@ -600,6 +604,7 @@ def other_device():
         (column_of_labels, r"yb.squeeze(1)"),
         (float_labels, "yb.long()"),
         (bce_shapes, "[N, 1] against [N]"),
+        (bce_on_classes, "asks yes or no for every one"),
         (bce_on_logits, "BCEWithLogitsLoss"),
         (bce_on_signs, "number the two classes 0 and 1"),
         (carried_over, "hidden = hidden.detach(), and leave retain_graph out"),

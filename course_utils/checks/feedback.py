@@ -87,7 +87,7 @@ def _left_to_do(attempt):
     rows = [_is_open(answer) for answer in attempt.values()] if isinstance(attempt, dict) else []
     if 0 < sum(rows) < len(rows):
         return f"{len(rows) - sum(rows)} of {len(rows)} rows are filled. Now the others."
-    return "Not attempted yet. Replace the ... in the cell above, run that cell, then this one."
+    return "Not attempted yet. A ... is left in the cell above: replace it, run that cell, then this one."
 
 
 def _is_open(answer):

@@ -499,7 +499,22 @@ def _loops_swapped(model, train_loader, val_loader, loss_fn, optimizer, epochs):
     return val_losses
 
 
+def _step_after_the_batches(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    val_losses = []
+    for _ in range(epochs):
+        model.train()
+        for xb, yb in train_loader:
+            optimizer.zero_grad()
+            loss_fn(model(xb), yb).backward()
+        optimizer.step()
+        val_losses.append(reference_evaluate(model, val_loader, loss_fn)[0])
+    return val_losses
+
+
 train_and_validate.known(
+    "You make one step in each epoch: step() stands outside the loop over the batches. Indent it like "
+    "backward().",
+    _step_after_the_batches,
     "Your loops are the wrong way round: each batch is used `epochs` times in a row. The loop over "
     "the epochs is the outer one.",
     _loops_swapped,

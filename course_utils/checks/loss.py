@@ -240,6 +240,8 @@ def _decide(probabilities=torch.sigmoid, yes=lambda z: z > 0, count=lambda a, t:
 
 
 decide.known(
+    "Return the probabilities first, then the answers.",
+    lambda logits, targets: [decide.right(logits, targets)[n] for n in (1, 0, 2)],
     "You compared the logits with 0.5. That is the limit for probabilities; a logit is yes above "
     "0.",
     _decide(yes=lambda z: z > 0.5),

@@ -27,6 +27,9 @@ _NO_W = (
 )
 _STEP_ERRORS = {
     "name 'lr'": "The learning rate belongs to the object: write self.lr.",
+    "name 'parameters'": "The list belongs to the object: write self.parameters.",
+    "'list' object has no attribute 'grad'": "The list has no gradient, each parameter in it has: go "
+    "through self.parameters with a `for` loop.",
     "name 'w'": _NO_W,
     "variable 'w'": _NO_W,
     "leaf Variable": "Autograd refuses to record a change of a parameter in place, and it should "

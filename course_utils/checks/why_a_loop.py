@@ -332,7 +332,7 @@ def _trained(attempt, model, loss_fn, optimizer, batches):
 
 def _why_nothing_moved(calls):
     if "step" not in calls:
-        return "No weight has moved: optimizer.step() is missing."
+        return "No weight has moved: optimizer.step() is missing, or its parentheses are."
     if "backward" not in calls:
         return "No weight has moved: loss.backward() is missing, so step finds no gradients."
     if calls[0] == "step":
@@ -450,8 +450,8 @@ def _only_the_last(model, loss_fn, optimizer, batches):
 
 _right_step = in_order("zero_grad", "backward", "step")
 train_in_pytorch.known(
-    "zero_grad is missing in the loop: PyTorch adds each batch's gradients to those of the "
-    "batches before.",
+    "zero_grad is missing in the loop, or its parentheses are: PyTorch adds each batch's gradients "
+    "to those of the batches before.",
     loop(in_order("backward", "step")),
     "The step comes before backward and changes weights that the walk back still needs. Keep the "
     "order forward, loss, backward, step.",

@@ -65,6 +65,11 @@ _EXPLANATIONS = (
         "yb = yb.float()",
     ),
     (
+        r"Target size \(torch.Size\(\[(\d+)(, 1)?\]\)\) must be .* \(torch.Size\(\[\1, (?!1\])\d+\]\)\)",
+        "The model has several outputs in each row, and this loss asks yes or no for every one.",
+        "where one class of several is right: nn.CrossEntropyLoss()(logits, yb.long().flatten())",
+    ),
+    (
         r"Target size .* must be (the )?same (as|size)|Using a target size",
         "Outputs and labels have different shapes, most often [N, 1] against [N].",
         "loss = loss_fn(logits.squeeze(1), yb)",
@@ -185,6 +190,21 @@ _EXPLANATIONS = (
         "for a whole tensor use torch's function of that name",
     ),
     (
+        r"'int' object is not iterable",
+        "`for` goes through a list, not through a number.",
+        "for i in range(n)",
+    ),
+    (
+        r"'numpy\.ndarray' object has no attribute",
+        "A NumPy array lacks this; if a tensor has it, make one first.",
+        "torch.tensor(array)",
+    ),
+    (
+        r"expected np\.ndarray \(got Tensor\)",
+        "torch.from_numpy takes an array, and this is a tensor already.",
+        "leave torch.from_numpy out",
+    ),
+    (
         r"can't multiply sequence",
         "A list doesn't calculate.",
         "go through it in a loop, or make it a tensor",
@@ -208,7 +228,7 @@ _EXPLANATIONS = (
     (
         r"too many values to unpack",
         "There are more parts than names on the left.",
-        "a list of pairs comes apart with zip(*rows)",
+        "go through a list of pairs with `for xb, yb in pairs:`; zip(*pairs) takes it apart",
     ),
     (
         r"Error\(s\) in loading state_dict",

@@ -240,6 +240,17 @@ def written_differently(net, batches, held_out, criterion, opt, n_epochs):
     return np.array(curve)
 
 
+def one_step_an_epoch(model, train_loader, val_loader, loss_fn, optimizer, epochs):
+    val_losses = []
+    for _ in range(epochs):
+        optimizer.zero_grad()
+        for xb, yb in train_loader:
+            loss_fn(model.train()(xb), yb).backward()
+        optimizer.step()
+        val_losses.append(measured(model, val_loader, loss_fn))
+    return val_losses
+
+
 def with_another_optimizer(model, train_loader, val_loader, loss_fn, optimizer, epochs):
     own = torch.optim.AdamW(model.parameters(), lr=0.01)
     return loop()(model, train_loader, val_loader, loss_fn, own, epochs)
@@ -259,6 +270,7 @@ wrong(
         "list of validation losses alone": lambda *case: (loop()(*case), [0.0] * 4),
         "yours is a Sequential": lambda model, *rest: (loop()(model, *rest), model)[1],
         "append one after the batches": lambda *case: loop()(*case)[-1:],
+        "outside the loop over the batches": one_step_an_epoch,
         "make no other": with_another_optimizer,
     },
 )
