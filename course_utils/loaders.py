@@ -102,12 +102,32 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
     )
 
 
+class _AsStacked(Dataset):
+    """The rows of a `TensorDataset`, at once wherever that gives what stacking them would."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __getitems__(self, indices):
+        tensors = self.rows.tensors  # those of now: a callback may have put others there
+        numbers = type(indices) is list and set(map(type, indices)) == {int}
+        if numbers and all(map(lies_plainly, tensors)):
+            return TensorBatches(tensors).__getitems__(indices)
+        return default_collate([self.rows[index] for index in indices])
+
+
+def lies_plainly(tensor):
+    """Whether rows of `tensor`, taken at once, lie in memory as if stacked, and share no graph."""
+    return type(tensor) is torch.Tensor and tensor.is_contiguous() and not tensor.requires_grad
+
+
 def in_whole_batches(loader):
-    """`loader`; or, if it would fetch rows of a `TensorDataset` one by one, one that does it as
-    `tensor_loader` does: the batches and the random draws are the same, in less time."""
+    """`loader`; or, if it would fetch rows of a `TensorDataset` one by one, one for a single pass
+    that does it as `tensor_loader` does: the batches and the random draws are the same, in less time."""
     if (
         type(loader) is not DataLoader
         or type(loader.dataset) is not TensorDataset
+        or hasattr(loader.dataset, "__getitems__")
         or loader.collate_fn is not default_collate
         or loader.batch_sampler is None
         or loader.num_workers > 0
@@ -115,7 +135,7 @@ def in_whole_batches(loader):
         return loader
     faster = copy.copy(loader)  # it shares samplers and generators
     # A DataLoader lets nobody set its data set, since samplers might not fit; these have its rows.
-    vars(faster).update(dataset=TensorBatches(loader.dataset.tensors), collate_fn=_as_fetched)
+    vars(faster).update(dataset=_AsStacked(loader.dataset), collate_fn=_as_fetched)
     return faster
 
 
@@ -179,7 +199,7 @@ class Watched:
 
     def __iter__(self):
         length = length_hint(self.loader)
-        for batch in self.loader:
+        for batch in in_whole_batches(self.loader):
             self.given, self.latest = self.given + 1, batch
             if self.given > _MANY and not length:
                 warnings.warn(

@@ -10,7 +10,7 @@ from operator import length_hint
 import torch
 from torch import nn
 
-from . import checkpoints, distributed, fingerprint, inputs, loaders, trial
+from . import checkpoints, distributed, fingerprint, inputs, trial
 from .devices import pick_device
 from .losses import rows_counted
 from .models import evaluating
@@ -324,7 +324,6 @@ def train(
         data = fingerprint.of_data(train_loader, val_loader) if compared else {}
         schedule_steps, train_loader, val_loader = distributed.shares(train_loader, val_loader)
     distributed.check_same(data)
-    train_loader, val_loader = map(loaders.in_whole_batches, (train_loader, val_loader))
 
     # Gather all that the run changes, and go on from where an earlier call was stopped.
     replica = distributed.replicate(model)

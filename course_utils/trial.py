@@ -91,10 +91,13 @@ def try_loader(name, loader, model, loss_fn, device, learns):
         evaluating(model),
     ):
         whole = batches = loaders.all_batches(loader)
-        if not whole:
-            batches = [_first_batch(name, loader)]
-        elif not isinstance(loader, list | tuple):  # its rows in one piece
-            batches = [tuple(part[: loader.batch_size or 64] for part in whole[0])]
+        if not isinstance(loader, list | tuple):
+            for tensors in whole:
+                _check_batch(name, tensors)
+            if whole and all(map(loaders.lies_plainly, whole[0])):  # its rows in one piece
+                batches = [tuple(part[: loader.batch_size or 64] for part in whole[0])]
+            else:
+                batches = [_first_batch(name, loader)]
         return _try_batches(name, batches, whole, model, loss_fn, device, learns)
 
 

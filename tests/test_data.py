@@ -5,7 +5,18 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils import circles, data, load_ipo, load_ipo_audit, moons, spiral, tensor_loader, xor
+from course_utils import (
+    circles,
+    data,
+    load_ipo,
+    load_ipo_audit,
+    moons,
+    spiral,
+    tensor_loader,
+    train,
+    train_step,
+    xor,
+)
 from course_utils.loaders import in_whole_batches
 
 toys = pytest.mark.parametrize("toy", [moons, circles, xor, spiral])
@@ -200,8 +211,116 @@ def test_whole_batches_are_those_of_the_loader_with_the_same_draws(options):
     assert all(torch.equal(*pair) for pair in zip(*passes, strict=True))
 
 
+def batches_of_both(dataset, numbers):
+    """All batches as the loader gives them, and as they are taken in whole."""
+    loader = DataLoader(dataset, batch_sampler=numbers)
+    return [list(used) for used in (loader, in_whole_batches(loader))]
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [3, 3, 1],
+        [-1, -20],
+        (2, 1),
+        range(4),
+        {5: None, 2: None},
+        torch.tensor([2, 1]),
+        np.array([2, 1, 0], dtype=np.uint8),
+        [np.uint8(2), np.uint8(1)],
+        [torch.tensor([2]), torch.tensor([1])],
+        [slice(0, 2), slice(2, 4)],
+        [(1,), (2,)],
+        [True, True],
+        [[1, 2], [3, 4]],
+    ],
+    ids=repr,
+)
+def test_whatever_numbers_a_sampler_gives_whole_batches_are_what_the_loader_stacks(numbers):
+    for expected, got in zip(*batches_of_both(ROWS, [numbers, [0]]), strict=True):
+        assert all(map(torch.equal, expected, got))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        torch.arange(960.0).reshape(20, 4, 4, 3).permute(0, 3, 1, 2),
+        torch.arange(1920.0).reshape(20, 2, 4, 4, 3).permute(0, 1, 4, 2, 3),
+        torch.arange(80.0).reshape(40, 2)[::2],
+        torch.arange(20.0)[:, None].expand(20, 3),
+        torch.randn(20, 2, dtype=torch.complex64).conj(),
+        torch.arange(20) > 3,
+    ],
+    ids=["images", "clips", "every second row", "expanded", "conjugate", "yes or no"],
+)
+def test_however_the_rows_lie_whole_batches_lie_as_the_loader_stacks_them(X):
+    for expected, got in zip(*batches_of_both(TensorDataset(X), [[3, 1, 3], [0]]), strict=True):
+        assert torch.equal(expected[0], got[0]) and expected[0].stride() == got[0].stride()
+
+
+def test_gradients_reach_rows_that_want_them_as_through_the_loader():
+    gradients = []
+    for faster in (False, True):
+        X = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        for (xb,) in batches_of_both(TensorDataset(X), [[3, 1, 3, 3, 3] * 4, [3, 0]])[faster]:
+            (xb.cumsum(dim=0) / 3).exp().sum().backward()
+        gradients.append(X.grad)
+    assert torch.equal(*gradients)
+
+
+def replace_rows(loader):
+    loader.dataset.tensors = (loader.dataset.tensors[0] / 2, loader.dataset.tensors[1])
+
+
+def collate_halves(loader):
+    loader.collate_fn = lambda rows: [torch.stack(part) // 2 for part in zip(*rows, strict=True)]
+
+
+@pytest.mark.parametrize("change", [replace_rows, collate_halves])
+def test_what_a_callback_changes_about_the_loader_counts_from_the_next_epoch(change):
+    runs = []
+    for by_hand in (True, False):
+        loader = DataLoader(TensorDataset(*ROWS.tensors), batch_size=6)
+        torch.manual_seed(0)
+        model = torch.nn.Linear(2, 20)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        loss_fn = torch.nn.CrossEntropyLoss()
+        if by_hand:
+            for _ in range(2):
+                for xb, yb in loader:
+                    train_step(model, xb, yb, loss_fn, optimizer)
+                change(loader)
+        else:
+            callbacks = [lambda *_, loader=loader: change(loader)]
+            train(model, loader, None, loss_fn, optimizer, 2, callbacks=callbacks, progress=False)
+        runs.append(model.weight.detach())
+    assert torch.equal(*runs)
+
+
+def test_images_whose_channels_were_moved_train_as_the_loader_stacks_them():
+    """view() works on what the loader stacks, though not on rows taken as they lie."""
+
+    class Viewing(torch.nn.Linear):
+        def forward(self, xb):
+            return super().forward(xb.view(len(xb), -1))
+
+    X = torch.arange(960.0).reshape(20, 4, 4, 3).permute(0, 3, 1, 2) / 960
+    loader = DataLoader(TensorDataset(X, ROWS.tensors[1] % 2), batch_size=6)
+    model = Viewing(48, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    history = train(
+        model, loader, loader, torch.nn.CrossEntropyLoss(), optimizer, 1, progress=False
+    )
+    assert history.epochs == 1
+
+
 class _OwnRows(TensorDataset):
     pass
+
+
+OWN_BATCHES = TensorDataset(*ROWS.tensors)
+OWN_BATCHES.__getitems__ = lambda numbers: [ROWS[number // 2] for number in numbers]
 
 
 def _own_collate(rows):
@@ -212,6 +331,7 @@ def _own_collate(rows):
     ("dataset", "options"),
     [
         (_OwnRows(*ROWS.tensors), {}),
+        (OWN_BATCHES, {}),
         (ROWS, {"collate_fn": _own_collate}),
         (ROWS, {"batch_size": None}),
         (ROWS, {"num_workers": 1}),
