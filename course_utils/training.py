@@ -281,8 +281,9 @@ def train(
 
     Ctrl-C, or the notebook's stop button, ends the run early: model, optimizer and history are
     put back to the end of the last finished epoch (with `patience` the model to the best one), and
-    the history is returned. If a batch can't be used (a label that is no class, a file that can't
-    be read), they are put back in the same way, and ValueError names the batch and what is wrong.
+    the history is returned. With a checkpoint an epoch is finished when the file has it. If a batch
+    can't be used (a label that is no class, a file that can't be read), they are put back in the
+    same way, and ValueError names the batch and what is wrong.
 
     A resumed run equals an unbroken one, on the CPU to the last bit. Part of the state are the
     weights of model and `loss_fn`, optimizer, schedule, history, and random numbers: the global
@@ -387,16 +388,19 @@ def train(
             _warn_if_diverged(history, model, validated=val_loader is not None)
             if patience is not None and history.best_epoch == history.epochs:
                 state.keep_best()
-            last_epoch_end = state.snapshot()
+            if checkpoint is None:  # else the epoch is finished when the file has it
+                last_epoch_end = state.snapshot()
             bar.set_postfix(
                 train_loss=history["train_loss"][-1], val_loss=val_loss, val_acc=val_acc
             )
             with distributed.together():
                 for callback in callbacks if first else ():
                     callback(history.epochs, model, history)
-                    last_epoch_end = state.snapshot()
+                    if checkpoint is None:
+                        last_epoch_end = state.snapshot()
             if checkpoint is not None:
                 state.save(checkpoint, run)  # last, since a callback may draw random numbers
+                last_epoch_end = state.snapshot()
     except KeyboardInterrupt:
         state.restore(last_epoch_end)
         model.train()  # the interrupt may have come in the middle of an evaluation

@@ -391,25 +391,26 @@ def test_schedulers_and_plateaus_survive(tmp_path):
         assert results[0] == results[1]
 
 
-def test_a_schedule_that_was_stepped_here_goes_on_from_the_checkpoint(tmp_path):
+@pytest.mark.parametrize("interrupted", [1, 2])
+def test_a_schedule_that_was_stepped_here_goes_on_from_the_checkpoint(tmp_path, interrupted):
     """As in a notebook, where a cell is run again after Ctrl-C, and again after the end."""
     model = mlp(2, 8, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=32)
     loader = tensor_loader(X[:128], y[:128], batch_size=16, shuffle=True)
-    interrupts = {2}
+    interrupts = {interrupted}
 
     def interrupt(epoch, model, history):
         if epoch in interrupts:
             interrupts.remove(epoch)
             raise KeyboardInterrupt
 
-    for epochs in (2, 4, 4):
+    for epochs in (interrupted - 1, 4, 4):  # the file has no more when the callbacks are called
         history = train(
             model, loader, None, LOSS, optimizer, 4, scheduler=scheduler, scheduler_step="batch",
             checkpoint=tmp_path / "run.pt", callbacks=[interrupt], progress=False,
         )  # fmt: skip
-        assert history.epochs == epochs
+        assert history.epochs == epochs and scheduler.last_epoch == 8 * epochs
 
 
 def train_until_patience_runs_out(path):
