@@ -56,7 +56,7 @@ def train_epoch(model, loader, loss_fn, optimizer, scheduler, scaler, max_norm, 
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)  # the limit is meant for the true gradient
         nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-        scaler.step(optimizer)  # leaves the step out if the gradient overflowed
+        scaler.step(optimizer)  # leaves the step out if a gradient is infinite
         scaler.update()
         scheduler.step()  # once a batch: the schedule counts batches
         total += loss.item() * len(xb)
