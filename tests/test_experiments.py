@@ -271,6 +271,12 @@ def _(first, middle, second, beside):
 def _(first, slow, second, fast):
     assert slow["SGD"] > slow["momentum 0.9"] > slow["Adam"]
     assert "SGD has run away, momentum 0.9 has run away" in fast.said
+    race = widgets.optimizer_race(surface="Rosenbrock", lr=0.001)
+    race.reset()  # from the frame that is shown first back to the start
+    for _ in range(1000):
+        race.step()
+    point, _, path = race.runners["SGD"]
+    assert (point[0].item() - path[0][0]) / (1 - path[0][0]) == pytest.approx(1 / 3, abs=0.02)
 
 
 @claims("zero_grad_comparison", 1)

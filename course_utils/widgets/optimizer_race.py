@@ -89,7 +89,7 @@ class OptimizerRace(Simulation):
             marks.append(Points(*points[-1:].T, color, marker, 11))
             curves.append(Line(range(len(loss)), loss.clamp(min=1e-9), color, dash, name))
             gone = not points[-1].abs().max() < _FAR
-            words.append(f"{name} has run away" if gone else f"{name} {loss[-1]:.2g}")
+            words.append(f"{name} has run away" if gone else f"{name} at {loss[-1]:.2g}")
         across = Axis(x0, x1, "x (+ the lowest point)")
         steps, height = Axis(0, doubled(100, self.steps), "step"), Axis(1e-8, 1e4, log=True)
         return Scene(
