@@ -1,12 +1,13 @@
 """Checks for lesson 04, the step."""
 
 import copy
+from functools import partial
 
 import torch
 from torch import nn
 
 from ..models import mlp
-from .exercise import exercise, returned
+from .exercise import exercise
 from .feedback import Mistake, NotAttempted, as_number, call, explained
 from .values import close
 
@@ -32,6 +33,8 @@ _STEP_ERRORS = {
     "through self.parameters with a `for` loop.",
     "name 'w'": _NO_W,
     "variable 'w'": _NO_W,
+    "name 'sqrt'": "PyTorch's root is a method of the tensor: v_hat.sqrt().",
+    "'list' object": "self.parameters is a list of tensors: take one after the other with `for`.",
     "leaf Variable": "Autograd refuses to record a change of a parameter in place, and it should "
     "not be recorded: do it inside `with torch.no_grad():`.",
     "NoneType": "One of the parameters has no gradient: its .grad is None, since the backward pass "
@@ -66,8 +69,14 @@ def _flat(tensors):
     return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
-def _run(parameters, gradients, step):
-    """How far all parameters have moved after the steps; fails if a step touches the gradients."""
+_ONLY_READ = "Your step changes the gradients. It should only read them."
+
+
+def _run(parameters, gradients, step, touched=_ONLY_READ):
+    """How far all parameters have moved after the steps.
+
+    A step that touches the gradients is a Mistake, of which `touched` says what.
+    """
     before = _flat(parameters)
     for of_step in gradients:
         for parameter, gradient in zip(parameters, of_step, strict=True):
@@ -75,7 +84,7 @@ def _run(parameters, gradients, step):
         step()
         after = [parameter.grad for parameter in parameters]
         if not all(map(_same, after, of_step)):
-            raise Mistake("Your step changes the gradients. It should only read them.")
+            raise Mistake(touched)
     return _flat(parameters) - before
 
 
@@ -447,9 +456,16 @@ def _decays():
         yield *_parameters(1, zero=True), lr, weight_decay
 
 
+_OLD_RECIPE = (
+    "You change the gradients. Decay that is added to them is the old recipe: Adam then divides it, "
+    "too. Shrink the parameters themselves."
+)
+
+
 def _decay(attempt, parameters, gradients, lr, weight_decay):
     before = _flat(parameters)
-    moved = _run(parameters, gradients, lambda: _act(attempt, parameters, lr, weight_decay))
+    step = partial(_act, attempt, parameters, lr, weight_decay)
+    moved = _run(parameters, gradients, step, _OLD_RECIPE)
     yield f"With lr = {lr} and weight_decay = {weight_decay} the parameters", before + moved
 
 
@@ -565,9 +581,21 @@ def _sweeps():
     yield torch.logspace(-2, 0, 4), torch.rand(5, 4)
 
 
+_NO_SUCH_PLACE = (
+    "lrs has no such place. `losses.argmin()` counts through all rows, one after the other: take "
+    "the median over the seeds, dim=0, first."
+)
+
+
+def _picked(attempt, lrs, losses):
+    with explained({"out of bounds": _NO_SUCH_PLACE, "out of range": _NO_SUCH_PLACE}):
+        rate = call(attempt, lrs, losses)
+    yield "The learning rate", as_number(rate, "The learning rate")
+
+
 @exercise(
     cases=_sweeps,
-    observe=returned("The learning rate", lambda rate: as_number(rate, "The learning rate")),
+    observe=_picked,
     praise="You pick what works in most runs, and a run that died counts against its rate.",
 )
 def pick_lr(lrs, losses):

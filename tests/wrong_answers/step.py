@@ -33,6 +33,10 @@ def clears(p, lr):
     p.grad = None
 
 
+def all_at_once(self):
+    self.parameters -= self.lr * self.parameters.grad
+
+
 def fills_none(p, lr):
     if p.grad is None:
         p.grad = torch.zeros_like(p)
@@ -52,6 +56,7 @@ wrong(
         "write self.parameters": stepping(lambda p, lr: parameters[0]),  # noqa: F821
         "go through self.parameters with a `for`": stepping(lambda p, lr: [p].grad),
         "no w in your step": stepping(lambda p, lr: w.sub_(lr * w.grad)),  # noqa: F821
+        "take one after the other": type("SGD", (Optimizer,), {"step": all_at_once}),
         "Pass the class itself": Recorded([torch.zeros(2)]),
     },
 )
@@ -63,6 +68,12 @@ wrong(
 class Forgets(adam.right):
     def means(self, i, g, beta1, beta2):
         self.m[i], self.v[i] = 0.1 * g, 0.001 * g**2
+
+
+@wrong("adam", "v_hat.sqrt()")
+class RootByItself(adam.right):
+    def move(self, m_hat, v_hat, g):
+        return -self.lr * m_hat / (sqrt(v_hat) + self.eps)  # noqa: F821
 
 
 # Exercise 3
@@ -82,7 +93,7 @@ def decaying(change):
 wrong(
     "decay",
     {
-        "changes the gradients": torch.no_grad()(decaying(lambda p, lr, wd: p.grad.add_(wd * p))),
+        "is the old recipe": torch.no_grad()(decaying(lambda p, lr, wd: p.grad.add_(wd * p))),
         "with torch.no_grad()": decaying(lambda p, lr, wd: p.mul_(1 - lr * wd)),
         "without parentheses": None,
     },
@@ -99,6 +110,7 @@ def inf_written_in_place(lrs, losses):
 wrong(
     "pick_lr",
     {
+        "counts through all rows": lambda lrs, losses: lrs[losses.argmin()].item(),
         "changed the data": inf_written_in_place,
         ".item()": lambda *case: torch.tensor(pick_lr.right(*case)),
         "add .values": lambda lrs, losses: lrs[
