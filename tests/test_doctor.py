@@ -587,6 +587,10 @@ def twice():
     loss.backward()
 
 
+def xor_for_a_power():
+    torch.rand(3) ^ 2
+
+
 def empty_optimizer():
     torch.optim.SGD([], lr=0.1)
 
@@ -610,6 +614,7 @@ def other_device():
         (carried_over, "hidden = hidden.detach(), and leave retain_graph out"),
         (detached_loss, "has no graph"),
         (twice, "hidden.detach()"),
+        (xor_for_a_power, "x**2"),
         (empty_optimizer, "nn.ModuleList"),
         (other_device, "another on"),
         (other_device, "model.to(device)"),
@@ -624,6 +629,11 @@ def test_an_exception_goes_through_with_an_explanation(mistake, help_):
 def test_the_explanation_of_devices_names_those_of_the_message():
     message = "Expected all tensors to be on the same device, but found cuda:0 and cpu!"
     assert "one is on cuda:0, another on cpu" in explanation(RuntimeError(message))
+
+
+def test_only_a_loss_is_said_to_dislike_the_type_of_its_labels():
+    assert "labels" in explanation(RuntimeError("\"nll_loss_out_frame\" not implemented for 'Int'"))
+    assert not explanation(RuntimeError("\"bitwise_and_cpu\" not implemented for 'Float'"))
 
 
 def test_an_unknown_exception_goes_through_as_it_is():

@@ -54,9 +54,14 @@ _EXPLANATIONS = (
         "loss = loss_fn(logits, yb)",
     ),
     (
-        r"expected scalar type Long|expected target dtype to be Long|not implemented for '(Int|Float|Double|Short)'",
+        r"expected scalar type Long|expected target dtype to be Long|nll_loss\w*\" not implemented for '(Int|Float|Double|Short)'",
         "The labels have the wrong type: CrossEntropyLoss takes class numbers of type int64.",
         "yb = yb.long()",
+    ),
+    (
+        r"bitwise_xor|operand type\(s\) for \^",
+        "In Python ^ is no power: it compares bits, and these numbers have none to compare.",
+        "write x**2",
     ),
     (
         r"result type Float can't be cast to the desired output type Long"
