@@ -34,6 +34,29 @@ def test_all_simulations_can_be_read_by_everybody_in_light_and_dark(all_of_them,
         assert not errors
 
 
+# How far a colour stands out from the ground of the page, as accessibility guidelines compute it
+_CONTRAST = """(line, ground) => {
+    document.body.style.background = ground
+    const brush = document.createElement("canvas").getContext("2d")
+    const light = color => {
+        brush.fillStyle = color
+        brush.fillRect(0, 0, 1, 1)
+        const [r, g, b] = [...brush.getImageData(0, 0, 1, 1).data].map(
+            v => (v /= 255) > 0.04045 ? ((v + 0.055) / 1.055) ** 2.4 : v / 12.92)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05
+    }
+    const below = light(ground), above = light(getComputedStyle(line).stroke)
+    return Math.max(above / below, below / above)
+}"""
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#111111", "#383838"])  # the last is Colab's
+def test_lines_of_equal_loss_are_seen_on_every_ground(ground):
+    with staged(widgets.optimizer_race(), dark=ground != "#ffffff") as (page, _):
+        lines = page.locator("#optimizer_race path[stroke='var(--line)'][fill=none]").first
+        assert lines.evaluate(_CONTRAST, ground) > 1.5
+
+
 def test_a_simulation_plays_pauses_steps_restarts_and_follows_its_controls():
     dashboard = widgets.training_dashboard()
     with staged(dashboard) as (page, errors):

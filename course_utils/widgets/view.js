@@ -6,10 +6,10 @@
 
 const STYLE = `
 :host { display: block; container-type: inline-size; }
-:host, .root { --ink: #1c1e21; --soft: #5f6670; --line: #d5d9de; --fill: #ffffff; --field: #ffffff;
+:host, .root { --ink: #1c1e21; --soft: #5f6670; --line: color-mix(in srgb, var(--ink) 22%, transparent); --fill: #ffffff; --field: #ffffff;
   --blue: #0072B2; --vermillion: #c45000; --green: #00855f; --purple: #B0508A; --sky: #56B4E9; --grey: #6b7280;
   --low: #8fc3e6; --mid: #fbfbfb; --high: #f5bd85; --accent: #0072B2; --on-accent: #fff; }
-.root.dark { --ink: #e8eaed; --soft: #a6adb7; --line: #41464e; --fill: #23262b; --field: #1f2226;
+.root.dark { --ink: #e8eaed; --soft: #a6adb7; --fill: #23262b; --field: #1f2226;
   --blue: #5bb8f0; --vermillion: #ff8f4a; --green: #2fc798; --purple: #e59ac4; --sky: #56B4E9; --grey: #9aa1ab;
   --low: #1f5f8c; --mid: #1a1c20; --high: #96551d; --accent: #5bb8f0; --on-accent: #10161c; }
 * { box-sizing: border-box; }
