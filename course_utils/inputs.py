@@ -18,12 +18,17 @@ from .losses import kind_of, option
 def check_device(device):
     """`device` as a `torch.device` that is present on this machine and computes.
 
-    Raises ValueError for a name PyTorch doesn't know and for a device that isn't there.
+    Raises ValueError for a name PyTorch doesn't know and for a device that isn't there, TypeError for
+    what is no name.
     """
+    if not isinstance(device, str | int | torch.device):
+        raise TypeError(
+            f'device must be a name, such as "cpu" or "cuda", or None; got {type(device).__name__}.'
+        )
     try:
         found = torch.device(device)
         torch.zeros(1, device=found).item()  # which "meta" can't
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device={str(device)!r} can't be used on this machine. Pass None to take the best device "
             'present, or "cpu".'
@@ -90,9 +95,9 @@ def examine_evaluation(model, loader, loss_fn, device, metric, autocast, default
     _check_model(model, learns=False)
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), "cpu")
-    device = check_device(device)
     _check_loader("loader", loader)
     _check_loss_fn(loss_fn)
+    device = check_device(device)
     if metric is not None:
         check_function("metric", metric)
     if autocast is not None and not hasattr(type(autocast), "__enter__"):
@@ -191,9 +196,11 @@ def _check_loss_fn(loss_fn):
     check_function("loss_fn", loss_fn)
     for name in ("weight", "pos_weight") if kind_of(loss_fn) is not None else ():
         weight = option(loss_fn, name)
-        if isinstance(weight, torch.Tensor) and not bool(((weight >= 0) & weight.isfinite()).all()):
+        if not isinstance(weight, torch.Tensor):
+            continue
+        if not bool(((weight >= 0) & weight.isfinite()).all()) or not bool(weight.any()):
             raise ValueError(
-                f"loss_fn has {name}={weight.tolist()}, and needs numbers of at least 0."
+                f"loss_fn has {name}={weight.tolist()}, and needs numbers of at least 0, not all of them 0."
             )
     reduction = option(loss_fn, "reduction", "mean")
     if reduction in ("sum", "none"):
@@ -322,18 +329,7 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
                 "loss_fn has parameters of its own, and only the gradients of the model's are "
                 "averaged over the processes. Make them part of the model, or train in one process."
             )
-    for i, lr in enumerate(group["lr"] for group in optimizer.param_groups if "lr" in group):
-        number = isinstance(lr, Real | torch.Tensor) and not isinstance(lr, bool)
-        if not (number and 0 <= lr < math.inf):
-            raise ValueError(
-                f"optimizer has the learning rate {lr!r} in parameter group {i}. It must be a number "
-                "of at least 0."
-            )
-    if any(group.get("maximize") for group in optimizer.param_groups):
-        raise ValueError(
-            "optimizer has maximize=True, but train makes the loss smaller. Leave it out, and let loss_fn "
-            "return what is to be large with a minus."
-        )
+    check_settings(optimizer)
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not any(parameter.requires_grad for parameter in held):
         raise ValueError(
@@ -351,6 +347,35 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
             f"optimizer holds {foreign} of {len(held)} parameters that are not in the model: it "
             "was built for another one, or before layers were replaced. Build it again: "
             f"torch.optim.{type(optimizer).__name__}(model.parameters(), …)."
+        )
+
+
+def check_settings(optimizer):
+    """Raises ValueError if an optimizer's own numbers can't lead to a smaller loss."""
+    if "lr" not in optimizer.param_groups[0]:
+        raise ValueError(
+            "optimizer has no learning rate, which the history notes. Name it among its defaults: "
+            'super().__init__(parameters, {"lr": lr}).'
+        )
+    for i, group in enumerate(optimizer.param_groups):
+        lr = group.get("lr", 0.0)
+        number = isinstance(lr, Real | torch.Tensor) and not isinstance(lr, bool)
+        if not (number and 0 <= lr < math.inf):
+            raise ValueError(
+                f"optimizer has the learning rate {lr!r} in parameter group {i}. It must be a number "
+                "of at least 0."
+            )
+        for name, value in group.items():
+            parts = value if isinstance(value, tuple | list) and name != "params" else [value]
+            if any(isinstance(part, float) and math.isnan(part) for part in parts):
+                raise ValueError(
+                    f"optimizer has {name}={value!r} in parameter group {i}, which would turn every "
+                    "weight into NaN. It must be a number."
+                )
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise ValueError(
+            "optimizer has maximize=True, but the loss is to become smaller. Leave it out, and let "
+            "loss_fn return what is to be large with a minus."
         )
 
 

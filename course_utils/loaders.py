@@ -67,7 +67,7 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
     random draws are the same, in less time. `options` go to `DataLoader` (`generator`,
     `drop_last`, …).
 
-    Raises TypeError if something is not a tensor, ValueError if lengths differ or are zero or if
+    Raises TypeError if something is not a plain tensor, ValueError if lengths differ or are zero or if
     `batch_size` is no whole number of at least 1, and both as `DataLoader` does for its options.
     """
     for tensor in tensors:
@@ -76,6 +76,11 @@ def tensor_loader(*tensors, batch_size=64, shuffle=False, **options):
                 f"tensor_loader takes tensors, each by itself, and everything else by name, as in "
                 f"tensor_loader(X, y, batch_size=64); got {type(tensor).__name__}. An array becomes "
                 "a tensor by torch.as_tensor(array)."
+            )
+        if strange := not_plain(tensor):
+            raise TypeError(
+                f"tensor_loader takes plain tensors; got one that is {strange}. A sparse one becomes plain "
+                "by tensor.to_dense(), a nested one by torch.nested.to_padded_tensor(tensor, 0.0)."
             )
     lengths = [len(tensor) if tensor.ndim else 0 for tensor in tensors]
     if not lengths or min(lengths) == 0:
@@ -119,6 +124,17 @@ class _AsStacked(Dataset):
 def lies_plainly(tensor):
     """Whether rows of `tensor`, taken at once, lie in memory as if stacked, and share no graph."""
     return type(tensor) is torch.Tensor and tensor.is_contiguous() and not tensor.requires_grad
+
+
+def not_plain(tensor):
+    """A word for a tensor whose numbers don't simply lie in a row, or None."""
+    if tensor.is_nested:
+        return "nested"
+    if tensor.is_meta:
+        return "on the meta device, without numbers"
+    if tensor.layout is not torch.strided:
+        return "sparse" if "sparse" in str(tensor.layout) else f"of layout {tensor.layout}"
+    return None
 
 
 def in_whole_batches(loader):

@@ -15,9 +15,14 @@ _FUNCTIONS = {
     F.l1_loss: nn.L1Loss,
     F.smooth_l1_loss: nn.SmoothL1Loss,
     F.huber_loss: nn.HuberLoss,
+    F.poisson_nll_loss: nn.PoissonNLLLoss,
+    F.soft_margin_loss: nn.SoftMarginLoss,
+    F.hinge_embedding_loss: nn.HingeEmbeddingLoss,
 }
 OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss)
 OF_LOGARITHMS = (nn.NLLLoss, nn.KLDivLoss)
+OF_COUNTS = (nn.PoissonNLLLoss,)
+OF_SIGNS = (nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
 YES_OR_NO = (nn.BCEWithLogitsLoss, nn.BCELoss)
 _KNOWN = tuple(_FUNCTIONS.values())
 

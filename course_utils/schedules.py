@@ -89,17 +89,30 @@ def _rehearse(scheduler, optimizer, steps, scheduler_step):
         rehearsal = copy.deepcopy(scheduler, {id(optimizer): double})
     except Exception:  # it holds a lock, a file
         return
+    idle = 0  # steps in which nothing moves
     with undisturbed(scheduler), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for step in range(1, steps + 1):
+            idle += max(_rates(double)) < 1e-12
             _rehearse_step(rehearsal, double, f"{scheduler_step} {step} of {steps}")
+    if idle > steps / 2:
+        counted = "epochs" if scheduler_step == "epoch" else "epochs * len(train_loader)"
+        warnings.warn(
+            f"scheduler={type(scheduler).__name__} has a learning rate of 0, or below 1e-12, in {idle} of "
+            f"{steps} steps, in which nothing is learned. Is its length counted in the steps of this run, {counted}?",
+            stacklevel=2,
+        )
+
+
+def _rates(optimizer):
+    return [float(group["lr"]) for group in optimizer.param_groups]
 
 
 def _rehearse_step(scheduler, optimizer, when):
     name = f"scheduler={type(scheduler).__name__}"
     try:
         scheduler.step()
-        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        rates = _rates(optimizer)
     except Exception as error:  # whatever a function of one's own raises
         raise ValueError(
             f"{name} fails after {when} ({trial.in_short(error)}). A function among its arguments "

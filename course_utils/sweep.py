@@ -214,6 +214,7 @@ def _check_optimizer(optimizer):
     except Exception as error:
         reason = trial.in_short(error)
     else:
+        inputs.check_settings(whole)
         if torch.allclose(weights, torch.stack(alone), rtol=1e-6):
             return
         reason = "its step is not proportional to the learning rate, or depends on other weights"

@@ -10,7 +10,7 @@ from operator import length_hint
 import torch
 from torch import nn
 
-from . import checkpoints, distributed, fingerprint, inputs, trial
+from . import checkpoints, distributed, fingerprint, inputs, loaders, trial
 from .devices import pick_device
 from .losses import rows_counted
 from .models import evaluating
@@ -34,7 +34,7 @@ def accuracy(logits, yb):
             "An array becomes a tensor by torch.as_tensor(array)."
         )
     for name, tensor in (("logits", logits), ("labels", yb)):
-        if strange := trial.not_plain(tensor) or trial.not_real(tensor):
+        if strange := loaders.not_plain(tensor) or trial.not_real(tensor):
             raise TypeError(
                 f"accuracy compares plain tensors of real numbers; got {name} that are {strange}."
             )
@@ -450,8 +450,8 @@ def _warn_if_diverged(history, model, validated):
             )
         else:
             reason = (
-                "Usual causes: a learning rate that is too high, or a NaN in the data. The weights "
-                "can't recover."
+                "Usual causes: a learning rate that is too high, a NaN in the data, or a logarithm, a root "
+                "or a division of 0 in model or loss_fn. The weights can't recover."
             )
     elif validated and _first_not_finite(history["val_loss"]):
         became = f"validation loss became {history['val_loss'][-1]}"

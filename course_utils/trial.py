@@ -15,7 +15,15 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from . import loaders, own_functions
-from .losses import OF_CLASSES, OF_LOGARITHMS, YES_OR_NO, kind_of, option
+from .losses import (
+    OF_CLASSES,
+    OF_COUNTS,
+    OF_LOGARITHMS,
+    OF_SIGNS,
+    YES_OR_NO,
+    kind_of,
+    option,
+)
 from .models import evaluating, forgetting
 from .random_state import undisturbed
 
@@ -55,6 +63,9 @@ _ADVICE = {  # a word of PyTorch's message -> what to do
     "write x = x + 1 instead of x += 1 or x.add_(1), and leave inplace=True out.",
     "second time": "Something of the batch before is used again, such as a hidden state of the model, or "
     "data that were computed with gradients: cut it off by .detach().",
+    "does not require grad": "Are gradients switched off, as a callback does by "
+    "torch.set_grad_enabled(False)? Write with torch.no_grad(): around what needs none.",
+    "leaf Variable": "Write @torch.no_grad() above its step.",
 }
 
 
@@ -68,8 +79,8 @@ def _what_stopped(name, error):
             "loss_fn must be made of tensor operations alone: no .item(), no .numpy(), no if on values, "
             "no changes in place. Or train the models one by one, with train."
         )
+    advice = (text for word, text in _ADVICE.items() if word in str(error))
     if ("backward", torch.autograd.__file__) in calls:
-        advice = (text for word, text in _ADVICE.items() if word in str(error))
         own = "Look at the hooks and at the autograd functions of your own in model and loss_fn."
         return f"loss.backward() fails on {name} ({in_short(error)}). {next(advice, own)}"
     if any(function == "clip_grad_norm_" for function, _ in calls):
@@ -78,7 +89,8 @@ def _what_stopped(name, error):
     if any(isinstance(caller, LRScheduler) for caller in callers):
         return f"scheduler can't make its step after {name} ({in_short(error)})."
     if any(isinstance(caller, torch.optim.Optimizer) for caller in callers):
-        return f"optimizer can't make a step after {name} ({in_short(error)}). Choose another one."
+        other = next(advice, "Choose another one.")
+        return f"optimizer can't make a step after {name} ({in_short(error)}). {other}"
     return f"{name} can't be used ({in_short(error)})."
 
 
@@ -107,7 +119,9 @@ def _try_batches(name, batches, whole, model, loss_fn, device, learns):
     for batch in batches:
         _check_batch(name, batch)
         if _kind_of_input(batch[0]) not in tried:
-            xb, yb = (tensor.to(device) for tensor in batch)
+            xb, yb = (
+                tensor.to(device, copy=True) for tensor in batch
+            )  # some change theirs in place
             logits = _try_forward(name, model, xb)
             if kind_of(loss_fn) is not None and logits.shape[:1] != yb.shape[:1]:
                 raise ValueError(
@@ -115,14 +129,36 @@ def _try_batches(name, batches, whole, model, loss_fn, device, learns):
                     "one for each. Is there a squeeze() or view(-1) in the model? Say which dimension: "
                     "squeeze(1), or flatten(1)."
                 )
-            tried[_kind_of_input(xb)] = logits, yb
+            tried[_kind_of_input(batch[0])] = logits, xb, yb, batch
     for X, y in whole or batches:
         _check_values(name, X, y)
         _check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device), X)
-    for logits, yb in tried.values():
+    for logits, xb, yb, batch in tried.values():
         _try_loss(name, model, loss_fn, logits, yb, learns)
-    logits, yb = tried[_kind_of_input(batches[0][0])]
-    return logits.detach(), yb.clone()  # a metric may change its labels in place
+        if batches is whole:  # the pass goes through the very tensors of a list
+            _check_in_place(name, "the model changes its inputs", model, [xb], batch[0])
+            _check_in_place(name, "loss_fn changes its labels", loss_fn, [logits, yb], batch[1])
+    logits, _, yb, _ = tried[_kind_of_input(batches[0][0])]
+    return logits.detach(), yb
+
+
+def _check_in_place(name, what, function, arguments, given):
+    """Whether `given`, of which the last argument was a copy, would drift from epoch to epoch."""
+    changed = arguments[-1]
+    if given.device != changed.device or torch.equal(given, changed):
+        return
+    once = changed.detach().clone()
+    try:
+        function(*arguments)
+        drift, scale = (changed.detach() - once).float().abs().max(), once.float().abs().max()
+        if not drift > 1e-4 * scale:
+            return  # such as clamp_, which can be done again
+    except Exception:  # it can't be done again, at least
+        pass
+    raise ValueError(
+        f"{what} in place, and {name} gives the same tensors again in every epoch, changed "
+        "further and further. Write x = 2 * x instead of x *= 2 or x.mul_(2)."
+    )
 
 
 def _kind_of_input(xb):
@@ -134,7 +170,9 @@ def _first_batch(name, loader):
         only_once = loaders.only_once(loader)
         first = [] if only_once else loaders.first_batch(loader)
     except Exception as error:  # as in _try_forward
-        raise ValueError(f"{name} can't give its first batch ({in_short(error)}).") from error
+        raise ValueError(
+            f"{name} can't give its first batch ({in_short(error)}). To see the line, run it alone: next(iter({name}))."
+        ) from error
     if only_once:
         raise TypeError(
             f"{name} is a {type(loader).__name__} that can be gone through only once, and looking at "
@@ -157,32 +195,41 @@ def _check_batch(name, batch):
     for part, tensor in zip(("xb", "yb"), batch, strict=True):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(
-                f"{name} must give tensors; {part} is a {type(tensor).__name__}. Convert it with "
-                "torch.as_tensor."
+                f"{name} must give tensors; {part} is a {type(tensor).__name__}. "
+                f"{_tensor_advice(tensor)}"
             )
     xb, yb = batch
     for part, tensor in (("inputs", xb), ("labels", yb)):
-        if strange := not_plain(tensor):
+        if strange := loaders.not_plain(tensor):
+            plain = "tensor.to_dense(), or torch.nested.to_padded_tensor(tensor, 0.0)"
+            advice = f"use {plain}" if not tensor.is_meta else 'make them without device="meta"'
             raise TypeError(
-                f"{name} gives {part} that are {strange}. Plain tensors are needed: use "
-                "tensor.to_dense(), or torch.nested.to_padded_tensor(tensor, 0.0)."
+                f"{name} gives {part} that are {strange}. Plain tensors are needed: {advice}."
             )
-    if xb.ndim == 0 or yb.ndim == 0 or len(xb) != len(yb) or len(xb) == 0:
+    if xb.ndim == 0 or yb.ndim == 0:
+        raise ValueError(
+            f"{name} gives single rows, xb {list(xb.shape)} and yb {list(yb.shape)}, and must give batches "
+            "of them. Pass a batch_size to the loader: tensor_loader(X, y, batch_size=64)."
+        )
+    if len(xb) != len(yb) or len(xb) == 0:
         raise ValueError(
             f"{name} must give one label for each example, and at least one; it gives xb "
             f"{list(xb.shape)} and yb {list(yb.shape)}."
         )
 
 
-def not_plain(tensor):
-    """A word for a tensor whose numbers don't simply lie in a row, or None."""
-    if tensor.is_nested:
-        return "nested"
-    if tensor.is_meta:
-        return "on the meta device, without numbers"
-    if tensor.layout is not torch.strided:
-        return "sparse" if "sparse" in str(tensor.layout) else f"of layout {tensor.layout}"
-    return None
+def _tensor_advice(thing):
+    """What to do with a part of a batch that is no tensor."""
+    if isinstance(thing, tuple | list) and thing and isinstance(thing[0], str):
+        return "Give each word a number of its own, such as classes.index(word)."
+    try:
+        torch.as_tensor(thing)
+    except Exception:  # several things, or none that is made of numbers
+        return (
+            "Make one tensor of it in the data set or its collate_fn, as by torch.stack, torch.cat or "
+            "pad_sequence, and take it apart in the model or the loss."
+        )
+    return "Convert it with torch.as_tensor."
 
 
 def not_real(tensor):
@@ -219,6 +266,8 @@ def _forward_error(name, model, xb, error):
     weight = next(model.parameters(), None)
     if weight is not None and xb.dtype != weight.dtype and "dtype" in str(error):
         convert = f"X.to({weight.dtype})" if weight.dtype != torch.float32 else "X.float()"
+        if xb.is_complex():
+            convert = "torch.view_as_real(X).flatten(1), which keeps both parts"
         return TypeError(
             f"{name} gives inputs of {xb.dtype}, but the model's weights are {weight.dtype}. "
             f"Convert the inputs with {convert}."
@@ -233,6 +282,19 @@ def _forward_error(name, model, xb, error):
                 f"nn.Linear({layer.in_features}, {layer.out_features}) of the model gets "
                 f"{list(x.shape)}: {x.shape[-1]} features instead of {layer.in_features}. "
                 f"{_width_advice(x, layer, x is xb)}"
+            )
+        if isinstance(layer, nn.modules.conv._ConvNd) and (advice := _channel_advice(x, layer)):
+            return ValueError(
+                f"{name} gives inputs of shape {list(xb.shape)}, and the layer nn.{type(layer).__name__}("
+                f"{layer.in_channels}, {layer.out_channels}, …) of the model gets {list(x.shape)}, and "
+                f"needs {layer.in_channels} channel{'s' * (layer.in_channels > 1)} in the second place. "
+                f"{advice}"
+            )
+        if isinstance(layer, nn.Embedding) and x.is_floating_point():
+            return TypeError(
+                f"{name} gives inputs of {xb.dtype}, and the layer nn.Embedding({layer.num_embeddings}, "
+                f"{layer.embedding_dim}) of the model gets {x.dtype}, and needs whole numbers. Convert "
+                f"them with {'X' if x is xb else 'x'}.long()."
             )
         if isinstance(layer, nn.Embedding) and isinstance(error, IndexError):
             return ValueError(
@@ -257,6 +319,18 @@ def _width_advice(x, layer, is_data):
     return f"Make it nn.Linear({x.shape[-1]}, {layer.out_features})."
 
 
+def _channel_advice(x, layer):
+    """What to do about inputs of a convolution that has its channels elsewhere; None if it has not."""
+    along = len(layer.kernel_size)
+    if x.ndim == along + 1:
+        return "Give the inputs a dimension for it: X[:, None]." if layer.in_channels == 1 else None
+    if x.ndim != along + 2 or x.shape[1] == layer.in_channels:
+        return None
+    if x.shape[-1] == layer.in_channels:
+        return "Bring them there: X.movedim(-1, 1)."
+    return "Change the data or the layer."
+
+
 def _check_labels(name, loss_fn, logits, y, X):
     if len(y) != len(X):
         raise ValueError(f"{name} has {len(X)} inputs but {len(y)} labels.")
@@ -271,6 +345,7 @@ def _check_labels(name, loss_fn, logits, y, X):
         _check_class_labels(name, kind, option(loss_fn, "ignore_index", -100), logits, y)
     elif kind is not None:
         _check_number_labels(name, kind, logits, y)
+        _check_weights_fit(loss_fn, logits)
     # The classes of KLDivLoss may lie along any dimension: [N, words, classes].
     along = range(1, logits.ndim if kind is nn.KLDivLoss else 2)
     if (
@@ -291,16 +366,41 @@ def _check_number_labels(name, kind, logits, y):
             f"{name} gives labels of shape [N{_rest(y)}], but the model's outputs have shape "
             f"[N{_rest(logits)}]. {own_functions.reshape_advice(logits, y)}"
         )
-    if not y.is_floating_point():
+    if not y.is_floating_point() and kind not in (*OF_COUNTS, *OF_SIGNS):
         raise TypeError(
             f"{name} gives labels of {y.dtype}, but {kind.__name__} compares them with the "
             "model's outputs as numbers. Convert them with y.float()."
         )
-    if kind in YES_OR_NO and bool(((y < 0) | (y > 1)).any()):
+    wrong, needed = torch.zeros(()), ""
+    if kind in YES_OR_NO:
+        wrong, needed = (y < 0) | (y > 1), "labels between 0 and 1"
+    elif kind in OF_COUNTS:
+        wrong, needed = y < 0, "counts, from 0 on"
+    elif kind in OF_SIGNS and bool(((y == 0) | (y == 1)).all()):
+        wrong, needed = y == 0, "the labels -1 and 1, as 2 * y - 1 gives them"
+    if wrong.any():
         raise ValueError(
             f"{name} has labels from {y.min().item():g} to {y.max().item():g}, but "
-            f"{kind.__name__} needs labels between 0 and 1."
+            f"{kind.__name__} needs {needed}."
         )
+
+
+def _check_weights_fit(loss_fn, logits):
+    for name in ("weight", "pos_weight"):
+        weight = option(loss_fn, name)
+        if isinstance(weight, torch.Tensor) and not _broadcasts(weight, logits):
+            raise ValueError(
+                f"loss_fn has a {name} of shape {list(weight.shape)}, but the model's outputs have shape "
+                f"[N{_rest(logits)}]. It needs one number for each output of a row; a weight for each row "
+                "belongs to the labels."
+            )
+
+
+def _broadcasts(small, large):
+    try:
+        return torch.broadcast_shapes(small.shape, large.shape) == large.shape
+    except RuntimeError:
+        return False
 
 
 def _check_class_labels(name, kind, ignore_index, logits, y):
@@ -351,10 +451,13 @@ def _try_loss(name, model, loss_fn, logits, yb, learns):
             warnings.filterwarnings("error", message="Using a target size")
             loss = loss_fn(logits, yb)
     except Exception as error:  # as in _try_forward
+        advice = "To see the line, run it alone: loss_fn(model(xb), yb)."
+        if "numpy()" in str(error):
+            advice = "A loss is made of torch functions, which pass gradients on; NumPy's don't."
         raise ValueError(
             f"{name}: loss_fn can't compare the model's outputs {list(logits.shape)} of "
             f"{logits.dtype} with labels {list(yb.shape)} of {yb.dtype} "
-            f"({in_short(error)})."
+            f"({in_short(error)}). {advice}"
         ) from error
     if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
         got = list(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
@@ -367,53 +470,55 @@ def _try_loss(name, model, loss_fn, logits, yb, learns):
             "loss_fn returns a complex number, and only a real one can be made smaller. Take its "
             "square, loss.abs() ** 2, or compare the parts with .real and .imag."
         )
-    if learns and not _leads_back(loss, model, loss_fn):
-        raise ValueError(
-            "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
-            "all parameters frozen, or does the model or loss_fn use .detach(), .item() or no_grad()?"
-        )
-    _warn_of_twice(kind_of(loss_fn), logits)
+    if learns:
+        _check_graph(loss, model, loss_fn)
     if kind_of(loss_fn) is None:
         own_functions.check_order("loss_fn", loss_fn, logits.detach(), yb)
         own_functions.check_loss(loss_fn, logits.detach(), yb, learns)
 
 
-_APPLIES = {  # what a loss applies to its outputs -> the nodes by which a model did so before
-    nn.CrossEntropyLoss: ("softmax", "SoftmaxBackward0"),
-    nn.BCEWithLogitsLoss: ("the sigmoid", "SigmoidBackward0"),
+_TWICE = {  # what a loss applies to its outputs -> its name, and how a model did so before
+    "LogSoftmaxBackward0": ("softmax", "SoftmaxBackward0"),
+    "BinaryCrossEntropyWithLogitsBackward0": ("the sigmoid", "SigmoidBackward0"),
 }
 _VIEWS = ("ViewBackward0", "ReshapeAliasBackward0", "SqueezeBackward1", "UnsqueezeBackward0")
 
 
-def _warn_of_twice(kind, logits):
-    """Warn if the last thing that the model did is what the loss does again."""
-    node = logits.grad_fn
-    while type(node).__name__ in _VIEWS:
-        node = node.next_functions[0][0]
-    name, last = _APPLIES.get(kind, ("", None))
-    if type(node).__name__ == last:
-        warnings.warn(
-            f"the model ends in {name}, and {kind.__name__} applies it once more: it learns slowly, and "
-            f"its loss stays high. Let the model return logits, without {name}.",
-            stacklevel=2,
-        )
-
-
-def _leads_back(loss, model, loss_fn):
-    """Whether the graph of the loss leads to a parameter, as far as it can be seen."""
+def _check_graph(loss, model, loss_fn):
+    """Whether the graph of the loss leads to a parameter, as far as it can be seen; a word of warning
+    if softmax or the sigmoid stands twice in it, one right after the other."""
     parts = [part for part in (model, loss_fn) if isinstance(part, nn.Module)]
     parameters = {id(parameter) for part in parts for parameter in part.parameters()}
-    nodes, seen = [loss.grad_fn], {None}
+    nodes, seen, leads_back = [loss.grad_fn], {None}, False
     while nodes:
         node = nodes.pop()
         if node in seen:
             continue
         seen.add(node)
         hidden = isinstance(node, torch.autograd.function.BackwardCFunction)  # as checkpoint has it
-        if hidden or id(getattr(node, "variable", None)) in parameters:
-            return True
+        leads_back |= hidden or id(getattr(node, "variable", None)) in parameters
         nodes += [before for before, _ in node.next_functions]
-    return False
+        name, last = _TWICE.get(type(node).__name__, ("", None))
+        if last and type(_before(node)).__name__ == last:
+            warnings.warn(
+                f"{name} is applied twice, as by a model that ends in it and a loss that applies it once "
+                f"more: it learns slowly, and its loss stays high. Let the model return logits, without "
+                f"{name}.",
+                stacklevel=2,
+            )
+    if not leads_back:
+        raise ValueError(
+            "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
+            "all parameters frozen, or does the model or loss_fn use .detach(), .item() or no_grad()?"
+        )
+
+
+def _before(node):
+    """The node from which this one has its values, whatever their shape was."""
+    node = node.next_functions[0][0]
+    while type(node).__name__ in _VIEWS:
+        node = node.next_functions[0][0]
+    return node
 
 
 def check_metric(metric, default_metric, loss_fn, logits, yb):
@@ -465,7 +570,7 @@ def _check_yes_or_no(loss_fn, logits, yb):
             "probabilities. Leave the Sigmoid out of the model and use nn.BCEWithLogitsLoss(), or "
             "pass your own metric."
         )
-    if kind is not None and kind not in (*YES_OR_NO, *OF_CLASSES):
+    if kind is not None and kind not in (*YES_OR_NO, *OF_CLASSES, *OF_COUNTS):
         raise ValueError(
             f"metric=accuracy reads logits, where above 0 means yes, but {kind.__name__} brings the "
             "outputs close to 0 and 1. Use nn.BCEWithLogitsLoss(), or pass your own metric, such as "

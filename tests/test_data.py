@@ -155,6 +155,8 @@ def test_tensor_loader_refuses_what_is_not_tensors_of_equal_length():
         tensor_loader(X, y[:9])
     with pytest.raises(ValueError, match="at least one row"):
         tensor_loader(X[:0], y[:0])
+    with pytest.raises(TypeError, match=r"plain tensors; got one that is sparse.*to_dense"):
+        tensor_loader(X.to_sparse(), y)
 
 
 @pytest.mark.parametrize("batch_size", [0, -3, 32.0, True, "32", None])

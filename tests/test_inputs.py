@@ -108,6 +108,17 @@ class Detached(nn.Module):
         return self.layer(x).detach()
 
 
+class Scaling(nn.Module):
+    """A model that scales its inputs, in place."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.layer, self.scale = nn.Linear(2, 2), scale
+
+    def forward(self, x):
+        return self.layer(self.scale(x))
+
+
 class Mean(nn.Module):
     def forward(self, x):
         return x.square().mean()
@@ -188,6 +199,7 @@ def squeezed(outputs, labels):
 
 PROBABLE = nn.Sequential(mlp(2, 8, 1), nn.Sigmoid())
 REGRESSION = dict(model=SINGLE, loss_fn=squeezed, y=X[:, 0])
+DOUBLING = Scaling(lambda x: x.mul_(2.0))
 EMBEDDING = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2))
 
 
@@ -227,7 +239,24 @@ BAD = {
     "a loss of one's own that can't": (
         dict(y=y.float(), loss_fn=lambda a, b: F.cross_entropy(a, b)), ValueError, ["loss_fn can't compare"],
     ),
+    "labels below 0 as counts": (
+        dict(model=SINGLE, loss_fn=nn.PoissonNLLLoss(), y=y[:, None] - 1, metric=None), ValueError, ["from -1 to 0", "counts"],
+    ),
+    "labels 0 and 1 for a loss that takes signs": (
+        dict(model=SINGLE, loss_fn=nn.SoftMarginLoss(), y=y[:, None].float(), metric=None), ValueError, ["-1 and 1", "2 * y - 1"],
+    ),
+    "labels 0 and 1 for a functional loss that takes signs": (
+        dict(model=SINGLE, loss_fn=F.hinge_embedding_loss, y=y[:, None], metric=None), ValueError, ["HingeEmbeddingLoss", "2 * y - 1"],
+    ),
     # inputs
+    "complex inputs": (dict(X=X.cfloat()), TypeError, ["torch.complex64", "view_as_real"]),
+    "pictures without a channel": (
+        dict(model=nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten()), X=X[:, None]), ValueError, ["nn.Conv2d(1, 2, …)", "X[:, None]"],
+    ),
+    "pictures with their channels last": (
+        dict(model=nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten()), X=torch.zeros(100, 1, 1, 3)), ValueError, ["3 channels", "X.movedim(-1, 1)"],
+    ),
+    "numbers with a fraction for an embedding": (dict(model=EMBEDDING), TypeError, ["nn.Embedding(5, 3)", "X.long()"]),
     "float64 inputs": (dict(X=X.double()), TypeError, ["torch.float64", "X.float()"]),
     "int inputs": (dict(X=X.long()), TypeError, ["torch.int64", "X.float()"]),
     "wrong width": (dict(X=torch.zeros(100, 3)), ValueError, ["[32, 3]", "instead of 2"]),
@@ -260,6 +289,17 @@ BAD = {
     "the data instead of a loader": (dict(train_loader=(X, y)), TypeError, ["tensor_loader("]),
     "a loader class": (dict(train_loader=DataLoader), TypeError, ["class DataLoader", "tensor_loader("]),
     "a dictionary": (dict(train_loader={"X": X}), TypeError, ["dict", "tensor_loader("]),
+    "single rows": (dict(train_loader=[*zip(X, y, strict=True)]), ValueError, ["single rows", "batch_size"]),
+    "inputs by name": (dict(train_loader=[({"X": X}, y)]), TypeError, ["xb is a dict", "collate_fn"]),
+    "words as labels": (dict(train_loader=[(X[:2], ["cat", "dog"])]), TypeError, ["yb is a list", "classes.index(word)"]),
+    "a list that the model changes": (
+        dict(train_loader=[(X.clone(), y)], model=DOUBLING, optimizer=sgd(DOUBLING)),
+        ValueError, ["the model changes its inputs in place", "train_loader gives the same tensors again"],
+    ),
+    "a list whose labels the loss changes": (
+        dict(train_loader=[(X, y + 1)], val_loader=None, loss_fn=lambda a, b: F.cross_entropy(a, b.sub_(1))),
+        ValueError, ["loss_fn changes its labels in place"],
+    ),
     "a bad batch later in a list": (dict(train_loader=[(X, y), None]), TypeError, ["NoneType"]),
     "an empty batch": (dict(train_loader=[(X[:0], y[:0])]), ValueError, ["at least one"]),
     "a data set that fails": (dict(train_loader=DataLoader(Failing(), batch_size=4)), ValueError, ["KeyError: 3"]),
@@ -328,6 +368,20 @@ BAD = {
     "an optimizer that wants sparse gradients": (
         dict(model=MODEL, optimizer=torch.optim.SparseAdam([*MODEL.parameters()])),
         ValueError, ["optimizer can't make a step after batch 1", "SparseAdam", "as they were before the call"],
+    ),
+    "a weight decay of NaN": (
+        dict(model=MODEL, optimizer=torch.optim.SGD(MODEL.parameters(), weight_decay=float("nan"))), ValueError, ["weight_decay=nan"],
+    ),
+    "an optimizer without a learning rate": (
+        dict(model=MODEL, optimizer=torch.optim.Optimizer(MODEL.parameters(), {})), ValueError, ["no learning rate", '{"lr": lr}'],
+    ),
+    "weights of all classes 0": (dict(loss_fn=nn.CrossEntropyLoss(weight=torch.zeros(2))), ValueError, ["not all of them 0"]),
+    "a weight for each of more outputs": (
+        dict(model=SINGLE, loss_fn=nn.BCEWithLogitsLoss(pos_weight=torch.ones(3)), y=y[:, None].float()),
+        ValueError, ["pos_weight of shape [3]", "[N, 1]"],
+    ),
+    "a loss in NumPy": (
+        dict(loss_fn=lambda a, b: metrics.log_loss(b, a)), ValueError, ["made of torch functions"],
     ),
     "class weights below 0": (
         dict(loss_fn=nn.CrossEntropyLoss(weight=torch.tensor([-1.0, 1.0]))), ValueError, ["weight=[-1.0, 1.0]", "at least 0"],
@@ -700,6 +754,41 @@ def test_a_backward_that_fails_is_told_from_a_batch_that_does(model, says, advic
     assert all(map(torch.equal, before, model.parameters()))
 
 
+def test_gradients_that_a_callback_switched_off_are_named():
+    try:
+        with pytest.raises(ValueError, match="gradients switched off, as a callback does"):
+            attempt(callbacks=[lambda *_: torch.set_grad_enabled(False)])
+    finally:
+        torch.set_grad_enabled(True)
+
+
+@pytest.mark.parametrize("wrap", [TensorDataset, lambda *tensors: [*zip(*tensors, strict=True)]])
+def test_a_look_at_the_data_leaves_them_as_they_are(wrap):
+    model, inputs, labels = Scaling(lambda x: x.mul_(2.0)), X.clone(), y + 1
+
+    def from_one(logits, labels):
+        return F.cross_entropy(logits, labels.sub_(1))
+
+    loader = DataLoader(wrap(inputs, labels), batch_size=32)
+    attempt(model=model, train_loader=loader, loss_fn=from_one, metric=None)
+    evaluate(model, loader, from_one, metric=None)
+    assert torch.equal(inputs, X) and torch.equal(labels, y + 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.clamp_(-1, 1),
+        lambda x: F.relu(x, inplace=True),
+        lambda x: x.sub_(x.mean(0)).div_(x.std(0)),
+        lambda x: x.mul(2.0),
+    ],
+)
+def test_a_change_in_place_that_can_be_made_again_is_let_through(change):
+    batches = [(X[:50].clone(), y[:50]), (X[50:].clone(), y[50:])]
+    attempt(model=Scaling(change), train_loader=batches)
+
+
 def test_an_optimizer_that_fails_is_named():
     model = mlp(2, 8, 2)
     with pytest.raises(ValueError, match=r"optimizer can't make a step .*no step"):
@@ -709,17 +798,13 @@ def test_an_optimizer_that_fails_is_named():
 @pytest.mark.parametrize(
     ("model", "loss_fn", "labels", "twice"),
     [
-        (nn.Sequential(mlp(2, 8, 2), nn.Softmax(1)), LOSS, y, "softmax, and CrossEntropyLoss"),
-        (
-            nn.Sequential(PROBABLE, nn.Flatten(0)),
-            SINGLE_LOSS,
-            y.float(),
-            "the sigmoid, and BCEWith",
-        ),
+        (nn.Sequential(mlp(2, 8, 2), nn.Softmax(1)), LOSS, y, "softmax"),
+        (mlp(2, 8, 2), lambda a, b: F.cross_entropy(a.softmax(1), b), y, "softmax"),
+        (nn.Sequential(PROBABLE, nn.Flatten(0)), SINGLE_LOSS, y.float(), "the sigmoid"),
     ],
 )
 def test_what_model_and_loss_both_apply_is_warned_about(model, loss_fn, labels, twice):
-    with pytest.warns(UserWarning, match=f"ends in {twice}.* applies it once more"):
+    with pytest.warns(UserWarning, match=f"^{twice} is applied twice"):
         attempt(model=model, loss_fn=loss_fn, y=labels, metric=None)
 
 
@@ -735,6 +820,25 @@ def test_a_schedule_that_is_too_short_for_a_loader_without_a_length_is_named():
             scheduler=scheduler,
             scheduler_step="batch",
         )
+
+
+@pytest.mark.parametrize("kind", [lr_scheduler.LambdaLR, lr_scheduler.PolynomialLR])
+def test_a_schedule_that_spends_the_run_at_zero_is_warned_about(kind):
+    model = mlp(2, 8, 2)
+    optimizer = sgd(model)
+
+    def scheduler(steps):
+        falling = kind is lr_scheduler.LambdaLR
+        return kind(optimizer, (lambda step: max(0, 1 - step / steps)) if falling else steps)
+
+    options = dict(model=model, optimizer=optimizer, epochs=3, scheduler_step="batch")
+    with pytest.warns(UserWarning, match=r"0, or below 1e-12, in 9 of 12 steps.* epochs \* len"):
+        attempt(scheduler=scheduler(3), **options)
+    for steps in (6, 11, 12, 100):
+        optimizer.param_groups[0].update(lr=0.1, initial_lr=0.1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            attempt(scheduler=scheduler(steps), **options)
 
 
 def test_a_schedule_that_draws_from_an_iterator_is_not_asked_beforehand():
@@ -964,12 +1068,15 @@ def repaired(rows):
         ),
         dict(train_loader=DataLoader(ROWS, batch_size=8, sampler=WeightedRandomSampler(torch.ones(100), 40))),
         dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
+        dict(model=mlp(2, 8, 3), loss_fn=nn.BCEWithLogitsLoss(pos_weight=torch.ones(3)), y=torch.randint(2, (100, 3)).float()),
+        dict(model=mlp(2, 8, 1), loss_fn=nn.SoftMarginLoss(), y=2 * y[:, None] - 1, metric=None),
+        dict(model=mlp(2, 8, 1), loss_fn=nn.PoissonNLLLoss(), y=y[:, None]),
         dict(train_loader=DataLoader(TensorDataset(with_nan, y), batch_size=10, collate_fn=repaired)),
         dict(model=NORMED, train_loader=tensor_loader(X[:97], y[:97], batch_size=32, drop_last=True)),
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one output without a dimension", "a model that returns its loss", "a metric that does not mind the order", "logarithms", "logarithms, classes last", "weighted rows", "one logit", "repaired on the way", "BatchNorm", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one output without a dimension", "a model that returns its loss", "a metric that does not mind the order", "logarithms", "logarithms, classes last", "weighted rows", "one logit", "a weight for each output", "signs", "counts", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):

@@ -185,6 +185,7 @@ def test_a_run_that_blows_up_says_so_and_spares_the_others():
         ({"optimizer": torch.optim.ASGD}, "not proportional to the learning rate"),
         ({"optimizer": torch.optim.LBFGS}, "LBFGS.step"),
         ({"optimizer": torch.optim.SparseAdam}, "dense gradients"),
+        ({"optimizer": partial(torch.optim.SGD, maximize=True)}, "maximize=True"),
         (
             {"optimizer": lambda parameters, lr: torch.optim.SGD(parameters, lr=0.1)},
             "not proportional",
