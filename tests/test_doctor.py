@@ -636,6 +636,29 @@ def test_only_a_loss_is_said_to_dislike_the_type_of_its_labels():
     assert not explanation(RuntimeError("\"bitwise_and_cpu\" not implemented for 'Float'"))
 
 
+@pytest.mark.parametrize(
+    ("slip", "help_"),
+    [
+        (lambda model, X: model((X, X)), "for xb, yb in train_loader"),
+        (lambda model, X: range([X]), "for xb, yb in train_loader"),
+        (lambda model, X: DataLoader(X)[0], "for xb, yb in train_loader"),
+        (lambda model, X: nn.CrossEntropyLoss()(model, X), "model(xb)"),
+        (lambda model, X: X.long.squeeze(1), "parentheses are missing"),
+        (lambda model, X: torch.optim.SGD(model.parameters()).step(X), "takes no loss"),
+        (lambda model, X: X.numpy().flatten(start_dim=1), "torch.tensor(array)"),
+        (lambda model, X: X.numpy().float(), "torch.tensor(array)"),
+        (lambda model, X: torch.from_numpy(X), "a tensor already"),
+        (lambda model, X: list(3), "for i in range(n)"),
+        (lambda model, X: [].extend(0.5), "append"),
+        (lambda model, X: X.to(float32), "torch.float32"),  # noqa: F821
+    ],
+)
+def test_what_python_says_of_a_beginners_slip_is_explained(slip, help_):
+    with pytest.raises((TypeError, AttributeError, NameError)) as caught:
+        slip(mlp(2, 4, 2), torch.rand(3, 2))
+    assert help_ in explanation(caught.value)
+
+
 def test_an_unknown_exception_goes_through_as_it_is():
     with pytest.raises(ValueError, match="own") as caught, LoopDoctor(verbose=False):
         raise ValueError("own")

@@ -217,6 +217,10 @@ def as_number(value, what, plain=True):
             f"{what} should be a plain Python number; yours is a tensor. Take its value with "
             ".item()."
         )
+    if callable(value):
+        raise Mistake(
+            f"{what} should be a number; yours is a function: its parentheses are missing."
+        )
     try:
         return float(value + 0)  # not a string
     except (TypeError, ValueError):

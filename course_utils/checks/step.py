@@ -26,15 +26,16 @@ _NO_W = (
     "There is no w in your step. Go through self.parameters, and put each parameter in the place of "
     "w."
 )
+_ONE_BY_ONE = "self.parameters is a list of tensors: take one after the other with `for`."
 _STEP_ERRORS = {
     "name 'lr'": "The learning rate belongs to the object: write self.lr.",
     "name 'parameters'": "The list belongs to the object: write self.parameters.",
-    "'list' object has no attribute 'grad'": "The list has no gradient, each parameter in it has: go "
-    "through self.parameters with a `for` loop.",
     "name 'w'": _NO_W,
     "variable 'w'": _NO_W,
+    "attribute 'w'": _NO_W,
     "name 'sqrt'": "PyTorch's root is a method of the tensor: v_hat.sqrt().",
-    "'list' object": "self.parameters is a list of tensors: take one after the other with `for`.",
+    "'list' object": _ONE_BY_ONE,
+    "attribute 'grad'": _ONE_BY_ONE,
     "leaf Variable": "Autograd refuses to record a change of a parameter in place, and it should "
     "not be recorded: do it inside `with torch.no_grad():`.",
     "NoneType": "One of the parameters has no gradient: its .grad is None, since the backward pass "
@@ -641,6 +642,9 @@ pick_lr.known(
     "You drop every seed in which any rate died, with all its other runs. Count only the dead "
     "run itself as inf.",
     lambda lrs, losses: _best(lrs, losses[~losses.isnan().any(dim=1)]),
+    "losses.argmin() finds the best single run, and counts through all rows. Take the median over "
+    "the seeds, dim=0, first.",
+    lambda lrs, losses: lrs[_alive(losses).argmin()].item(),
     "0.001 stands first, and is not the best. You want one median for each rate, over the "
     "seeds: median(dim=0).values.",
     lambda lrs, losses: lrs[_alive(losses).median(dim=1).values.argmin()].item(),

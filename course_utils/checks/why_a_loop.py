@@ -320,6 +320,8 @@ def _trained(attempt, model, loss_fn, optimizer, batches):
             "Return the losses of all steps as a list: begin with losses = [], append one number in "
             f"each step. You return a {type(losses).__name__}."
         )
+    if len(losses) == 0:
+        raise Mistake("Your list is empty: append loss.item() to it in each step.")
     if len(losses) == 1 < len(batches):
         raise Mistake(
             f"You return one loss for {len(batches)} batches. Does the return stand inside the loop, "
@@ -467,6 +469,10 @@ train_in_pytorch.known(
     "That is the plain step by hand. The optimizer that you were given may do more: call "
     "optimizer.step().",
     loop(_sgd_by_hand),
+    "You make an optimizer of your own. Use the one that your function was given.",
+    lambda model, loss_fn, optimizer, batches: loop(_right_step)(
+        model, loss_fn, torch.optim.SGD(model.parameters(), lr=0.3), batches
+    ),
     "You note the loss after the step. Note that of the forward pass, which drove it.",
     loop(_loss_after),
     "The loss function wants the model's answer first, then the right one: loss_fn(logits, yb).",

@@ -185,9 +185,15 @@ _EXPLANATIONS = (
         "for a plain number use `math`",
     ),
     (
-        r"must be Tensor, not Sequential",
+        r"must be Tensor, not Sequential|'Sequential' object has no attribute 'size'",
         "The model itself stands where its output belongs.",
         "hand over what the model returns, model(xb)",
+    ),
+    (
+        r"must be Tensor, not (tuple|list|DataLoader)|DataLoader' object is not subscriptable"
+        r"|object cannot be interpreted as an integer",
+        "Batches come one after the other, each as a pair of inputs and labels.",
+        "for xb, yb in train_loader:",
     ),
     (
         r"only one element tensors can be converted",
@@ -200,7 +206,12 @@ _EXPLANATIONS = (
         "for i in range(n)",
     ),
     (
-        r"'numpy\.ndarray' object has no attribute",
+        r"'float' object is not iterable",
+        "A list takes in a single number by append, not by +=.",
+        "losses.append(loss.item())",
+    ),
+    (
+        r"'numpy\.ndarray' object has no attribute|unexpected keyword argument '(start_)?dim'",
         "A NumPy array lacks this; if a tensor has it, make one first.",
         "torch.tensor(array)",
     ),
@@ -230,6 +241,21 @@ _EXPLANATIONS = (
         "call loss.backward() first, and take .item() afterwards",
     ),
     (r"context manager protocol", "Parentheses are missing.", "with torch.no_grad():"),
+    (
+        r"builtin_function_or_method",
+        "A function stands where its result belongs: parentheses are missing.",
+        "call it, as in yb.long() or loss.item()",
+    ),
+    (
+        r"'Tensor' object is not callable",
+        "A tensor is called like a function, as optimizer.step(loss) does, too.",
+        "optimizer.step() takes no loss: it reads the gradients that backward() left",
+    ),
+    (
+        r"name '(float|int)\d+' is not defined",
+        "The types of numbers belong to torch.",
+        "torch.float32, torch.int64",
+    ),
     (
         r"too many values to unpack",
         "There are more parts than names on the left.",

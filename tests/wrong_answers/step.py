@@ -54,7 +54,8 @@ wrong(
         "0.1 times the gradient. Use the learning": stepping(lambda p, lr: p.sub_(0.1 * p.grad)),
         "write self.lr": stepping(lambda p, rate: p.sub_(lr * p.grad)),  # noqa: F821
         "write self.parameters": stepping(lambda p, lr: parameters[0]),  # noqa: F821
-        "go through self.parameters with a `for`": stepping(lambda p, lr: [p].grad),
+        "list of tensors": stepping(lambda p, lr: object().grad),
+        "put each parameter in the place of w": stepping(lambda p, lr: [p].w),
         "no w in your step": stepping(lambda p, lr: w.sub_(lr * w.grad)),  # noqa: F821
         "take one after the other": type("SGD", (Optimizer,), {"step": all_at_once}),
         "Pass the class itself": Recorded([torch.zeros(2)]),
