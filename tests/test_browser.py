@@ -53,7 +53,7 @@ def test_simulations_play_pause_step_restart_and_follow_their_sliders(tmp_path):
         assert page.locator("[role=alert]:not(:empty)").count() == 0
 
         # On a small projector the picture and what steers it are seen together.
-        page.set_viewport_size({"width": 1280, "height": 800})
+        page.set_viewport_size({"width": 1280, "height": 720})
         race.locator(".jp-Cell-outputWrapper").evaluate("cell => cell.scrollIntoView()")
         expect(race.locator(".panels")).to_be_in_viewport(ratio=1)
         expect(race.locator(".controls")).to_be_in_viewport(ratio=1)

@@ -93,6 +93,29 @@ def test_a_simulation_plays_pauses_steps_restarts_and_follows_its_controls():
         assert not errors
 
 
+def test_on_a_small_projector_each_simulation_is_seen_with_all_that_steers_it():
+    shown = [getattr(widgets, name)(present=True) for name in widgets.__all__]
+    # As in JupyterLab at 1280 x 720, whose bars leave it this much.
+    with staged(*shown, height=720) as (page, errors):
+        page.add_style_tag(content="section { width: 1066px }")
+        page.wait_for_timeout(300)
+        for simulation in shown:
+            cell = page.locator(f"#{simulation.name}")
+            top = cell.bounding_box()["y"]
+            for part in (
+                cell.locator(".panels"),
+                cell.locator(".tries"),
+                cell.locator(".controls > :last-child"),
+            ):
+                box = part.bounding_box()
+                assert box["y"] + box["height"] - top <= 608, simulation.name
+            heights = cell.locator(".plot").evaluate_all(
+                "all => all.map(plot => plot.clientHeight)"
+            )
+            assert min(heights) > 100, simulation.name
+        assert not errors
+
+
 def test_an_experiment_sets_the_controls_and_makes_its_steps():
     race = widgets.optimizer_race()
     with staged(race) as (page, errors):

@@ -15,7 +15,7 @@ const STYLE = `
 * { box-sizing: border-box; }
 .root { --text: 13px; color: var(--ink); font: var(--text)/1.45 system-ui, -apple-system, "Segoe UI",
   Roboto, "Helvetica Neue", sans-serif; display: grid; grid-template-columns: minmax(0, 1fr); gap: .9em 1.6em; padding: .3em 0 .5em; max-width: 1400px; }
-.root.present { --text: var(--type, clamp(17px, 1.25vw, 22px)); max-width: none; }
+.root.present { --text: var(--type, clamp(16px, 1.25vw, 22px)); max-width: none; }
 @container (min-width: 860px) {
   .root.steered { grid-template-columns: minmax(0, 1fr) minmax(14em, 17em); grid-template-rows: auto 1fr; }
   .root.steered .controls { grid-column: 2; grid-row: 1 / span 2; }
@@ -52,6 +52,8 @@ button.play { background: var(--accent); color: var(--on-accent); border-color: 
 .control input[type=range] { width: 100%; margin: 0; min-height: 1.9em; }
 .control input[type=number] { width: 100%; padding: .2em .35em; min-height: 1.9em; font-variant-numeric: tabular-nums; }
 .control select { grid-column: 1 / -1; width: 100%; min-width: 0; }
+.root.present .choice { display: flex; flex-wrap: wrap; } .root.present .choice label { align-self: center; } .root.present .choice select { flex: 1 1 8em; }
+.root.present .control input { min-height: 1.6em; padding-block: 0; }
 .control.switch { grid-template-columns: auto 1fr; } .control.switch label { grid-column: 2; color: var(--ink); }
 .control.switch input { width: 1.15em; height: 1.15em; margin: 0; }
 .tries { display: flex; flex-wrap: wrap; gap: .35em; align-items: center; }
@@ -61,7 +63,7 @@ button.play { background: var(--accent); color: var(--on-accent); border-color: 
 details { color: var(--soft); margin-top: .2em; } summary { cursor: pointer; }
 details input { width: 100%; margin-top: .35em; color: var(--ink); }
 @container (max-width: 859.9px) { .controls .fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(15em, 1fr)); gap: .5em 1.4em; } }
-@container (min-width: 860px) { .controls .fields { display: flex; flex-direction: column; gap: .5em; } }
+@container (min-width: 860px) { .controls .fields { display: flex; flex-direction: column; gap: .5em; } .root.present .fields { gap: .3em; } }
 @container (max-width: 520px) { .root { --text: 14px; } }
 .tape { display: grid; grid-template-columns: auto minmax(0, 1fr) 4.5em; gap: .6em; align-items: center; }
 .tape input { width: 100%; } .tape output { color: var(--soft); font-variant-numeric: tabular-nums; text-align: right; }
@@ -255,10 +257,10 @@ class Panel {
     this.inner = this.plot.querySelector("svg svg")
   }
 
-  /** First all that widths depend on: `named` are the marks of its legend. */
-  lay(panel, em, named, height) {
-    Object.assign(this.node.style, { flex: `${panel.width} 1 ${panel.least * em / 13}px` })
-    Object.assign(this.plot.style, { height: `${height * panel.height}px`, minWidth: panel.least > 400 ? `${Math.min(panel.least, 560)}px` : "" })
+  /** First all that widths depend on, on a screen with `k` pixels for one of `least`: `named` are the marks of its legend. */
+  lay(panel, k, named) {
+    this.node.style.flex = `${panel.width} 1 ${panel.least * k}px`
+    Object.assign(this.plot.style, { minWidth: panel.least > 400 ? `${Math.min(panel.least, 560)}px` : "" })
     const keys = named.map(m => `<span class="key">${key(m, this.id)}${escaped(m.label)}</span>`)
     this.put(this.caption, `<b>${escaped(panel.title || panel.y.label)}</b><span class="keys">${keys.join("")}</span>`)
   }
@@ -284,7 +286,8 @@ class Panel {
       lines.push(`<path d="M${px(left + x(v))},${top}v${h}" stroke="var(--line)" stroke-width="${bare ? 0 : 1}" opacity=".6"/>
         <text class="tick" x="${px(Math.min(left + x(v), all.w - text.length * em * 0.3))}" y="${h + top}" dy="1.2em" text-anchor="middle">${escaped(text)}</text>`)
     }
-    if (panel.x.label) lines.push(`<text x="${left + w / 2}" y="${all.h}" dy="-.35em" text-anchor="middle">${escaped(panel.x.label)}</text>`)
+    const long = (panel.x.label ?? "").length * em * 0.54
+    if (long) lines.push(`<text x="${left + w / 2}" y="${all.h}" dy="-.35em" text-anchor="middle" style="font-size: ${Math.min(1, (w + em) / long)}em">${escaped(panel.x.label)}</text>`)
     if (panel.y.drawn && !bare) lines.push(`<path d="M${left},${top}v${h}h${w}" fill="none" stroke="var(--soft)"/>`)
     this.put(this.axes, defs(this.id) + lines.join(""))
     for (const [name, value] of Object.entries({ x: left, y: top, width: w, height: h })) this.inner.setAttribute(name, value)
@@ -364,7 +367,8 @@ class Stage {
     for (const node of [document.documentElement, document.body])
       this.theme.observe(node, { attributes: true, attributeFilter: ["class", "data-jp-theme-name", "data-theme", "theme", "style"] })
     this.scheme = matchMedia("(prefers-color-scheme: dark)")
-    this.scheme.addEventListener("change", this.onScheme = () => this.redraw())
+    this.scheme.addEventListener("change", this.again = () => this.redraw())
+    addEventListener("resize", this.again) // of a window that only gets lower no panel would tell
     this.quiet(false)
   }
 
@@ -391,7 +395,6 @@ class Stage {
         scene.panels[i].row ? [element("div", { className: "break" }), panel.node] : [panel.node]))
       for (const panel of this.panels) this.watch.observe(panel.plot)
     }
-    this.redraw()
     this.panelBox.setAttribute("aria-label", scene.sentence)
     if (this.said.textContent !== scene.sentence) this.said.textContent = scene.sentence
     const verdict = scene.verdict
@@ -400,6 +403,7 @@ class Stage {
     this.verdict.style.setProperty("--c", name ? color(name) : "")
     const text = verdict ? `${sign} ${verdict.text}` : ""
     if (this.verdict.textContent !== text) this.verdict.textContent = text
+    this.redraw()
   }
 
   redraw() {
@@ -407,8 +411,10 @@ class Stage {
     this.root.classList.toggle("dark", this.isDark())
     const style = getComputedStyle(this.root), em = parseFloat(style.fontSize)
     const shades = map => COLOR_MAPS[map].map(name => style.getPropertyValue(name).trim())
+    const k = this.root.classList.contains("present") ? 1 : em / 13 // a projector has no room for more rows
+    legends(this.scene.panels).forEach((named, i) => this.panels[i].lay(this.scene.panels[i], k, named))
     const height = this.plotHeight(em)
-    legends(this.scene.panels).forEach((named, i) => this.panels[i].lay(this.scene.panels[i], em, named, height))
+    this.scene.panels.forEach((panel, i) => { this.panels[i].plot.style.height = `${height * panel.height}px` })
     this.scene.panels.forEach((panel, i) => this.panels[i].draw(panel, em, shades))
     const box = this.panelBox // takes the focus where it scrolls, for those who have no mouse
     box.scrollWidth > box.clientWidth ? box.tabIndex = 0 : box.removeAttribute("tabindex")
@@ -416,18 +422,28 @@ class Stage {
 
   /** In pixels, of a panel of height 1; on a projector all of the picture must be on the screen. */
   plotHeight(em) {
-    const rows = [0]
-    for (const panel of this.scene.panels) panel.row ? rows.push(panel.height) : rows.push(Math.max(rows.pop(), panel.height))
-    const all = rows.reduce((a, b) => a + b)
-    const screen = Number(getComputedStyle(this.host).getPropertyValue("--screen")) || innerHeight // a slide is scaled
-    if (this.root.classList.contains("present")) return Math.min(Math.max(screen * 0.5, 300), 580) / Math.max(all, 1)
-    return (this.host.clientWidth < 520 ? 230 : all > 1 ? 210 : 270) * (em > 15 ? 1.15 : 1)
+    const { panels } = this.scene
+    if (!this.root.classList.contains("present"))
+      return (this.host.clientWidth < 520 ? 230 : panels.some(panel => panel.row) ? 210 : 270) * (em > 15 ? 1.15 : 1)
+    const rows = {} // by where they begin: how high their panels are, and what stands above them
+    panels.forEach(({ height }, i) => {
+      const { node, caption } = this.panels[i], row = rows[node.offsetTop] ??= { height: 0, words: 0 }
+      Object.assign(row, { height: Math.max(row.height, height), words: Math.max(row.words, caption.offsetHeight) })
+    })
+    const sum = of => Object.values(rows).reduce((all, row) => all + row[of], 0)
+    const slide = Number(getComputedStyle(this.host).getPropertyValue("--screen")) // it is scaled
+    // The bars of JupyterLab and the lines below the picture are on the screen, too, as many as ever
+    // were there: a picture that grew and shrank with them would tremble.
+    this.below = Math.max(this.below ?? 0, this.status.offsetHeight)
+    const room = slide ? slide * 0.5 : innerHeight - 120 - sum("words") - this.below - 6 * em
+    return Math.min(Math.max(room, 180), 580) / Math.max(sum("height"), 1)
   }
 
   close() {
     this.watch.disconnect()
     this.theme.disconnect()
-    this.scheme.removeEventListener("change", this.onScheme)
+    this.scheme.removeEventListener("change", this.again)
+    removeEventListener("resize", this.again)
     this.host.remove()
   }
 }
