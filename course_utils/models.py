@@ -1,5 +1,5 @@
 """The one architecture that the course trains, a multilayer perceptron; and, for any model, its
-modes, the model inside a compiled one, and what its layers remember of a call."""
+modes and PyTorch's, the model inside a compiled one, and what its layers remember of a call."""
 
 from contextlib import contextmanager
 from itertools import pairwise
@@ -43,6 +43,37 @@ def evaluating(model):
     finally:
         for layer, training in modes:
             layer.training = training
+
+
+@contextmanager
+def switches_kept():
+    """In a `with` block: after it, gradients and autocast are on or off as they were before.
+
+    PyTorch itself switches them back, except when Ctrl-C comes right between the two. Gradients
+    would stay off then, or the 16-bit copies of the weights would never be made anew.
+    """
+    kinds = {
+        kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+        for kind in ("cpu", "cuda", "mps")
+    }
+    gradients, cached, depth = torch.is_grad_enabled(), torch.is_autocast_cache_enabled(), _depth()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_autocast_cache_enabled(cached)
+        for kind, (enabled, dtype) in kinds.items():
+            torch.set_autocast_enabled(kind, enabled)
+            torch.set_autocast_dtype(kind, dtype)
+        for _ in range(_depth() - depth):
+            torch.autocast_decrement_nesting()
+            torch.clear_autocast_cache()
+
+
+def _depth():
+    """How many autocast blocks are open."""
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
 
 
 def uncompiled(model):

@@ -13,7 +13,7 @@ from torch import nn
 from . import checkpoints, distributed, fingerprint, inputs, loaders, trial
 from .devices import pick_device
 from .losses import rows_counted
-from .models import evaluating
+from .models import evaluating, switches_kept
 
 
 def accuracy(logits, yb):
@@ -241,6 +241,7 @@ class History(dict):
 
 
 @distributed.process_group()
+@switches_kept()
 def train(
     model,
     train_loader,
@@ -461,7 +462,7 @@ def _warn_if_diverged(history, model, validated):
         )
     else:
         return
-    warnings.warn(f"The {became} in epoch {history.epochs}. {reason}", stacklevel=4)
+    warnings.warn(f"The {became} in epoch {history.epochs}. {reason}", stacklevel=5)
 
 
 def _first_not_finite(losses):

@@ -185,8 +185,9 @@ def test_random_numbers_wherever_they_are_drawn_belong_to_the_state(tmp_path, na
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_random_numbers_in_workers_that_live_on_are_warned_about(tmp_path):
     loader = DataLoader(Noisy(), batch_size=20, num_workers=1, persistent_workers=True)
-    with pytest.warns(UserWarning, match="persistent_workers=False it will be the same"):
+    with pytest.warns(UserWarning, match="persistent_workers=False it will be the same") as said:
         short_run(tmp_path / "run.pt", 1, loader)
+    assert {warning.filename for warning in said} == {__file__}
 
 
 class Scaled(nn.Module):
@@ -485,9 +486,12 @@ def test_a_full_disk_costs_the_checkpoint_but_not_the_training(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.warns(UserWarning, match=r"could not be written \(No space left on device\)"):
+    with pytest.warns(
+        UserWarning, match=r"could not be written \(No space left on device\)"
+    ) as said:
         _, history = run(tmp_path / "run.pt", epochs=2)
     assert history.epochs == 2
+    assert {warning.filename for warning in said} == {__file__}  # at the line that calls train
     assert list(tmp_path.iterdir()) == []
 
 

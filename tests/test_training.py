@@ -392,7 +392,7 @@ def test_divergence_is_said_once():
     batches = [(X, y[:, None].float())]
     with pytest.warns(UserWarning, match="training loss became") as caught:
         train(model, batches, None, nn.MSELoss(), optimizer, 8, metric=None, progress=False)
-    assert len(caught) == 1
+    assert [warning.filename for warning in caught] == [__file__]  # at the line that calls train
 
 
 def test_a_callback_may_draw_random_numbers_and_change_the_rate_of_a_resumed_run(tmp_path):
@@ -690,6 +690,25 @@ def test_an_interrupt_in_the_middle_of_an_evaluation_leaves_the_model_in_trainin
     history = train(model, *loaders(), LOSS, optimizer, 3, progress=False)
     assert history.epochs == 0
     assert all(layer.training for layer in model.modules())
+
+
+def test_an_interrupt_right_after_a_switch_leaves_gradients_and_autocast_as_they_were():
+    """Before the block is entered that would switch back: no gradients, and autocast for good."""
+
+    def press(*_):
+        torch.autocast("cpu", torch.bfloat16).__enter__()
+        torch.set_grad_enabled(False)
+        raise KeyboardInterrupt
+
+    models = []
+    for callbacks in ([], [press], []):
+        model, optimizer = setting()
+        options = {"amp": True, "callbacks": callbacks, "progress": False}
+        history = train(model, *loaders(), LOSS, optimizer, 3, "cpu", **options)
+        assert history.epochs == (1 if callbacks else 3)
+        assert torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+        models.append(model)
+    assert same_weights(models[0], models[2])
 
 
 def test_a_real_ctrl_c_returns_the_history():
