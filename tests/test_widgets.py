@@ -72,7 +72,10 @@ def test_settings_restore_the_same_simulation(name):
             one.do("step")
             one.do("step")
     assert again.settings == simulation.settings
-    assert again.tree() == simulation.tree()
+    assert again.tree() == simulation.tree(), (
+        "the same settings give another picture: reset() makes everything from self.values, and "
+        "random numbers from a seed of its own"
+    )
 
 
 @each
@@ -112,6 +115,7 @@ def test_a_value_that_cannot_be_is_explained(name):
         wrong = {Choice: "none of these", Switch: "perhaps"}.get(type(control), math.nan)
         with pytest.raises(ValueError, match=f"{control_name}="):
             make(name, **{control_name: wrong})
+    assert "no button 'Toast'" in make(name).do("press", label="Toast")
 
 
 def test_explode_is_shown_and_reset_recovers():

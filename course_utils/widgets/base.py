@@ -140,6 +140,9 @@ class Simulation:
         self._try(self.step)
 
     def _do_press(self, label):
+        if label not in self.buttons:
+            known = ", ".join(self.buttons) or "none"
+            raise ValueError(f"{self.name} has no button {label!r}; it has {known}.")
         self._try(getattr(self, self.buttons[label]))
 
     def _do_set(self, values):
