@@ -68,7 +68,11 @@ def wrongly_marked(notebook):
                     problems.append(f"{heading[0]!r} must be the first line of its cell")
                 level = len(heading[1]) if begins else None if ends else level
         if ("deeper" in tags(cell)) != (level is not None):
-            problems.append(f"{cell.id}, {cell.source[:60]!r}: the heading and the tag differ")
+            way = "no tag deeper" if level is not None else "the tag deeper"
+            problems.append(
+                f"{cell.id}, {cell.source[:60]!r}: it has {way}, but the heading above it, or of the "
+                f"part it stands in, ends {'in' if level is not None else 'without'} {DEEPER!r}"
+            )
     return problems
 
 
@@ -76,7 +80,7 @@ def needed_although_deeper(notebook):
     """Deeper exercises whose answer a cell of the core uses, though it may be missing."""
     core = [cell for cell in code_cells(notebook) if "deeper" not in tags(cell)]
     return [
-        f"{name} in {cell.source[:60]!r}"
+        f"{name}, which a deeper exercise gives, is used in the core: {cell.source[:60]!r}"
         for stub, _, _ in exercises(notebook)
         if "deeper" in tags(stub)
         for name in _names_given(stub.source)

@@ -76,9 +76,10 @@ def test_an_answer_is_what_is_seen(name, number):
     seen = [n for look in looks for n in look.numbers()]
     seen += [n for _, n, _ in prose_numbers(experiment.question.replace("`", ""))]
     seen += [move for move in experiment.moves if isinstance(move, int)]
+    said = "\n".join(["After each move there stands:", *(look.said for look in looks)])
     assert (name, number) in CLAIMS, (
         f'what the answer says in words is to be asserted below, under @claims("{name}", {number}), '
-        "by a function of a Look for each move"
+        f"by a function of a Look for each move. {said}"
     )
     seen += CLAIMS[name, number](*looks) or []
     unfounded = [
@@ -86,17 +87,17 @@ def test_an_answer_is_what_is_seen(name, number):
         for text, value, percent in prose_numbers(experiment.answer)
         if not has_source(text, value, percent, seen)
     ]
-    assert not unfounded, "\n".join(
-        [
-            f"{', '.join(unfounded)}: the answer says so, but the pictures don't, and {name}'s claims "
-            "return no such number. After each move there stands:",
-            *(look.said for look in looks),
-        ]
+    assert not unfounded, (
+        f"{', '.join(unfounded)}: the answer says so, but the pictures don't, and {name}'s claims "
+        f"return no such number. {said}"
     )
 
 
 def test_claims_are_about_experiments_that_are_there():
-    assert set(CLAIMS) <= set(EXPERIMENTS)
+    nowhere = set(CLAIMS) - set(EXPERIMENTS)
+    assert not nowhere, (
+        f"{nowhere}: no simulation that widgets/__init__.py lists in __all__ has such an experiment"
+    )
 
 
 @pytest.mark.parametrize(
