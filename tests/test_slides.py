@@ -128,14 +128,37 @@ def test_a_figure_stands_alone_or_below_little_text_and_only_short_code_before_i
         (section,) = slides.deck(v4.new_notebook(cells=[_begin(), cell]))
         return section["slides"][1:]
 
-    code, figure = shown("plot()")
+    code, figure = shown("work()\n" * 3 + "plot()")
     assert "plot" in code and "<img" not in code and "<img" in figure
-    (figure,) = shown("plot()\n" * 15)
-    assert "plot" not in figure and "<img" in figure
-    _, figure = shown("plot()", printed=3)
+    for source in ("plot()", "plot()\n" * 15):  # says nothing but how to draw; too long
+        (figure,) = shown(source)
+        assert "plot" not in figure and "<img" in figure
+    (figure,) = shown("plot()", printed=3)
     assert "line" in figure and "<img" in figure
-    _, text, figure = shown("plot()", printed=4)
+    text, figure = shown("plot()", printed=4)
     assert "line" in text and "line" not in figure and "<img" in figure
+    code, figure = shown("work()\n" * 3 + "plot()", printed=4)
+    assert code.index("plot") < code.index('class="fragment"') < code.index("line")
+    assert "line" not in figure and "<img" in figure
+
+
+def test_what_a_simulation_asks_itself_is_not_asked_again():
+    cells = [
+        _begin(),
+        v4.new_markdown_cell("**What to try**, each time from the defaults:\n\n1. A"),
+    ]
+    (section,) = slides.deck(v4.new_notebook(cells=cells))
+    assert len(section["slides"]) == 1
+
+
+def test_a_progress_bar_which_would_stand_at_zero_is_not_shown():
+    data = {rendering.SIMULATION: {}, "text/plain": "training:   0%|"}
+    shown = [v4.new_output("display_data", data=data), v4.new_output("stream", text="done\n")]
+    (section,) = slides.deck(
+        v4.new_notebook(cells=[_begin(), v4.new_code_cell("t()", outputs=shown)])
+    )
+    text = _text(section["slides"][1])
+    assert "done" in text and "training" not in text
 
 
 def _begin():
@@ -270,6 +293,22 @@ def test_every_simulation_fits_its_slide_with_each_of_its_questions(tmp_path, mo
                 experiment.click()
                 left = slide.locator(".fit").evaluate("box => box.scrollHeight - box.clientHeight")
                 assert left <= 0, f"{name}, experiment {experiment.inner_text()}"
+
+
+@browser.needs_chromium
+def test_slides_are_light_until_the_key_d_is_pressed(tmp_path):
+    slides.write(pages.sample(), tmp_path / "98_sample.html")
+    with browser.chromium() as chromium:
+        page = chromium.new_page(color_scheme="dark")
+        page.goto((tmp_path / "98_sample.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        ground = "getComputedStyle(document.querySelector('.reveal-viewport')).backgroundColor"
+        light = page.evaluate(ground)
+        page.keyboard.press("d")
+        dark = page.evaluate(ground)
+        page.keyboard.press("d")
+        assert (light, dark) == ("rgb(253, 252, 250)", "rgb(21, 24, 27)")
+        assert page.evaluate(ground) == light
 
 
 @browser.needs_chromium

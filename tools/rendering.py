@@ -57,6 +57,8 @@ def output(shown):
         return html
     if "text/markdown" in shown.data:
         return markdown(shown.data["text/markdown"])
+    if SIMULATION in shown.data:  # a progress bar: without a kernel it would stand still at 0 %
+        return ""
     return f"<pre>{escape(shown.data['text/plain'])}</pre>"
 
 

@@ -5,9 +5,10 @@ its deeper parts last, so that whoever turns to the next section leaves them out
 each `###`: headings, predictions, code, and what is read aloud, each on a slide of at most about 60
 words, cut between paragraphs, items or sentences, and of at most 22 lines of code, cut at a blank
 line; what the code prints comes with the next press of a key. A figure stands before the words about
-it, alone or below three printed lines; the code that draws it is shown if it is short. Simulations
-play their recorded experiments. Setup, checks, hints, solutions and output that is too long for a
-slide are left to the notebook. A cell that has `slideshow` metadata of its own is shown as that says.
+it, alone or below three printed lines; the code that draws it is shown if it is short and does more
+than that. Simulations play their recorded experiments, and ask their questions themselves. Setup,
+checks, hints, solutions and output that is too long for a slide are left to the notebook. A cell that
+has `slideshow` metadata of its own is shown as that says.
 """
 
 import re
@@ -20,9 +21,9 @@ from tools import executed, recordings, rendering, stamp
 
 ROOT = Path(__file__).parents[1]
 WORDS = 60  # on a slide
-FEW_WORDS = 10  # which are too few for a slide of their own
+FEW_WORDS = 20  # which are too few for a slide of their own
 LINES = 22  # of code and output that can be read from the back of a room, on one slide
-FEW_LINES = 12  # of code, which may stand before its figure
+FEW_LINES = range(4, 13)  # of code, which may stand before its figure; fewer only draw it
 _CUTS = re.compile(r"^(?=#{2,3} |> \*\*Predict|When you are done)", flags=re.MULTILINE)
 
 _TOO_LONG = "<p>Too long for a slide: look at it in the notebook.</p>"
@@ -74,7 +75,9 @@ def pieces(notebook):
         tags = cell.metadata.get("tags", [])
         wanted = cell.metadata.get("slideshow", {}).get("slide_type")
         begun = begun or bool(wanted) or re.search(r"^## ", cell.source, flags=re.MULTILINE)
-        if cell.cell_type == "markdown":
+        if cell.source.startswith("**What to try**"):  # the simulation before it asks this, too
+            shown = []
+        elif cell.cell_type == "markdown":
             shown = list(_text(cell.source))
         elif "exercise" in tags:
             shown = [("-", rendering.code(cell.source))]
@@ -152,10 +155,11 @@ def _code(cell):
         data = f'<script type="application/json">{text}</script></figure>'
         yield "subslide", outputs.replace("</figure>", data)
     elif figure := re.search(r"<img|<svg", outputs):
-        if not before and lines <= FEW_LINES:
+        if code_shown := not before and lines in FEW_LINES:
             yield "subslide", code
         if shown - lines > 5:  # more than three lines above it
-            yield "subslide", outputs[: figure.start()]
+            printed = "fragment" if code_shown and shown <= LINES else "subslide"
+            yield printed, outputs[: figure.start()]
             outputs = outputs[figure.start() :]
         yield "subslide", outputs
     else:
