@@ -75,17 +75,9 @@ class Visits(Detector):
         key = id(call.module), id(base), x.storage_offset(), x.shape
         visit = self.visits.get(key)
         if visit is None or visit.tensor() is not base:
-            tensor, steps = self.once.pop(key, (None, None))
-            again = tensor is not None and tensor() is base
-            if call.has_graph and call.training and not again and not run.due:
-                if len(self.once) > _VISITS:
-                    self.once.clear()
-                self.once[key] = weakref.ref(base), run.steps
+            visit = self.begun(key, base, call)
+            if visit is None:
                 return  # the common case, quickly: a new batch
-            if len(self.visits) > _VISITS:
-                self.visits.clear()
-            visit = self.visits[key] = _Visit(weakref.ref(base), weakref.ref(call.module))
-            visit.steps += [steps] * again
         if len(visit.steps) < _FORWARDS:
             visit.steps.append(run.steps)
         again = 2 <= len(visit.steps) <= 3 and not _as_long_as_a_batch(run, call)
@@ -95,14 +87,7 @@ class Visits(Detector):
             (run.due and (visit.graphs < _MARKS or not visit.trained))
             or (sought and self.in_vain.get(call.module, 0) < _IN_VAIN)
         ):
-            visit.graphs += 1
-            run.must_look = True
-            self.marked[id(visit)] = visit, _time(run)
-            if call.training and len(visit.active) < 8:
-                visit.active.append(run.active_layers(call.module))
-            for out in tensors_in(call.output):
-                if out.grad_fn is not None:
-                    out.grad_fn.metadata["visit"] = visit
+            self.mark(visit, call)
         elif not call.has_graph and call.training and len(visit.active) < _FORWARDS:
             visit.active.append(run.active_layers(call.module))
         alone = not call.has_graph and len(visit.steps) == 1
@@ -115,6 +100,34 @@ class Visits(Detector):
             run.watch_functions = True
         if not visit.where and (len(visit.steps) > 1 if call.has_graph else call.training):
             visit.where = learner_line()
+
+    def begun(self, key, base, call):
+        """A new visit; None for a tensor that a model is trained on, as far as is known, once."""
+        run = self.run
+        tensor, steps = self.once.pop(key, (None, None))
+        again = tensor is not None and tensor() is base
+        if call.has_graph and call.training and not again and not run.due:
+            if len(self.once) > _VISITS:
+                self.once.clear()
+            self.once[key] = weakref.ref(base), run.steps
+            return None
+        if len(self.visits) > _VISITS:
+            self.visits.clear()
+        visit = self.visits[key] = _Visit(weakref.ref(base), weakref.ref(call.module))
+        visit.steps += [steps] * again
+        return visit
+
+    def mark(self, visit, call):
+        """Leave a mark in the graph of this forward: does a backward come to it?"""
+        run = self.run
+        visit.graphs += 1
+        run.must_look = True
+        self.marked[id(visit)] = visit, _time(run)
+        if call.training and len(visit.active) < 8:
+            visit.active.append(run.active_layers(call.module))
+        for out in tensors_in(call.output):
+            if out.grad_fn is not None:
+                out.grad_fn.metadata["visit"] = visit
 
     def function(self, call, function, args, kwargs, result):
         latest, visit = self.latest

@@ -19,14 +19,12 @@ _LIBRARIES = (
     "<frozen",
 )
 _OWN = str(Path(__file__).parent)
+FRAMES = 4  # of the learner's functions, from the inside out, are read by most who read lines
 
 
 @functools.cache
 def is_learners(filename):
     return not filename.startswith(_LIBRARIES)
-
-
-FRAMES = 4  # of the learner's functions, from the inside out, are read by most who read lines
 
 
 def learner_frame():
