@@ -90,6 +90,7 @@ class WeightedMean:
         self.count = self.count + n
 
     def value(self):
+        """The mean so far, a float; NaN before the first sample."""
         return float(self.total) / float(self.count) if self.count else math.nan
 
     def of_all_processes(self):
