@@ -155,6 +155,12 @@ def in_whole_batches(loader):
     return faster
 
 
+def parts(loader):
+    """The loader, and what in it may count passes or rows."""
+    names = ("dataset", "sampler", "batch_sampler")
+    return [loader] + [getattr(loader, name) for name in names if isinstance(loader, DataLoader)]
+
+
 def is_map_style(loader):
     """Whether it is a `DataLoader` over rows that can be fetched by their number."""
     return isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)

@@ -1,7 +1,9 @@
 """The one architecture that the course trains, a multilayer perceptron; and, for any model, its
 modes and PyTorch's, the model inside a compiled one, and what its layers remember of a call."""
 
+from collections import deque
 from contextlib import contextmanager
+from copy import copy
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -82,36 +84,51 @@ def uncompiled(model):
 
 
 @contextmanager
-def forgetting(*things):
-    """In a `with` block: after it, modules among `things` remember nothing of the calls in it.
+def forgetting(*things, weights):
+    """In a `with` block: after it, `things` remember nothing of the calls in it.
 
-    Put back are plain attributes (a counter, the hidden state of the last batch) and buffers.
+    Of a module is put back what its layers hold as plain attributes (a counter, the hidden state of the
+    last batch), what stands in lists, dictionaries and tensors among these, its buffers and, with
+    `weights`, its parameters; of anything else, such as a sampler, its numbers.
     """
-    layers = [
-        layer for thing in things if isinstance(thing, nn.Module) for layer in thing.modules()
+    parts = []
+    for thing in things:
+        parts += thing.modules() if isinstance(thing, nn.Module) else [thing]
+    held = [(part, _own(part)) for part in parts if hasattr(part, "__dict__")]
+    values = [value for _, own in held for value in own.values()]
+    named = [
+        (layer, name, tensor)
+        for layer in parts
+        if isinstance(layer, nn.Module)
+        for tensors in [layer.named_buffers] + [layer.named_parameters] * weights
+        for name, tensor in tensors(recurse=False)
     ]
-    held = [(layer, _own(layer)) for layer in layers]
-    buffers = [
-        (layer, name, buffer, buffer.clone())
-        for layer in layers
-        for name, buffer in layer.named_buffers(recurse=False)
-        if buffer.layout is torch.strided  # others don't change in place
-    ]
+    tensors = [tensor for _, _, tensor in named]
+    tensors += [value for value in values if isinstance(value, torch.Tensor)]
+    # Others than strided ones don't change in place.
+    numbers = [(tensor, tensor.clone()) for tensor in tensors if tensor.layout is torch.strided]
+    contents = [(value, copy(value)) for value in values if type(value) in (list, dict, set, deque)]
     try:
         yield
     finally:
-        for layer, own in held:
-            for name in _own(layer).keys() - own.keys():
-                del vars(layer)[name]
-            vars(layer).update(own)
+        for part, own in held:
+            for name in _own(part).keys() - own.keys():
+                del vars(part)[name]
+            vars(part).update(own)
+        for value, before in contents:
+            value.clear()
+            value.extend(before) if isinstance(value, list | deque) else value.update(before)
         with torch.no_grad():
-            for layer, name, buffer, value in buffers:
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)
-                if getattr(layer, name) is not buffer:
-                    setattr(layer, name, buffer)
+            for tensor, before in numbers:
+                if not torch.equal(tensor, before):
+                    tensor.copy_(before)
+        for layer, name, tensor in named:
+            if getattr(layer, name) is not tensor:
+                setattr(layer, name, tensor)
 
 
-def _own(layer):
-    """What a layer holds besides its parts, such as `_buffers` and `_modules`, and their like."""
-    return {name: value for name, value in vars(layer).items() if not name.startswith("_")}
+def _own(thing):
+    """What a layer holds besides its parts, such as `_buffers` and `_modules`; the numbers of others."""
+    if isinstance(thing, nn.Module):
+        return {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+    return {name: value for name, value in vars(thing).items() if type(value) in (int, float)}

@@ -96,9 +96,10 @@ def _what_stopped(name, error):
 
 def try_loader(name, loader, model, loss_fn, device, learns):
     """Try the first batch, and look through all data in memory: (logits, labels) of the batch."""
+    again_and_again = name == "loader"  # by `evaluate`, where a copy of all weights would cost time
     with (
         undisturbed(loader, model, loss_fn),
-        forgetting(model, loss_fn),
+        forgetting(model, loss_fn, *loaders.parts(loader), weights=not again_and_again),
         torch.set_grad_enabled(learns),
         evaluating(model),
     ):

@@ -10,7 +10,14 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Sampler,
+    TensorDataset,
+)
 
 from course_utils import History, accuracy, evaluate, mlp, moons, tensor_loader, train, train_step
 from course_utils import loaders as loaders_module
@@ -139,19 +146,24 @@ def test_a_loader_may_use_the_memory_of_its_batch_again():
 
 
 class Remembering(nn.Module):
-    """Counts its calls, in a buffer and in an attribute, and carries a hidden state over."""
+    """Counts its calls, in every way there is, and carries a hidden state over."""
 
     def __init__(self):
         super().__init__()
         self.net, self.calls = mlp(2, 16, 2), 0
+        self.list, self.dict, self.tensor = [], {"calls": 0}, torch.zeros(())
         self.register_buffer("count", torch.zeros(()))
 
     def forward(self, xb):
         self.calls += 1
         self.count += 1
+        self.list.append(0)
+        self.dict["calls"] += 1
+        self.tensor += 1
         hidden = self.net(xb) + getattr(self, "hidden", 0)
         self.hidden = hidden.detach().mean(dim=0)
-        return hidden / (self.calls + self.count)
+        calls = [self.calls, self.count, len(self.list), self.dict["calls"], self.tensor]
+        return hidden / sum(calls)
 
 
 def test_a_model_remembers_nothing_of_the_look_before_training():
@@ -166,6 +178,45 @@ def test_a_model_remembers_nothing_of_the_look_before_training():
     mine, by_hand = models
     assert mine.calls == by_hand.calls == 6  # in each epoch two batches, and one to validate
     assert same_weights(mine, by_hand)
+
+
+class Growing(Sampler):
+    """Gives more rows in every pass."""
+
+    passes = 0
+
+    def __iter__(self):
+        self.passes += 1
+        return iter(range(20 * self.passes))
+
+    def __len__(self):
+        return 20 * (self.passes + 1)
+
+
+def test_a_sampler_that_counts_its_passes_begins_with_the_first():
+    sampler, model = Growing(), mlp(2, 16, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    rows = []
+    loader = DataLoader(TensorDataset(X, y), sampler=sampler, batch_size=20)
+    counted = [lambda *_: rows.append(20 * sampler.passes)]
+    train(model, loader, None, LOSS, optimizer, 3, "cpu", callbacks=counted, progress=False)
+    assert rows == [20, 40, 60]
+
+
+def test_weights_that_the_forward_pass_itself_changes_are_left_alone_by_the_look():
+    class Averaging(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.slow = mlp(2, 16, 2), nn.Parameter(torch.zeros(2), requires_grad=False)
+
+        def forward(self, xb):
+            self.slow += 1
+            return self.net(xb) + self.slow
+
+    model = Averaging()
+    optimizer = torch.optim.SGD(model.net.parameters(), lr=0.1)
+    train(model, [(X, y)], [(X, y)], LOSS, optimizer, 3, "cpu", progress=False)
+    assert model.slow.tolist() == [6, 6]
 
 
 # Accuracy
@@ -465,7 +516,7 @@ class Interrupting:
     def __iter__(self):
         self.epoch -= 1
         for number, batch in enumerate(self.loader):
-            if self.epoch == -1 and number == 2:  # the first pass only tries the first batch
+            if self.epoch == 0 and number == 2:
                 raise KeyboardInterrupt
             yield batch
 
@@ -679,7 +730,7 @@ def test_an_interrupt_in_the_middle_of_an_evaluation_leaves_the_model_in_trainin
         def train(self, mode=True):
             super().train(mode)
             self.modes.append(mode)
-            if not mode and self.modes.count(False) == 3:  # the first two only try a batch
+            if not mode and True in self.modes:  # the epoch has begun
                 raise KeyboardInterrupt
             return self
 
