@@ -296,6 +296,24 @@ def test_every_simulation_fits_its_slide_with_each_of_its_questions(tmp_path, mo
 
 
 @browser.needs_chromium
+def test_a_table_with_many_columns_is_not_cut_off(tmp_path):
+    row = "".join(f"<td>column_number_{i}</td>" for i in range(8))
+    data = {"text/html": f"<table><tr>{row}</tr></table>", "text/plain": ""}
+    cell = v4.new_code_cell("table.head()", outputs=[v4.new_output("display_data", data=data)])
+    opening = v4.new_markdown_cell("# 98 · A sample\n\n## Section\n\nText.")
+    slides.write(v4.new_notebook(cells=[opening, cell]), tmp_path / "98_sample.html")
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1920, "height": 1080})
+        page.goto((tmp_path / "98_sample.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        page.evaluate("Reveal.slide(1, 1); Reveal.nextFragment()")
+        table = page.locator("section.present section.present table")
+        box = table.bounding_box()
+        assert box["x"] + box["width"] <= 1920 - 120
+        assert table.evaluate("table => parseFloat(getComputedStyle(table).fontSize)") >= 18
+
+
+@browser.needs_chromium
 def test_slides_are_light_until_the_key_d_is_pressed(tmp_path):
     slides.write(pages.sample(), tmp_path / "98_sample.html")
     with browser.chromium() as chromium:
