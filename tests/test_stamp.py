@@ -52,6 +52,18 @@ def test_the_repository_is_stamped(course):
     assert not changed, "run `make stamp`"
 
 
+def test_what_jupyter_and_colab_leave_behind_is_taken_out():
+    lesson = read(LESSONS[0])
+    left = read(LESSONS[0])
+    cell = next(cell for cell in left.cells if cell.cell_type == "code")
+    cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="hello")], 3
+    cell.metadata["collapsed"] = True
+    left.metadata.kernelspec["display_name"] = "my course"
+    left.metadata.language_info["version"] = "3.13.1"
+    left.metadata["colab"] = {"provenance": []}
+    assert left != lesson and stamp.clean(left) == lesson
+
+
 def test_what_to_try_gets_a_cell_of_its_own_below_a_new_simulation():
     new = nbformat.v4
     line = new.new_code_cell("widgets.loss_explorer()", metadata={"tags": ["deeper"]})

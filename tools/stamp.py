@@ -40,6 +40,10 @@ _EXPLAIN = """\
 """
 _LAST = 'print("course_utils", course_utils.__version__)'
 
+_METADATA = {  # of every lesson
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 _SIMULATION = re.compile(r"widgets\.(\w+)\(")
 
 _GITHUB = "https://github.com/"
@@ -167,14 +171,14 @@ def readme(source, root, titles):
 
 
 def clean(notebook):
-    """Without what a run leaves behind: outputs, counts, and metadata of cells but the known ones."""
+    """Without what a run leaves behind: outputs, counts, which Python it was, and metadata of cells
+    but the known ones."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         kept = ("tags", "slideshow", "nbmake")
         cell.metadata = {name: cell.metadata[name] for name in kept if name in cell.metadata}
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.pop("jupytext", None)
+    notebook.metadata = nbformat.from_dict(_METADATA)
     return notebook
 
 
