@@ -155,9 +155,9 @@ def in_whole_batches(loader):
     return faster
 
 
-def parts(loader):
-    """The loader, and what in it may count passes or rows."""
-    names = ("dataset", "sampler", "batch_sampler")
+def counting_parts(loader):
+    """The loader, and what in it may count its passes; a data set of rows may keep some instead."""
+    names = ["sampler", "batch_sampler"] if is_map_style(loader) else ["dataset"]
     return [loader] + [getattr(loader, name) for name in names if isinstance(loader, DataLoader)]
 
 

@@ -99,7 +99,7 @@ def try_loader(name, loader, model, loss_fn, device, learns):
     again_and_again = name == "loader"  # by `evaluate`, where a copy of all weights would cost time
     with (
         undisturbed(loader, model, loss_fn),
-        forgetting(model, loss_fn, *loaders.parts(loader), weights=not again_and_again),
+        forgetting(model, loss_fn, *loaders.counting_parts(loader), weights=not again_and_again),
         torch.set_grad_enabled(learns),
         evaluating(model),
     ):
@@ -392,8 +392,8 @@ def _check_weights_fit(loss_fn, logits):
         if isinstance(weight, torch.Tensor) and not _broadcasts(weight, logits):
             raise ValueError(
                 f"loss_fn has a {name} of shape {list(weight.shape)}, but the model's outputs have shape "
-                f"[N{_rest(logits)}]. It needs one number for each output of a row; a weight for each row "
-                "belongs to the labels."
+                f"[N{_rest(logits)}]. It must fit the end of that shape: one number for each output of "
+                "a row, or, with shape [C, 1, 1], for each channel of a picture."
             )
 
 
