@@ -234,6 +234,7 @@ class History(dict):
         return dict(self)
 
     def load_state_dict(self, state):
+        self.clear()  # also of columns that a callback began in an epoch that doesn't count
         self.update(checkpoints.clone(state))
 
     def __repr__(self):

@@ -402,6 +402,7 @@ def test_a_schedule_that_was_stepped_here_goes_on_from_the_checkpoint(tmp_path, 
     interrupts = {interrupted}
 
     def interrupt(epoch, model, history):
+        history.setdefault("own", []).append(epoch)
         if epoch in interrupts:
             interrupts.remove(epoch)
             raise KeyboardInterrupt
@@ -412,6 +413,7 @@ def test_a_schedule_that_was_stepped_here_goes_on_from_the_checkpoint(tmp_path, 
             checkpoint=tmp_path / "run.pt", callbacks=[interrupt], progress=False,
         )  # fmt: skip
         assert history.epochs == epochs and scheduler.last_epoch == 8 * epochs
+        assert {len(column) for column in history.values()} == {epochs}
 
 
 def train_until_patience_runs_out(path):
