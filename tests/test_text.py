@@ -49,6 +49,21 @@ def test_text_that_was_not_put_back_is_not_overwritten(course):
     assert "# mine" in text.to_text(course, path).read_text()
 
 
+def test_what_changed_in_the_notebook_meanwhile_stays_or_is_told(course):
+    path = text.lesson(course, "03")
+    page = text.to_text(course, path)
+    page.write_text(page.read_text().replace("## Recap", "## Looking back", 1))
+    path.write_text(path.read_text().replace("The backward pass", "The way back", 1))  # a pull
+    text.to_notebook(course, path)
+    assert "The way back" in path.read_text() and "## Looking back" in path.read_text()
+
+    page.write_text(page.read_text().replace("## Looking back", "## Mine", 1))
+    path.write_text(path.read_text().replace("## Looking back", "## Theirs", 1))
+    with pytest.raises(SystemExit, match="has changed since in a place"):
+        text.to_notebook(course, path)
+    assert "## Mine" in page.read_text() and "## Theirs" in path.read_text()
+
+
 @pytest.mark.parametrize("name", ["", "3", "99", "nothing"])
 def test_a_lesson_that_is_not_there_gets_one_sentence(course, name):
     with pytest.raises(SystemExit, match="LESSON is the number of a lesson"):

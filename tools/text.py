@@ -2,11 +2,12 @@
 
 The notebook stays the only source. The text lies in .text/, which git ignores, in jupytext's
 percent format: each cell begins with `# %%`. Going back keeps the ids of the cells, so that the
-diff shows what was changed and nothing else.
+diff shows what was changed and nothing else, and what has changed in the notebook meanwhile.
 """
 
 import argparse
 import shutil
+import subprocess
 from pathlib import Path
 
 import jupytext
@@ -52,11 +53,28 @@ def to_notebook(root, path):
     if not text.exists():
         raise SystemExit(f"Nothing to put back: first run `make text LESSON={path.stem}`.")
     old = nbformat.read(path, as_version=4)
+    _merge(text, last, clean(old), path)
     edited = jupytext.read(text, fmt="py:percent")
     new = jupytext.combine.combine_inputs_with_outputs(edited, old, fmt="py:percent")
-    new.metadata = old.metadata
     nbformat.write(clean(new), path)
     shutil.copyfile(text, last)
+
+
+def _merge(text, last, notebook, path):
+    """Take over into the text what a pull, a stamp or Jupyter has changed in the notebook since."""
+    if not last.exists():
+        return
+    now = last.with_suffix(".now.py")
+    jupytext.write(notebook, now, fmt="py:percent")
+    merging = ["git", "merge-file", "-p", "--", text, last, now]
+    merged = subprocess.run(merging, capture_output=True)
+    now.unlink()
+    if merged.returncode != 0:
+        raise SystemExit(
+            f"{path.name} has changed since in a place that .text/{text.name} changes too. Keep a copy "
+            f"of the text, delete it, run `make text LESSON={path.stem}`, and make your change again."
+        )
+    text.write_bytes(merged.stdout)
 
 
 def main():
