@@ -113,6 +113,12 @@ def test_on_a_small_projector_each_simulation_is_seen_with_all_that_steers_it():
                 "all => all.map(plot => plot.clientHeight)"
             )
             assert min(heights) > 100, simulation.name
+            cell.get_by_role("button", name="experiment 1", exact=True).click()
+            question = cell.locator(".trying > p").first
+            expect(question).to_be_visible()
+            page.wait_for_timeout(200)
+            box, top = question.bounding_box(), cell.bounding_box()["y"]
+            assert box["y"] + box["height"] - top <= 608, simulation.name
         assert not errors
 
 

@@ -433,8 +433,10 @@ class Stage {
     const sum = of => Object.values(rows).reduce((all, row) => all + row[of], 0)
     const slide = Number(getComputedStyle(this.host).getPropertyValue("--screen")) // it is scaled
     // The bars of JupyterLab and the lines below the picture are on the screen, too, as many as ever
-    // were there: a picture that grew and shrank with them would tremble.
-    this.below = Math.max(this.below ?? 0, this.status.offsetHeight)
+    // were there: a picture that grew and shrank with them would tremble. An answer may stand below.
+    const asked = [...this.root.querySelectorAll(".trying > p")].filter(p => p.offsetHeight)
+    const question = asked.reduce((all, p) => all + p.offsetHeight + 0.5 * em, asked.length && 2.2 * em)
+    this.below = Math.max(this.below ?? 0, this.status.offsetHeight + question)
     const room = slide ? slide * 0.5 : innerHeight - 120 - sum("words") - this.below - 6 * em
     return Math.min(Math.max(room, 180), 580) / Math.max(sum("height"), 1)
   }
@@ -631,12 +633,12 @@ class Live {
     const scene = this.model.get("scene")
     if (this.playing && (scene.error || (scene.left === 0 && !this.afresh && this.counting))) this.play(false)
     this.counting = scene.left > 0
+    this.showTry(scene) // first: it takes room from the picture
     this.stage.draw(scene)
     this.stage.alert.textContent = refused || scene.error || ""
     const touched = [...this.later.values()].flatMap(([, d]) => Object.keys(d.values ?? {}))
     for (const [name, f] of Object.entries(this.fields)) if (!touched.includes(name)) f.show(scene.values[name])
     this.settings.value = scene.settings
-    this.showTry(scene)
   }
 
   showTry({ trying, left, what }) {
