@@ -8,6 +8,7 @@ import math
 import textwrap
 import traceback
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -189,10 +190,10 @@ def _check_batch(name, batch):
     if not (isinstance(batch, tuple | list) and len(batch) == 2):
         some = isinstance(batch, tuple | list)
         got = f"{len(batch)} part{'s' * (len(batch) > 1)}" if some else f"a {type(batch).__name__}"
-        raise TypeError(
-            f"{name} must give pairs of tensors (xb, yb), and gives {got}. Build it from both: "
-            "tensor_loader(X, y, batch_size=64)."
-        )
+        advice = "Build it from both: tensor_loader(X, y, batch_size=64)."
+        if isinstance(batch, Iterator):
+            advice = "Let its collate_fn return tuple(…) of that."
+        raise TypeError(f"{name} must give pairs of tensors (xb, yb), and gives {got}. {advice}")
     for part, tensor in zip(("xb", "yb"), batch, strict=True):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(

@@ -289,6 +289,9 @@ BAD = {
     "the data instead of a loader": (dict(train_loader=(X, y)), TypeError, ["tensor_loader("]),
     "a loader class": (dict(train_loader=DataLoader), TypeError, ["class DataLoader", "tensor_loader("]),
     "a dictionary": (dict(train_loader={"X": X}), TypeError, ["dict", "tensor_loader("]),
+    "rows that are put together into a generator": (
+        dict(train_loader=DataLoader(ROWS, collate_fn=lambda rows: map(torch.stack, zip(*rows, strict=True)))), TypeError, ["a map", "tuple(…)"],
+    ),
     "single rows": (dict(train_loader=[*zip(X, y, strict=True)]), ValueError, ["single rows", "batch_size"]),
     "inputs by name": (dict(train_loader=[({"X": X}, y)]), TypeError, ["xb is a dict", "collate_fn"]),
     "words as labels": (dict(train_loader=[(X[:2], ["cat", "dog"])]), TypeError, ["yb is a list", "classes.index(word)"]),
