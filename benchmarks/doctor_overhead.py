@@ -32,10 +32,10 @@ ROUNDS = 9
 READING = """\
 The doctor looks at every step, and costs less than anomaly detection, torchmortem, and torch-audit \
 at every step, except in short runs: it pays most for the first steps and passes, which it looks at \
-closely, so that the longer the run, the smaller its share. The aims were 1.2x over 60 epochs of the \
-small loop, 1.05x over 8 of the larger one, and 1.5x by hand. The medians miss them by a few \
-hundredths, less than the rounds differ: what is left is a few Python calls for each event of a step, \
-which weigh where a step takes less than a millisecond. What a tool finds for its price stands \
+closely, so that the longer the run, the smaller its share. The aims, 1.2x over 60 epochs of the \
+small loop, 1.05x over 8 of the larger one and 1.5x by hand, are met with little to spare, and single \
+rounds differ by more. What is left is a few Python calls for each event of a step, which weigh where \
+a step takes less than a millisecond. What a tool finds for its price stands \
 [above](#what-the-loop-doctor-and-other-tools-find).
 """
 
