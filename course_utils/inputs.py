@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Subset, WeightedRandomSampler
 
-from . import schedules, trial
+from . import failures, metrics, schedules, trial
 from .losses import kind_of, option
 
 
@@ -87,7 +87,7 @@ def examine(
         logits, yb = trial.try_loader(
             "val_loader", val_loader, model, loss_fn, device, learns=False
         )
-        trial.check_metric(metric, default_metric, loss_fn, logits, yb)
+        metrics.check_metric(metric, default_metric, loss_fn, logits, yb)
 
 
 def examine_evaluation(model, loader, loss_fn, device, metric, autocast, default_metric):
@@ -106,7 +106,7 @@ def examine_evaluation(model, loader, loss_fn, device, metric, autocast, default
             f"{autocast!r}."
         )
     logits, yb = trial.try_loader("loader", loader, model, loss_fn, device, learns=False)
-    trial.check_metric(metric, default_metric, loss_fn, logits, yb)
+    metrics.check_metric(metric, default_metric, loss_fn, logits, yb)
     return device
 
 
@@ -389,7 +389,7 @@ def _check_checkpoint(checkpoint):
     except FileNotFoundError:
         pass
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{given} can't be a file ({trial.in_short(error)}).") from error
+        raise ValueError(f"{given} can't be a file ({failures.in_short(error)}).") from error
     if path.is_dir():
         raise ValueError(f"{given} is a folder. Name a file in it: {str(path / 'run.pt')!r}.")
     if path.exists() and not path.is_file():

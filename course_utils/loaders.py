@@ -21,6 +21,8 @@ from torch.utils.data import (
 )
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
+from .batches import not_plain
+
 _MANY = 10_000  # batches in a pass of unknown length: does it end?
 
 
@@ -124,17 +126,6 @@ class _AsStacked(Dataset):
 def lies_plainly(tensor):
     """Whether rows of `tensor`, taken at once, lie in memory as if stacked, and share no graph."""
     return type(tensor) is torch.Tensor and tensor.is_contiguous() and not tensor.requires_grad
-
-
-def not_plain(tensor):
-    """A word for a tensor whose numbers don't simply lie in a row, or None."""
-    if tensor.is_nested:
-        return "nested"
-    if tensor.is_meta:
-        return "on the meta device, without numbers"
-    if tensor.layout is not torch.strided:
-        return "sparse" if "sparse" in str(tensor.layout) else f"of layout {tensor.layout}"
-    return None
 
 
 def in_whole_batches(loader):

@@ -11,7 +11,7 @@ from types import FunctionType
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
-from . import trial
+from . import failures
 from .random_state import closed_over, undisturbed
 
 _REHEARSED = 1000  # steps, at most
@@ -115,7 +115,7 @@ def _rehearse_step(scheduler, optimizer, when):
         rates = _rates(optimizer)
     except Exception as error:  # whatever a function of one's own raises
         raise ValueError(
-            f"{name} fails after {when} ({trial.in_short(error)}). A function among its arguments "
+            f"{name} fails after {when} ({failures.in_short(error)}). A function among its arguments "
             "must have an answer for every number of steps, from 0 to the last."
         ) from error
     for rate in rates:

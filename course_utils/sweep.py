@@ -8,7 +8,7 @@ from operator import length_hint
 import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from . import inputs, trial
+from . import failures, inputs, trial
 from .losses import rows_counted
 from .random_state import seeded
 
@@ -134,7 +134,7 @@ def _starts(make_model, seeds):
                 model = make_model()
         except Exception as error:  # whatever a function of one's own raises
             raise ValueError(
-                f"make_model() can't make a model ({trial.in_short(error)}). It is called without "
+                f"make_model() can't make a model ({failures.in_short(error)}). It is called without "
                 "arguments."
             ) from error
         if not isinstance(model, torch.nn.Module):
@@ -177,7 +177,7 @@ def _factors(schedule, epochs, loader):
         except Exception as error:  # whatever a function of one's own raises
             raise TypeError(
                 "schedule must take the share of steps that is done and return a number "
-                f"({trial.in_short(error)})."
+                f"({failures.in_short(error)})."
             ) from error
         if not 0 <= factor < math.inf:
             raise ValueError(
@@ -212,7 +212,7 @@ def _check_optimizer(optimizer):
                 w.grad = g
                 optimizer_of_w.step()
     except Exception as error:
-        reason = trial.in_short(error)
+        reason = failures.in_short(error)
     else:
         inputs.check_settings(whole)
         if torch.allclose(weights, torch.stack(alone), rtol=1e-6):

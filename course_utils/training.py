@@ -10,7 +10,8 @@ from operator import length_hint
 import torch
 from torch import nn
 
-from . import checkpoints, distributed, fingerprint, inputs, loaders, trial
+from . import checkpoints, distributed, failures, fingerprint, inputs, metrics, trial
+from .batches import not_plain, not_real
 from .devices import pick_device
 from .losses import rows_counted
 from .models import evaluating, switches_kept
@@ -34,7 +35,7 @@ def accuracy(logits, yb):
             "An array becomes a tensor by torch.as_tensor(array)."
         )
     for name, tensor in (("logits", logits), ("labels", yb)):
-        if strange := loaders.not_plain(tensor) or trial.not_real(tensor):
+        if strange := not_plain(tensor) or not_real(tensor):
             raise TypeError(
                 f"accuracy compares plain tensors of real numbers; got {name} that are {strange}."
             )
@@ -60,7 +61,7 @@ def accuracy(logits, yb):
             correct &= ~logits.isnan().any(dim=1)
     elif logits.shape == yb.shape and bool(((yb == 0) | (yb == 1)).all()):
         correct = ((logits > 0) == (yb == 1)) & ~logits.isnan()
-        trial.warn_if_probabilities(logits, yb, correct)
+        metrics.warn_if_probabilities(logits, yb, correct)
     else:
         raise ValueError(
             "accuracy compares logits [N, C] with class numbers [N], or logits with labels 0 and 1 "
@@ -180,7 +181,7 @@ def measure(name, loader, model, loss_fn, device, metric, autocast):
     loss = mean_loss.value()
     if metric is None:
         return loss, math.nan
-    return loss, trial.score(metric, all_logits, all_y)
+    return loss, metrics.score(metric, all_logits, all_y)
 
 
 class History(dict):
@@ -411,7 +412,7 @@ def train(
     except Exception as error:
         state.restore(last_epoch_end)
         model.train()
-        if isinstance(error, trial.Unusable):
+        if isinstance(error, failures.Unusable):
             when = f"at the end of epoch {history.epochs}" if history.epochs else "before the call"
             error.args = (f"{error} Model, optimizer and history are as they were {when}.",)
         raise
