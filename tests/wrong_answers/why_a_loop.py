@@ -101,7 +101,9 @@ wrong(
             model, loss_fn, optimizer, batches[:1]
         ),
         "Your list is empty": steps(returns=lambda losses: []),
-        "its parentheses are missing": steps(returns=lambda losses: [torch.tensor(1.0).item]),
+        "its parentheses are missing": steps(
+            returns=lambda losses: [torch.tensor(loss).item for loss in losses]
+        ),
         "as a list: begin with losses = []": steps(returns=sum),
         "returned None": steps(returns=lambda losses: None),
         "zero_grad is missing in the loop": cleared_once,
