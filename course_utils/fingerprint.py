@@ -18,14 +18,17 @@ from .random_state import closed_over, undisturbed
 _PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 _SPEED_ONLY = {"params", "foreach", "fused", "capturable", "differentiable"}
 _SOME_ROWS = 8
-# What is told of an attribute or of a variable closed over; other objects are not looked into.
+# What is told of an attribute or of a variable closed over: these, and functions.
 _DESCRIBED = (
-    bool, int, float, complex, str, list, tuple, dict, np.generic, np.ndarray, torch.Tensor,
+    type(None), bool, int, float, complex, str, list, tuple, dict, np.generic, np.ndarray, torch.Tensor,
 )  # fmt: skip
+_PLAIN = (type(None), bool, int, float, str)  # told of a data set, where more would be too much
+_DEPTH = 3  # of functions that hold functions
 
 
-def of_run(model, loss_fn, optimizer, scheduler, choices, data):
-    """Model, loss, optimizer, schedule, `choices` (name -> value), and the texts of the data.
+def of_run(model, loss_fn, optimizer, scheduler, both_loaders, choices, data):
+    """Model, loss, optimizer, schedule, what both loaders hold, `choices` (name -> value), and the
+    texts of the data.
 
     Whatever of it changes while a run goes on, such as a counter, is no description of the run.
     """
@@ -34,6 +37,8 @@ def of_run(model, loss_fn, optimizer, scheduler, choices, data):
     facts |= _of_scheduler("scheduler", scheduler) | _of_function("loss_fn", loss_fn)
     if isinstance(loss_fn, nn.Module):
         facts |= _of_module("loss_fn", loss_fn)
+    for name, loader in zip(("train_loader", "val_loader"), both_loaders, strict=True):
+        facts |= _of_parts(name, loader)
     for name, value in choices.items():
         facts |= _of_function(name, value) if callable(value) else {name: _text(value)}
     return facts | data
@@ -63,6 +68,23 @@ def _of_loader(name, loader):
         parts = _contents(loader, data)
     for i, part in enumerate(parts):
         facts[f"{name}'s {('inputs', 'labels')[i] if len(parts) == 2 else f'part {i}'}"] = part
+    return facts
+
+
+def _of_parts(name, loader):
+    """What a loader is made of, data aside: how it collates, draws, and what its data set is set to."""
+    if not isinstance(loader, torch.utils.data.DataLoader):
+        return {}
+    facts = {f"{name}'s collate_fn": _held(loader.collate_fn)}
+    for part, kinds in (
+        ("sampler", _DESCRIBED),
+        ("batch_sampler", _DESCRIBED),
+        ("dataset", _PLAIN),
+    ):
+        for attribute, value in getattr(getattr(loader, part), "__dict__", {}).items():
+            own = not attribute.startswith("_") and attribute != "data_source"
+            if own and isinstance(value, kinds):
+                facts[f"{name}'s {part}'s {attribute}"] = _text(value)
     return facts
 
 
@@ -123,7 +145,7 @@ def _seeded(seed, fetch):
     return [_text(rows)]
 
 
-def _of_module(name, module):
+def _of_module(name, module, depth=0):
     facts = {
         f"{name}'s class": type(module).__name__,
         f"{name}'s number of layers": str(len(list(module.modules()))),
@@ -137,14 +159,15 @@ def _of_module(name, module):
         if path:
             facts[where] = f"{type(layer).__name__}({_without_address(layer.extra_repr())})"
         for attribute, value in vars(layer).items():
-            known = isinstance(value, _DESCRIBED) and attribute != "training"
-            if known and not attribute.startswith("_"):
-                facts[f"{where}'s {attribute}"] = _text(value)
+            known = isinstance(value, _DESCRIBED) or callable(value)
+            if known and attribute != "training" and not attribute.startswith("_"):
+                facts[f"{where}'s {attribute}"] = _held(value, depth)
         if not type(layer).__module__.startswith("torch."):
             facts[f"{where}'s forward in {_PYTHON}"] = _code(getattr(type(layer), "forward", None))
-    if name == "loss_fn":  # a model's buffers are what it learned, those of a loss its weights
-        for buffer, value in module.named_buffers():
-            facts[f"loss_fn's {buffer}"] = _text(value)
+        for buffer, value in layer._buffers.items():
+            # A model's are what it learned, unless no state holds them; those of a loss its weights.
+            if name != "model" or buffer in layer._non_persistent_buffers_set:
+                facts[f"{where}'s {buffer}"] = _text(value)
     return facts
 
 
@@ -182,29 +205,47 @@ def _of_scheduler(name, scheduler):
     return facts
 
 
-def _of_function(name, function):
+def _of_function(name, function, depth=0):
     """A function or a callable object by its name, its code and what it holds."""
     if function is None:
         return {name: "none"}
     if isinstance(function, functools.partial):
         held = [_text(list(function.args)), _text(dict(function.keywords))]
-        inner = _of_function(name, function.func)
+        inner = _of_function(name, function.func, depth)
         return inner | {f"{name}'s arguments": " ".join(held)}
-    if isinstance(function, MethodType):
-        function = function.__func__
     facts = {name: getattr(function, "__name__", type(function).__name__)}
+    if isinstance(function, MethodType):
+        facts[f"{name}'s object"] = _held(function.__self__, depth)
+        function = function.__func__
     if isinstance(function, FunctionType):
-        held = [*closed_over(function), *(function.__defaults__ or ())]
-        if known := [_text(value) for value in held if isinstance(value, _DESCRIBED)]:
-            facts[f"{name}'s values"] = " ".join(known)
         if not function.__module__ or not function.__module__.startswith("torch."):
             facts[f"{name}'s code in {_PYTHON}"] = _code(function)
+        held = [*closed_over(function), *(function.__defaults__ or ())]
+        held += (function.__kwdefaults__ or {}).values()
+        facts[f"{name}'s values"] = " ".join(_held(value, depth) for value in held) or "none"
     elif not isinstance(function, nn.Module):
         for attribute, value in getattr(function, "__dict__", {}).items():
             if isinstance(value, _DESCRIBED):
                 facts[f"{name}'s {attribute}"] = _text(value)
         facts[f"{name}'s code in {_PYTHON}"] = _code(type(function).__call__)
     return facts
+
+
+def _held(value, depth=0):
+    """A text for what a function, a layer or a loader holds; of functions and modules in short."""
+    if isinstance(value, _DESCRIBED):
+        return _text(value)
+    if depth == _DEPTH or not (callable(value) or hasattr(value, "__dict__")):
+        return type(value).__name__
+    if isinstance(value, nn.Module):
+        # One with weights is part of a model, whose attributes may be anything.
+        learns = next(value.parameters(), None) is not None
+        facts = {"it": str(value)} if learns else _of_module("it", value, depth + 1)
+        facts = {name: _without_address(text) for name, text in facts.items()}
+    else:
+        facts = _of_function("it", value, depth + 1)
+    name = getattr(value, "__name__", type(value).__name__)
+    return f"{name} {zlib.crc32(repr(sorted(facts.items())).encode()):08x}"
 
 
 def _code(function):

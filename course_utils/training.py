@@ -343,7 +343,9 @@ def train(
         "metric": metric, "scheduler_step": scheduler_step, "amp": amp,
         "max_grad_norm": max_grad_norm, "patience": "set" if patience is not None else "not set",
     }  # fmt: skip
-    run = partial(fingerprint.of_run, model, loss_fn, optimizer, scheduler, choices, data)
+    run = partial(
+        fingerprint.of_run, model, loss_fn, optimizer, scheduler, (train_loader, val_loader), choices, data
+    )  # fmt: skip
     if checkpoint is not None:
         with distributed.together():
             state.resume(checkpoint, run, epochs)

@@ -654,6 +654,110 @@ def test_two_functions_of_one_name_are_not_taken_for_each_other(tmp_path):
         other_run(path, loss_fn=lambda logits, labels: LOSS(2 * logits, labels))
 
 
+def _weighed(weight):
+    loss = nn.CrossEntropyLoss(weight=weight)
+    return lambda logits, labels: loss(logits, labels)
+
+
+class _Scaled:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def loss(self, logits, labels):
+        return self.factor * LOSS(logits, labels)
+
+
+def _by_default(factor):
+    def loss(logits, labels, *, factor=factor):
+        return factor * LOSS(logits, labels)
+
+    return loss
+
+
+class _Acting(nn.Module):
+    def __init__(self, act, bend=None):
+        super().__init__()
+        self.act, self.bend = act, bend
+        self.register_buffer("scale", torch.tensor(1.0 if bend is None else bend), persistent=False)
+
+    def forward(self, x):
+        return self.act(x) * self.scale
+
+
+class _Noisy(torch.utils.data.Dataset):
+    def __init__(self, spread):
+        self.spread = spread
+
+    def __len__(self):
+        return 160
+
+    def __getitem__(self, i):
+        return X[i] + self.spread * torch.randn(2), y[i]
+
+
+def _collate(shift):
+    def collate(rows):
+        xs, ys = zip(*rows, strict=True)
+        return torch.stack(xs) + shift, torch.stack(ys)
+
+    return collate
+
+
+def _drawn(weights):
+    return torch.utils.data.WeightedRandomSampler(weights, 160)
+
+
+FEW, MANY = torch.tensor([1.0, 1.0]), torch.tensor([1.0, 9.0])
+ROWS = torch.utils.data.TensorDataset(X[:160], y[:160])
+
+
+@pytest.mark.parametrize(
+    ("part", "then", "now", "says"),
+    [
+        ("loss_fn", nn.CrossEntropyLoss, partial(nn.CrossEntropyLoss, MANY), "loss_fn's weight"),
+        ("loss_fn", partial(nn.CrossEntropyLoss, MANY), nn.CrossEntropyLoss, "loss_fn's weight"),
+        ("loss_fn", partial(_weighed, FEW), partial(_weighed, MANY), "loss_fn's values"),
+        ("loss_fn", lambda: _Scaled(1).loss, lambda: _Scaled(2).loss, "loss_fn's object"),
+        ("loss_fn", partial(_by_default, 1), partial(_by_default, 2), "loss_fn's values was 1"),
+        (
+            "act",
+            partial(_Acting, torch.relu),
+            partial(_Acting, torch.tanh),
+            "layer 1's act was relu",
+        ),
+        (
+            "act",
+            partial(_Acting, torch.relu),
+            partial(_Acting, torch.relu, 0.5),
+            "layer 1's bend was None",
+        ),
+        ("dataset", partial(_Noisy, 0.1), partial(_Noisy, 2.0), "dataset's spread was 0.1"),
+        ("collate_fn", partial(_collate, 0), partial(_collate, 5), "collate_fn was collate"),
+        (
+            "sampler",
+            partial(_drawn, [1.0] * 160),
+            partial(_drawn, [1.0, 3.0] * 80),
+            "sampler's weights",
+        ),
+    ],
+)
+def test_what_is_held_inside_belongs_to_the_run(tmp_path, part, then, now, says):
+    def go(make, epochs):
+        torch.manual_seed(0)
+        parts = {"loss_fn": LOSS, "act": nn.ReLU(), "dataset": ROWS, part: make()}
+        loss_fn, act = parts.pop("loss_fn"), parts.pop("act")
+        model = nn.Sequential(nn.Linear(2, 8), act, nn.Linear(8, 2))
+        loader = torch.utils.data.DataLoader(batch_size=16, **parts)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        options = {"checkpoint": tmp_path / "run.pt", "progress": False}
+        return train(model, loader, None, loss_fn, optimizer, epochs, **options)
+
+    go(then, 1)
+    assert go(then, 2).epochs == 2
+    with pytest.raises(ValueError, match=f"another run: its .*{says}"):
+        go(now, 3)
+
+
 def test_the_objects_of_an_earlier_call_go_on_from_its_file(tmp_path):
     """In a notebook the cell of `train` alone is run again: rate and counters have moved on."""
     path = tmp_path / "run.pt"
