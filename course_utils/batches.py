@@ -165,6 +165,13 @@ def _check_class_labels(name, kind, ignore_index, logits, y):
             f"the model's outputs have shape {list(logits.shape)}, but {kind.__name__} needs one "
             "logit for each class, [N, C]. For a single logit use nn.BCEWithLogitsLoss()."
         )
+    n_classes = logits.shape[1]
+    if n_classes == 1:
+        raise ValueError(
+            f"the model has a single output, but {kind.__name__} needs one for each class. Give "
+            "the model as many outputs as there are classes, or, for two classes, keep one and use "
+            "nn.BCEWithLogitsLoss() with labels y.float()[:, None]."
+        )
     if y.is_floating_point() and y.shape[1:] == logits.shape[1:]:
         return  # probabilities of the classes
     if y.ndim == logits.ndim:
@@ -184,13 +191,6 @@ def _check_class_labels(name, kind, ignore_index, logits, y):
         raise TypeError(
             f"{name} gives labels of {y.dtype}, but {kind.__name__} needs class numbers of "
             "torch.int64. Convert them with y.long()."
-        )
-    n_classes = logits.shape[1]
-    if n_classes == 1:
-        raise ValueError(
-            f"the model has a single output, but {kind.__name__} needs one for each class. Give "
-            "the model as many outputs as there are classes, or, for two classes, keep one and use "
-            "nn.BCEWithLogitsLoss() with labels y.float()[:, None]."
         )
     outside = (y != ignore_index) & ((y < 0) | (y >= n_classes))
     if outside.any():

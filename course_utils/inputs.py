@@ -21,7 +21,7 @@ def check_device(device):
     Raises ValueError for a name PyTorch doesn't know and for a device that isn't there, TypeError for
     what is no name.
     """
-    if not isinstance(device, str | int | torch.device):
+    if not isinstance(device, str | int | torch.device) or isinstance(device, bool):
         raise TypeError(
             f'device must be a name, such as "cpu" or "cuda", or None; got {type(device).__name__}.'
         )

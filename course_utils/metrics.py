@@ -30,12 +30,15 @@ def check_metric(metric, default_metric, loss_fn, logits, yb):
     if metric is not default_metric:
         own_functions.check_order("metric", metric, logits, yb)
     try:
-        _score(metric, logits, yb)
+        with warnings.catch_warnings():  # what holds of one batch may not hold of all
+            if metric is not default_metric:
+                warnings.simplefilter("ignore")
+            _score(metric, logits, yb)
     except TypeError as error:
         raise TypeError(
             f"metric must take (logits, labels) and return one number ({error})."
         ) from error
-    except ValueError:
+    except (ValueError, IndexError, ArithmeticError):
         if metric is default_metric:
             raise
         return  # another metric may be unable to judge a single batch

@@ -231,6 +231,7 @@ BAD = {
     "BCE labels above 1": (
         dict(model=SINGLE, loss_fn=SINGLE_LOSS, y=2.0 * y[:, None]), ValueError, ["from 0 to 2", "between 0 and 1"],
     ),
+    "one output and float labels": (dict(model=SINGLE, y=y[:, None].float()), ValueError, ["single output"]),
     "one output for cross-entropy": (dict(model=SINGLE), ValueError, ["single output", "BCEWithLogitsLoss"]),
     "regression with accuracy": (
         dict(model=SINGLE, loss_fn=nn.MSELoss(), y=X[:, :1]), ValueError, ["metric=None"],
@@ -536,6 +537,7 @@ BAD = {
     "half an epoch": (dict(epochs=0.5), ValueError, ["epochs", "got 0.5"]),
     "epochs=True": (dict(epochs=True), ValueError, ["epochs", "got True"]),
     "an unknown device": (dict(device="gpu"), ValueError, ["device='gpu'", '"cpu"']),
+    "a device that is yes": (dict(device=True), TypeError, ["device must be a name"]),
     "a device without numbers": (dict(device="meta"), ValueError, ["device='meta'", '"cpu"']),
     "a device that isn't there": (dict(device="cuda:99"), ValueError, ["device='cuda:99'"]),
     "patience without validation": (dict(patience=3, val_loader=None), ValueError, ["patience", "val_loader"]),
@@ -1150,3 +1152,28 @@ def test_losses_that_are_no_mean_over_single_rows_are_accepted_in_silence(loss_f
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         attempt(model=mlp(2, 8, width), loss_fn=loss_fn, y=labels, metric=None)
+
+
+VAL = tensor_loader(X, y, batch_size=10)  # ten batches, each smaller than what a metric is given
+
+
+def of_the_second_half(outputs, labels):
+    return (outputs.argmax(1) == labels)[torch.arange(len(X)) >= 50].float().mean()
+
+
+def late_answers(outputs, labels):
+    late = labels[50:]
+    return sum((outputs.argmax(1)[50:] == late).tolist()) / len(late)
+
+
+def spread(outputs, labels):
+    return outputs[0].std() / outputs[::10, 0].std()  # PyTorch warns for a single number
+
+
+@pytest.mark.parametrize("metric", [of_the_second_half, late_answers, spread])
+def test_a_metric_that_only_fits_all_rows_is_not_judged_by_one_batch(metric):
+    model = mlp(2, 8, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = train(model, VAL, VAL, LOSS, sgd(model), 1, metric=metric, progress=False)
+    assert history["val_acc"][0] >= 0
