@@ -295,7 +295,8 @@ def train(
     Not part of it is what else your own objects count or remember, and what happens inside workers
     that live on (`persistent_workers=True`), about which `train` warns if random numbers are drawn
     there. If model, loss, optimizer, schedule, options or data are others than those of the file,
-    `train` refuses to go on and says what differs.
+    `train` refuses to go on and says what differs; hooks, what a stream yields and all but a few
+    rows of a data set of your own it can't compare.
 
     Under `torchrun` the same call trains on several processes together, each on its share of the
     rows. Give every process all the data. `batch_size` is that of one process: the result is that
