@@ -83,8 +83,8 @@ def _of_parts(name, loader):
     ):
         for attribute, value in getattr(getattr(loader, part), "__dict__", {}).items():
             own = not attribute.startswith("_") and attribute != "data_source"
-            if own and isinstance(value, kinds):
-                facts[f"{name}'s {part}'s {attribute}"] = _text(value)
+            if own and (isinstance(value, kinds) or callable(value)):
+                facts[f"{name}'s {part}'s {attribute}"] = _held(value)
     return facts
 
 

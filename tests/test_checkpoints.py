@@ -692,7 +692,8 @@ class _Noisy(torch.utils.data.Dataset):
         return 160
 
     def __getitem__(self, i):
-        return X[i] + self.spread * torch.randn(2), y[i]
+        noise = torch.randn(2)
+        return X[i] + (self.spread(noise) if callable(self.spread) else self.spread * noise), y[i]
 
 
 def _collate(shift):
@@ -732,6 +733,7 @@ ROWS = torch.utils.data.TensorDataset(X[:160], y[:160])
             "layer 1's bend was None",
         ),
         ("dataset", partial(_Noisy, 0.1), partial(_Noisy, 2.0), "dataset's spread was 0.1"),
+        ("dataset", lambda: _Noisy(torch.relu), lambda: _Noisy(torch.tanh), "spread was relu"),
         ("collate_fn", partial(_collate, 0), partial(_collate, 5), "collate_fn was collate"),
         (
             "sampler",

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from contextlib import contextmanager
 from io import BytesIO
 
 import matplotlib.pyplot as plt
@@ -206,6 +207,17 @@ def test_metadata_of_a_cell_goes_before_the_rule():
     assert 'class="notes"' in slide and '<div class="fragment"><p>later' in slide
 
 
+@contextmanager
+def presented(notebook, folder, **options):
+    """In a `with` block: a page of Chromium that shows the notebook's slides."""
+    slides.write(notebook, folder / "98_sample.html")
+    with browser.chromium() as chromium:
+        page = chromium.new_page(**options)
+        page.goto((folder / "98_sample.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        yield page
+
+
 @browser.needs_chromium
 def test_a_deck_is_one_quiet_file_whose_slides_fit_the_screen(tmp_path):
     slides.write(pages.sample(), tmp_path / "98_sample.html")
@@ -244,11 +256,7 @@ def test_a_deck_is_one_quiet_file_whose_slides_fit_the_screen(tmp_path):
 
 @browser.needs_chromium
 def test_a_simulation_plays_on_its_slide_and_keeps_the_keys_that_are_its_own(tmp_path):
-    slides.write(pages.sample(), tmp_path / "98_sample.html")
-    with browser.chromium() as chromium:
-        page = chromium.new_page(viewport={"width": 1280, "height": 720})
-        page.goto((tmp_path / "98_sample.html").as_uri())
-        page.wait_for_function("Reveal.isReady()")
+    with presented(pages.sample(), tmp_path, viewport={"width": 1280, "height": 720}) as page:
         simulation = page.locator(".simulation")
         for _ in range(40):
             if page.evaluate("!!Reveal.getCurrentSlide().querySelector('.simulation')"):
@@ -281,11 +289,9 @@ def test_every_simulation_fits_its_slide_with_each_of_its_questions(tmp_path, mo
     shown = [v4.new_output("display_data", data=still)]
     cells = [v4.new_code_cell(f"widgets.{name}()", outputs=shown) for name in widgets.__all__]
     opening = v4.new_markdown_cell("# 98 · A sample\n\n## Section")
-    slides.write(v4.new_notebook(cells=[opening, *cells]), tmp_path / "98_sample.html")
-    with browser.chromium() as chromium:
-        page = chromium.new_page(viewport={"width": 1280, "height": 720})
-        page.goto((tmp_path / "98_sample.html").as_uri())
-        page.wait_for_function("Reveal.isReady()")
+    with presented(
+        v4.new_notebook(cells=[opening, *cells]), tmp_path, viewport={"width": 1280, "height": 720}
+    ) as page:
         for at, name in enumerate(widgets.__all__, 1):
             page.evaluate(f"Reveal.slide(1, {at})")
             slide = page.locator("section.present section.present")
@@ -301,11 +307,9 @@ def test_a_table_with_many_columns_is_not_cut_off(tmp_path):
     data = {"text/html": f"<table><tr>{row}</tr></table>", "text/plain": ""}
     cell = v4.new_code_cell("table.head()", outputs=[v4.new_output("display_data", data=data)])
     opening = v4.new_markdown_cell("# 98 · A sample\n\n## Section\n\nText.")
-    slides.write(v4.new_notebook(cells=[opening, cell]), tmp_path / "98_sample.html")
-    with browser.chromium() as chromium:
-        page = chromium.new_page(viewport={"width": 1920, "height": 1080})
-        page.goto((tmp_path / "98_sample.html").as_uri())
-        page.wait_for_function("Reveal.isReady()")
+    with presented(
+        v4.new_notebook(cells=[opening, cell]), tmp_path, viewport={"width": 1920, "height": 1080}
+    ) as page:
         page.evaluate("Reveal.slide(1, 1); Reveal.nextFragment()")
         table = page.locator("section.present section.present table")
         box = table.bounding_box()
@@ -315,11 +319,7 @@ def test_a_table_with_many_columns_is_not_cut_off(tmp_path):
 
 @browser.needs_chromium
 def test_slides_are_light_until_the_key_d_is_pressed(tmp_path):
-    slides.write(pages.sample(), tmp_path / "98_sample.html")
-    with browser.chromium() as chromium:
-        page = chromium.new_page(color_scheme="dark")
-        page.goto((tmp_path / "98_sample.html").as_uri())
-        page.wait_for_function("Reveal.isReady()")
+    with presented(pages.sample(), tmp_path, color_scheme="dark") as page:
         ground = "getComputedStyle(document.querySelector('.reveal-viewport')).backgroundColor"
         light = page.evaluate(ground)
         page.keyboard.press("d")
@@ -334,11 +334,9 @@ def test_a_slide_with_a_fragment_is_set_no_smaller_than_it_must(tmp_path):
     printed = v4.new_output("stream", text="line\n" * 10)
     cell = v4.new_code_cell("run()\n" * 10, outputs=[printed])
     opening = v4.new_markdown_cell("# 98 · A sample\n\n## Section\n\nText.")
-    slides.write(v4.new_notebook(cells=[opening, cell]), tmp_path / "98_sample.html")
-    with browser.chromium() as chromium:
-        page = chromium.new_page(viewport={"width": 1920, "height": 1080})
-        page.goto((tmp_path / "98_sample.html").as_uri())
-        page.wait_for_function("Reveal.isReady()")
+    with presented(
+        v4.new_notebook(cells=[opening, cell]), tmp_path, viewport={"width": 1920, "height": 1080}
+    ) as page:
         page.evaluate("Reveal.slide(1, 1)")
         size = "Reveal.getCurrentSlide().querySelector('.fit').style.fontSize"
         first = page.evaluate(size)
