@@ -32,13 +32,14 @@ def _loaders(X, y, n, batch_size):
 
 
 def _an_epoch():
-    # The last of 14 batches has 14 rows, and there are enough for the doctor to see a kept graph.
+    # The last of 15 batches has 6 rows: dividing by either gives another number. And there are
+    # enough for the doctor to see a kept graph.
     # With a generator of its own, reading the loader once more, to count, leaves dropout's random
     # numbers alone.
     model = mlp(2, 16, 2, dropout=0.2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     X, y = moons(300, noise=0.2, seed=1)
-    yield model, optimizer, tensor_loader(X, y, batch_size=22, generator=torch.Generator())
+    yield model, optimizer, tensor_loader(X, y, batch_size=21, generator=torch.Generator())
 
 
 def _three_epochs(attempt, model, optimizer, loader):
@@ -90,6 +91,11 @@ epoch.known(
     "You divided the sum over rows by the number of batches. Divide by the number of rows, "
     "len(loader.dataset).",
     _reporting(lambda steps, loader: _weighted(steps) / len(steps)),
+    "You divided the sum over rows by the rows of the last batch. Divide by all of them, "
+    "len(loader.dataset).",
+    _reporting(lambda steps, loader: _weighted(steps) / steps[-1][1]),
+    "Your total is that of the last batch alone. Add each batch to it, with +=.",
+    _reporting(lambda steps, loader: _weighted(steps[-1:]) / len(loader.dataset)),
     "The sum over rows still has to be divided by their number.",
     _reporting(lambda steps, loader: _weighted(steps)),
     "You divided by len(X_train), which is the size of another data set. Ask the loader: "
@@ -102,7 +108,7 @@ epoch.known(
     "before adding.",
     _reporting(lambda steps, loader: sum(loss for loss, _ in steps) / len(loader.dataset)),
     "You weighted each loss with the loader's batch size. The last batch is smaller: use len(xb).",
-    _reporting(lambda steps, loader: sum(loss * 22 for loss, _ in steps) / len(loader.dataset)),
+    _reporting(lambda steps, loader: sum(loss * 21 for loss, _ in steps) / len(loader.dataset)),
     "That is the loss of the last batch alone.",
     _reporting(lambda steps, loader: steps[-1][0]),
 )

@@ -270,8 +270,16 @@ def explain(error):
     where = f" in your line `{own[-1].line}`" if own else ""
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
     hints = [note for note in getattr(error, "__notes__", []) if "Loop doctor:" not in note]
+    if isinstance(error, NameError) and _is_stored(error):
+        hints.insert(0, f"The object keeps it for you. To repair it: self.{error.name}.")
     if found := errors.known(error):
         meaning, fix = found
         hints.insert(0, f"{meaning} To repair it: {fix}.")
     hint = "".join(f" ({hint.strip()})" for hint in hints)
     return f"Your code stopped{where} with {type(error).__name__}: {first_line}{hint}"
+
+
+def _is_stored(error):
+    """Whether the name that a method didn't find is an attribute of its object."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return hasattr(frame.f_locals.get("self"), error.name or "")

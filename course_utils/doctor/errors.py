@@ -153,6 +153,11 @@ _EXPLANATIONS = (
         "print both shapes just before this line, then reshape one of them",
     ),
     (
+        r"operands could not be broadcast together",
+        "Two arrays of different shapes meet, and NumPy lines shapes up from the right.",
+        "print both shapes just before this line; a mean for each column has axis=0",
+    ),
+    (
         r"nested_tensorlist\[0\]\.empty",
         "There is no gradient to clip yet.",
         "loss.backward() first, then clip_grad_value_, then optimizer.step()",

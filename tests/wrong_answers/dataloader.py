@@ -64,6 +64,8 @@ wrong(
         "the one value right after the window": reads(lambda window, target: (window, window)),
         "the window first": reads(lambda window, target: (target, window)),
         "an int": windows.spoilt(__len__=lambda self: 18.0),
+        "self.series": windows.spoilt(__len__=lambda self: len(series)),  # noqa: F821
+        "name 'row' is not defined": windows.spoilt(__len__=lambda self: row),  # noqa: F821
     },
 )
 

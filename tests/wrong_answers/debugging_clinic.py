@@ -106,7 +106,7 @@ wrong(
         "no-zero-grad": epoch(clear="never"),
         "training-in-eval-mode": epoch(train=False),
         "graph-kept": epoch(noted=lambda loss: loss),
-        "should be 42; you have 3": lambda model, optimizer, loader: epoch()(
+        "should be 45; you have 3": lambda model, optimizer, loader: epoch()(
             model, optimizer, [next(iter(loader))]
         ),
         "returned None": lambda *case: epoch()(*case) and None,

@@ -79,6 +79,12 @@ def scaled_in_place(X_train, X_test):
     return X_train, (X_test - mean) / std
 
 
+@wrong("standardise", "axis=0")
+def a_mean_for_each_row(X_train, X_test):
+    mean, std = X_train.mean(axis=1), X_train.std(axis=1)
+    return (X_train - mean) / std, (X_test - mean) / std
+
+
 @wrong("standardise", "two things")
 def train_only(X_train, X_test):
     return (X_train - X_train.mean(axis=0)) / X_train.std(axis=0)
