@@ -250,6 +250,8 @@ decide.known(
     _decide(yes=lambda z: z.sigmoid() > 0),
     "Your answers are the wrong way round: yes is a logit above 0.",
     _decide(yes=lambda z: z <= 0),
+    "All your answers are no. Yes is a probability above 0.5, or a logit above 0.",
+    _decide(yes=lambda z: 0 * z),
     "Those are rounded logits. Round the probabilities, or compare the logits with 0.",
     _decide(yes=lambda z: z.round()),
     "Softmax over a single logit gives 1 in every row. One logit wants the sigmoid.",
@@ -272,6 +274,9 @@ decide.known(
     _decide(count=lambda a, t: a.sum()),
     "You count only right answers that are yes; a right no counts as well.",
     _decide(count=lambda a, t: (a * t).sum()),
+    "Nothing you compared is equal. A probability or a logit is hardly ever exactly 0 or 1: compare "
+    "the answers with the targets.",
+    _decide(count=lambda a, t: torch.tensor(0)),
     "You compared every answer with every target: [B, 1] against [B] gives [B, B].",
     _decide(count=lambda a, t: (a == t[:, 0]).sum()),
 )

@@ -211,6 +211,8 @@ sgd.known(
     _against(lambda p, g, lr, sgd: p + lr * g),
     "You multiply by the parameter: the step is lr times the gradient, no more.",
     _against(lambda p, g, lr, sgd: lr * g * p),
+    "You subtract a share of the parameter itself. The step is lr times its gradient, .grad.",
+    _against(lambda p, g, lr, sgd: lr * p),
 )
 
 

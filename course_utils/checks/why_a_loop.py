@@ -92,6 +92,8 @@ steps_per_epoch.known(
     lambda n, size, drop_last: n % size,
     "The examples left over make one batch together, not one each.",
     _steps(lambda n, size: n // size + n % size),
+    "You divided the other way round: how many times does batch_size go into n?",
+    lambda n, size, drop_last: size // n,
     "20 examples still make one batch, an incomplete one.",
     _steps(lambda n, size: _up(n, size) if n > size else 0),
 )
@@ -472,6 +474,10 @@ train_in_pytorch.known(
     "You make an optimizer of your own. Use the one that your function was given.",
     lambda model, loss_fn, optimizer, batches: loop(_right_step)(
         model, loss_fn, torch.optim.SGD(model.parameters(), lr=0.3), batches
+    ),
+    "You make a loss function of your own. Use the one that your function was given.",
+    lambda model, loss_fn, optimizer, batches: loop(_right_step)(
+        model, nn.BCEWithLogitsLoss(), optimizer, batches
     ),
     "You note the loss after the step. Note that of the forward pass, which drove it.",
     loop(_loss_after),
