@@ -9,12 +9,19 @@ from torch import nn
 from . import own_functions
 from .failures import Unusable, in_short
 from .losses import OF_CLASSES, OF_COUNTS, YES_OR_NO, kind_of
+from .models import forgetting
+from .random_state import undisturbed
 
 
 def check_metric(metric, default_metric, loss_fn, logits, yb):
     """Whether `metric` can judge what `loss_fn` compares; `default_metric` is one that reads logits."""
     if metric is None:
         return
+    with undisturbed(metric, loss_fn), forgetting(metric, loss_fn, weights=False):
+        _check_metric(metric, default_metric, loss_fn, logits, yb)
+
+
+def _check_metric(metric, default_metric, loss_fn, logits, yb):
     if (
         metric is default_metric
         and logits.shape == yb.shape

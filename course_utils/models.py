@@ -89,13 +89,16 @@ def forgetting(*things, weights):
 
     Of a module is put back what its layers hold as plain attributes (a counter, the hidden state of the
     last batch), what stands in lists, dictionaries and tensors among these, its buffers and, with
-    `weights`, its parameters; of anything else, such as a sampler, its numbers.
+    `weights`, its parameters; of anything else, such as a sampler, its numbers, and the tensors that it
+    put in the place of others or of None.
     """
     parts = []
     for thing in things:
         parts += thing.modules() if isinstance(thing, nn.Module) else [thing]
-    held = [(part, _own(part)) for part in parts if hasattr(part, "__dict__")]
-    values = [value for _, own in held for value in own.values()]
+    instances = [part for part in parts if hasattr(part, "__dict__") and not isinstance(part, type)]
+    held = [(part, _own(part), set(vars(part))) for part in instances]
+    layers = [own for part, own, _ in held if isinstance(part, nn.Module)]
+    values = [value for own in layers for value in own.values()]
     named = [
         (layer, name, tensor)
         for layer in parts
@@ -111,10 +114,13 @@ def forgetting(*things, weights):
     try:
         yield
     finally:
-        for part, own in held:
-            for name in _own(part).keys() - own.keys():
+        for part, own, names in held:
+            now = _own(part)
+            for name in now.keys() - names:
                 del vars(part)[name]
-            vars(part).update(own)
+            # What was None may be an open file or running workers by now: those are kept.
+            old = {name: value for name, value in own.items() if value is not None or name in now}
+            vars(part).update(old)
         for value, before in contents:
             value.clear()
             value.extend(before) if isinstance(value, list | deque) else value.update(before)
@@ -127,8 +133,12 @@ def forgetting(*things, weights):
                 setattr(layer, name, tensor)
 
 
+_OF_EVERY_LAYER = {*vars(nn.Module())} - {"training"}  # such as _buffers and _modules
+_NUMBERS = (bool, int, float, torch.Tensor, type(None))
+
+
 def _own(thing):
-    """What a layer holds besides its parts, such as `_buffers` and `_modules`; the numbers of others."""
+    """What a layer holds besides its parts; of other things the numbers, and None where one may come."""
     if isinstance(thing, nn.Module):
-        return {name: value for name, value in vars(thing).items() if not name.startswith("_")}
-    return {name: value for name, value in vars(thing).items() if type(value) in (int, float)}
+        return {name: value for name, value in vars(thing).items() if name not in _OF_EVERY_LAYER}
+    return {name: value for name, value in vars(thing).items() if type(value) in _NUMBERS}

@@ -152,6 +152,7 @@ class Remembering(nn.Module):
         super().__init__()
         self.net, self.calls = mlp(2, 16, 2), 0
         self.list, self.dict, self.tensor = [], {"calls": 0}, torch.zeros(())
+        self._before = None
         self.register_buffer("count", torch.zeros(()))
 
     def forward(self, xb):
@@ -161,7 +162,8 @@ class Remembering(nn.Module):
         self.dict["calls"] += 1
         self.tensor += 1
         hidden = self.net(xb) + getattr(self, "hidden", 0)
-        self.hidden = hidden.detach().mean(dim=0)
+        hidden = hidden if self._before is None else hidden + self._before
+        self.hidden = self._before = hidden.detach().mean(dim=0)
         calls = [self.calls, self.count, len(self.list), self.dict["calls"], self.tensor]
         return hidden / sum(calls)
 
@@ -178,6 +180,54 @@ def test_a_model_remembers_nothing_of_the_look_before_training():
     mine, by_hand = models
     assert mine.calls == by_hand.calls == 6  # in each epoch two batches, and one to validate
     assert same_weights(mine, by_hand)
+
+
+class Relative:
+    """A loss in parts of its first value and of its moving average, which it keeps as a tensor."""
+
+    def __init__(self):
+        self.first, self.average = True, None
+
+    def __call__(self, logits, labels):
+        loss = LOSS(logits, labels)
+        if self.first:
+            self.start, self.first = loss.item(), False
+        old = loss.detach() if self.average is None else self.average
+        self.average = 0.9 * old + 0.1 * loss.detach()
+        return loss / self.start + loss / self.average
+
+
+def test_a_loss_remembers_nothing_of_the_look_before_training():
+    models = []
+    for fit in (train, hand_written_loop(evaluate)):
+        torch.manual_seed(0)
+        models.append(mlp(2, 16, 2))
+        optimizer = torch.optim.SGD(models[-1].parameters(), lr=0.1)
+        options = {"progress": False} if fit is train else {}
+        fit(models[-1], [(X, y)], [(X, y)], Relative(), optimizer, 2, "cpu", **options)
+    assert same_weights(*models)
+
+
+class Bootstrapped:
+    """A metric that draws rows, and counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, logits, labels):
+        self.calls += 1
+        return torch.rand(()).item() + self.calls
+
+
+def test_a_metric_remembers_nothing_of_the_look_before_training():
+    model = mlp(2, 16, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.manual_seed(1)
+    history = train(
+        model, [(X, y)], [(X, y)], LOSS, optimizer, 2, "cpu", metric=Bootstrapped(), progress=False
+    )
+    torch.manual_seed(1)
+    assert history["val_acc"] == [torch.rand(()).item() + calls for calls in (1, 2)]
 
 
 class Growing(Sampler):
