@@ -6,7 +6,16 @@ import torch
 from torch import nn
 
 from . import own_functions
-from .losses import OF_CLASSES, OF_COUNTS, OF_LOGARITHMS, OF_SIGNS, YES_OR_NO, kind_of, option
+from .losses import (
+    OF_CLASSES,
+    OF_COUNTS,
+    OF_LOGARITHMS,
+    OF_SIGNS,
+    OF_WHOLE_NUMBERS,
+    YES_OR_NO,
+    kind_of,
+    option,
+)
 
 
 def check_batch(name, batch):
@@ -39,7 +48,8 @@ def check_batch(name, batch):
     if len(xb) != len(yb) or len(xb) == 0:
         raise ValueError(
             f"{name} must give one label for each example, and at least one; it gives xb "
-            f"{list(xb.shape)} and yb {list(yb.shape)}."
+            f"{list(xb.shape)} and yb {list(yb.shape)}. The examples are counted along the first dimension "
+            "of both."
         )
 
 
@@ -73,9 +83,13 @@ def not_real(tensor):
     return "complex" if tensor.is_complex() else "quantized" if tensor.is_quantized else None
 
 
-def check_values(name, X, y):
+def check_values(name, X, y, copes):
+    """Whether all numbers are finite, or else `copes(X, y)` with the rows in which some are not."""
     for part, values in (("inputs", X), ("labels", y)):
         if values.is_floating_point() and not torch.isfinite(values).all():
+            rows = ~torch.isfinite(values).reshape(len(values), -1).all(dim=1)
+            if copes(X[rows.to(X.device)], y[rows.to(y.device)]):
+                continue
             bad = (~torch.isfinite(values)).sum().item()
             consequence = {
                 "train_loader": "Training on them would turn every weight into NaN",
@@ -100,7 +114,7 @@ def check_labels(name, loss_fn, logits, y, X):
             )
         _check_class_labels(name, kind, option(loss_fn, "ignore_index", -100), logits, y)
     elif kind is not None:
-        _check_number_labels(name, kind, logits, y)
+        _check_number_labels(name, kind, bool(option(loss_fn, "log_target")), logits, y)
         _check_weights_fit(loss_fn, logits)
     # The classes of KLDivLoss may lie along any dimension: [N, words, classes].
     along = range(1, logits.ndim if kind is nn.KLDivLoss else 2)
@@ -116,13 +130,16 @@ def check_labels(name, loss_fn, logits, y, X):
         )
 
 
-def _check_number_labels(name, kind, logits, y):
+_ROUNDING = 1e-3
+
+
+def _check_number_labels(name, kind, in_logarithms, logits, y):
     if logits.shape[1:] != y.shape[1:]:
         raise ValueError(
             f"{name} gives labels of shape [N{_rest(y)}], but the model's outputs have shape "
             f"[N{_rest(logits)}]. {own_functions.reshape_advice(logits, y)}"
         )
-    if not y.is_floating_point() and kind not in (*OF_COUNTS, *OF_SIGNS):
+    if not y.is_floating_point() and kind not in OF_WHOLE_NUMBERS:
         raise TypeError(
             f"{name} gives labels of {y.dtype}, but {kind.__name__} compares them with the "
             "model's outputs as numbers. Convert them with y.float()."
@@ -132,6 +149,10 @@ def _check_number_labels(name, kind, logits, y):
         wrong, needed = (y < 0) | (y > 1), "labels between 0 and 1"
     elif kind in OF_COUNTS:
         wrong, needed = y < 0, "counts, from 0 on"
+    elif kind is nn.KLDivLoss and in_logarithms:
+        wrong, needed = y > _ROUNDING, "the logarithms of probabilities if log_target=True"
+    elif kind is nn.KLDivLoss:
+        wrong, needed = y < 0, "probabilities, or log_target=True for their logarithms"
     elif kind in OF_SIGNS and bool(((y == 0) | (y == 1)).all()):
         wrong, needed = y == 0, "the labels -1 and 1, as 2 * y - 1 gives them"
     if wrong.any():
@@ -172,8 +193,13 @@ def _check_class_labels(name, kind, ignore_index, logits, y):
             "the model as many outputs as there are classes, or, for two classes, keep one and use "
             "nn.BCEWithLogitsLoss() with labels y.float()[:, None]."
         )
-    if y.is_floating_point() and y.shape[1:] == logits.shape[1:]:
-        return  # probabilities of the classes
+    if y.is_floating_point() and y.shape[1:] == logits.shape[1:]:  # probabilities of the classes
+        if (y < -_ROUNDING).any():
+            raise ValueError(
+                f"{name} has labels from {y.min().item():g} to {y.max().item():g}, but {kind.__name__} needs "
+                "class numbers or the probabilities of the classes. Of logits take y.softmax(dim=1)."
+            )
+        return
     if y.ndim == logits.ndim:
         advice = "y.squeeze(1)" if y.shape[1] == 1 else "y.argmax(dim=1)"
         raise ValueError(

@@ -96,8 +96,9 @@ def _channel_advice(x, layer):
 _ADVICE = {  # a word of PyTorch's message -> what to do
     "inplace operation": "The model or loss_fn changes a tensor in place that backward still needs: "
     "write x = x + 1 instead of x += 1 or x.add_(1), and leave inplace=True out.",
-    "second time": "Something of the batch before is used again, such as a hidden state of the model, or "
-    "data that were computed with gradients: cut it off by .detach().",
+    "second time": "Something is used again whose gradients were taken already, such as a hidden state of "
+    "the model from the batch before, or data that were computed with gradients: cut it off by .detach(). "
+    "backward itself is called by train, and not in model or loss_fn.",
     "does not require grad": "Are gradients switched off, as a callback does by "
     "torch.set_grad_enabled(False)? Write with torch.no_grad(): around what needs none.",
     "leaf Variable": "Write @torch.no_grad() above its step.",

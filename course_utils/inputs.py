@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Subset, Weighted
 
 from . import failures, metrics, schedules, trial
 from .losses import kind_of, option
+from .models import evaluating
 
 
 def check_device(device):
@@ -167,6 +168,15 @@ def _check_model(model, learns):
             "model has lazy layers, whose weights have no shape yet. Call it once with a batch, "
             "model(xb), before you build the optimizer."
         )
+    try:
+        with evaluating(model):
+            pass
+    except Exception as error:  # whatever a method of that name does
+        raise ValueError(
+            "model can't be switched between training and evaluation by model.train() and model.eval() "
+            f"({failures.in_short(error)}). A method of your own with such a name needs another one; a "
+            "model that was exported or frozen can't be used, but the one that it was made from."
+        ) from error
     if any(tensor.is_meta for tensor in tensors):
         raise ValueError(
             "model lies on the meta device: its parameters have shapes, but no numbers. Build it "
@@ -202,7 +212,13 @@ def _check_loss_fn(loss_fn):
             raise ValueError(
                 f"loss_fn has {name}={weight.tolist()}, and needs numbers of at least 0, not all of them 0."
             )
+    if kind_of(loss_fn) is nn.CrossEntropyLoss and (option(loss_fn, "label_smoothing") or 0) < 0:
+        raise ValueError(
+            f"loss_fn has label_smoothing={option(loss_fn, 'label_smoothing')}, and needs a number from 0 to 1."
+        )
     reduction = option(loss_fn, "reduction", "mean")
+    if kind_of(loss_fn) is not None and option(loss_fn, "size_average") is False:
+        reduction = "sum"  # its old name
     if reduction in ("sum", "none"):
         raise ValueError(
             f'loss_fn has reduction="{reduction}", but each batch needs its mean loss. '
@@ -255,7 +271,7 @@ def _check_loader(name, loader):
     if isinstance(loader, type):
         raise TypeError(f"{name} is the class {loader.__name__}, not a loader. {help_}")
     data = isinstance(loader, Dataset | dict | str) or hasattr(loader, "__array__")
-    if data or not hasattr(loader, "__iter__"):
+    if data or not (hasattr(loader, "__iter__") or _is_sequence(loader)):
         raise TypeError(f"{name} is a {type(loader).__name__}, not a loader. {help_}")
     if isinstance(loader, DataLoader):
         _check_sampling(name, loader)
@@ -269,6 +285,17 @@ def _check_loader(name, loader):
             f"{name} is a {type(loader).__name__} of {type(loader[0]).__name__}s, not of batches "
             f"(xb, yb). {help_}"
         )
+
+
+def _is_sequence(thing):
+    """Whether a `for` loop can go through it by numbers, up to its length and no further."""
+    try:
+        thing[len(thing)]
+    except IndexError:
+        return True
+    except Exception:
+        return False
+    return False  # as with a Sequence of Keras, which a loop would never leave
 
 
 def _check_sampling(name, loader):
@@ -286,7 +313,7 @@ def _check_sampling(name, loader):
                 "for each row. From weights for the classes: class_weights[y]."
             )
     chosen = loader.dataset.indices[:1] if isinstance(loader.dataset, Subset) else []
-    if torch.as_tensor(chosen).dtype == torch.bool:
+    if any("bool" in str(getattr(number, "dtype", type(number))) for number in chosen):
         raise TypeError(
             f"{name} has a Subset that is given True and False, but needs the numbers of the rows: "
             "mask.nonzero().flatten()."
@@ -346,7 +373,8 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
         raise ValueError(
             f"optimizer holds {foreign} of {len(held)} parameters that are not in the model: it "
             "was built for another one, or before layers were replaced. Build it again: "
-            f"torch.optim.{type(optimizer).__name__}(model.parameters(), …)."
+            f"torch.optim.{type(optimizer).__name__}(model.parameters(), …). Those that belong to the loss "
+            "must be in it: make loss_fn an nn.Module that holds them."
         )
 
 

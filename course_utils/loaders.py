@@ -184,7 +184,7 @@ def stored_tensors(dataset):
         tensors = stored_tensors(dataset.dataset)
         try:
             return tensors and [tensor[torch.as_tensor(dataset.indices)] for tensor in tensors]
-        except IndexError:  # the loader will fail at it, and say where
+        except (IndexError, ValueError):  # the loader may fail at it, and says where
             return None
     return dataset.tensors if type(dataset) in (TensorDataset, TensorBatches) else None
 

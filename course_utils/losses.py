@@ -18,12 +18,14 @@ _FUNCTIONS = {
     F.poisson_nll_loss: nn.PoissonNLLLoss,
     F.soft_margin_loss: nn.SoftMarginLoss,
     F.hinge_embedding_loss: nn.HingeEmbeddingLoss,
+    F.multilabel_soft_margin_loss: nn.MultiLabelSoftMarginLoss,
 }
 OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss)
 OF_LOGARITHMS = (nn.NLLLoss, nn.KLDivLoss)
 OF_COUNTS = (nn.PoissonNLLLoss,)
 OF_SIGNS = (nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
-YES_OR_NO = (nn.BCEWithLogitsLoss, nn.BCELoss)
+YES_OR_NO = (nn.BCEWithLogitsLoss, nn.BCELoss, nn.MultiLabelSoftMarginLoss)
+OF_WHOLE_NUMBERS = (*OF_COUNTS, *OF_SIGNS, nn.MultiLabelSoftMarginLoss)  # such labels, too
 _KNOWN = tuple(_FUNCTIONS.values())
 
 

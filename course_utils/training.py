@@ -26,8 +26,8 @@ def accuracy(logits, yb):
     labels pass the class numbers). A row with NaN among its logits answers nothing, so it is wrong.
 
     Raises ValueError for any other pair of shapes, for labels that are no classes, and for no rows,
-    TypeError for anything but plain tensors of real numbers. Warns if the rows would be read far
-    better as probabilities.
+    TypeError for anything but plain tensors of real numbers. Warns if the rows, some twenty of each
+    class or more, would be read far better as probabilities.
     """
     if not (isinstance(logits, torch.Tensor) and isinstance(yb, torch.Tensor)):
         raise TypeError(
@@ -266,9 +266,10 @@ def train(
 ):
     """Train `model` for `epochs` passes over `train_loader`; returns a `History`.
 
-    - `train_loader`, `val_loader`: a `DataLoader`, or any collection of batches `(xb, yb)` that
-      can be gone through again and again; `val_loader` may be None. Rows of a `TensorDataset` are
-      fetched as by `tensor_loader`: the same batches in less time
+    - `train_loader`, `val_loader`: a `DataLoader`, or any collection of batches `(xb, yb)`, two
+      tensors with the rows along their first dimension, that can be gone through again and again;
+      `val_loader` may be None. Rows of a `TensorDataset` are fetched as by `tensor_loader`: the same
+      batches in less time
     - `device`: None takes the best one present; the model is moved there
     - `scheduler`, stepped after every `"epoch"` or every `"batch"` as `scheduler_step` says;
       `ReduceLROnPlateau` is given the validation loss
@@ -313,8 +314,8 @@ def train(
     Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
     one batch of each loader is looked at first (with a checkpoint or several processes a few rows
     more), and a schedule gone through. Random generators, weights, what layers count or remember, and
-    numbers that loader, sampler, stream or loss keep of themselves are put back afterwards; a data set
-    or function that counts its calls notices. What a loss of your own is meant to be can't be seen:
+    numbers that loader, sampler, stream, loss or metric keep of themselves are put back afterwards; a
+    data set or function that counts its calls notices. What a loss of your own is meant to be can't be seen:
     one that ignores the labels or counts padding is trained as it is.
     """
     # Look before anything changes.
@@ -429,9 +430,9 @@ def mixed_precision(amp, device):
     """The `autocast` context (None for full precision) and the gradient scaler for `amp`.
 
     `amp=True` is bfloat16, or float16 with a scaler on an older CUDA chip that has no bfloat16; a
-    dtype chooses itself. Only float16 needs the scaler: its small numbers end at 6e-8, those of
-    bfloat16 at 9e-41. The scaler looks for overflow before every step, for which the program waits
-    for the device unless the optimizer is a fused one.
+    dtype, one of these two, chooses itself. `device` is a `torch.device`. Only float16 needs the
+    scaler: its small numbers end at 6e-8, those of bfloat16 at 9e-41. The scaler looks for overflow
+    before every step, for which the program waits for the device unless the optimizer is a fused one.
     """
     if not amp:
         return None, _NO_SCALER

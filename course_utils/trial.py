@@ -6,6 +6,7 @@ something fails in the middle of a pass, with the batch at which it did.
 
 import warnings
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -80,16 +81,36 @@ def _try_batches(name, batches, whole, model, loss_fn, device, learns):
                     "squeeze(1), or flatten(1)."
                 )
             tried[_kind_of_input(batch[0])] = logits, xb, yb, batch
+    copes = partial(_copes, model, loss_fn, device, learns)
     for X, y in whole or batches:
-        check_values(name, X, y)
+        check_values(name, X, y, copes)
         check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device), X)
     for logits, xb, yb, batch in tried.values():
-        _try_loss(name, model, loss_fn, logits, yb, learns)
+        loss = _try_loss(name, model, loss_fn, logits, yb, learns)
+        if learns and not bool(loss.isfinite()):
+            _check_value(model, loss_fn, xb, yb)
+        if learns and not xb.requires_grad:  # a graph of its own may stand behind it
+            _warn_of_strangers(logits, model, loss_fn)
         if batches is whole:  # the pass goes through the very tensors of a list
             _check_in_place(name, "the model changes its inputs", model, [xb], batch[0])
             _check_in_place(name, "loss_fn changes its labels", loss_fn, [logits, yb], batch[1])
     logits, _, yb, _ = tried[_kind_of_input(batches[0][0])]
     return logits.detach(), yb
+
+
+def _copes(model, loss_fn, device, learns, X, y):
+    """Whether model and loss make something of rows with NaN: they fill gaps, or leave them out."""
+    try:
+        loss = loss_fn(model(X[:64].to(device, copy=True)), y[:64].to(device, copy=True))
+        return bool(loss.isfinite()) and (not learns or _slopes_are_finite(loss, model))
+    except Exception:  # as in _try_forward
+        return False
+
+
+def _slopes_are_finite(loss, model):
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    slopes = torch.autograd.grad(loss, trained, retain_graph=True, allow_unused=True)
+    return all(bool(slope.isfinite().all()) for slope in slopes if slope is not None)
 
 
 def _check_in_place(name, what, function, arguments, given):
@@ -176,6 +197,7 @@ def _try_loss(name, model, loss_fn, logits, yb, learns):
     if kind_of(loss_fn) is None:
         own_functions.check_order("loss_fn", loss_fn, logits.detach(), yb)
         own_functions.check_loss(loss_fn, logits.detach(), yb, learns)
+    return loss.detach()
 
 
 _TWICE = {  # what a loss applies to its outputs -> its name, and how a model did so before
@@ -192,15 +214,10 @@ def _check_graph(loss, model, loss_fn):
     if softmax or the sigmoid stands twice in it, one right after the other."""
     parts = [part for part in (model, loss_fn) if isinstance(part, nn.Module)]
     parameters = {id(parameter) for part in parts for parameter in part.parameters()}
-    nodes, seen, leads_back = [loss.grad_fn], {None}, False
-    while nodes:
-        node = nodes.pop()
-        if node in seen:
-            continue
-        seen.add(node)
+    leads_back = False
+    for node in _nodes(loss):
         hidden = isinstance(node, torch.autograd.function.BackwardCFunction)  # as checkpoint has it
         leads_back |= hidden or id(getattr(node, "variable", None)) in parameters
-        nodes += [before for before, _ in node.next_functions]
         name, last = _TWICE.get(type(node).__name__, ("", None))
         if last and type(_before(node)).__name__ == last:
             warnings.warn(
@@ -214,6 +231,51 @@ def _check_graph(loss, model, loss_fn):
             "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
             "all parameters frozen, or does the model or loss_fn use .detach(), .item() or no_grad()?"
         )
+
+
+def _check_value(model, loss_fn, xb, yb):
+    """A first loss of NaN that takes the weights with it; a mean over no rows, say, leaves them."""
+    mode = model.training
+    try:
+        model.train()  # what a layer has counted so far may be NaN, and is used in evaluation only
+        loss = loss_fn(model(xb), yb)
+        harmless = bool(loss.isfinite()) or _slopes_are_finite(loss, model)
+    except RuntimeError:  # such as checkpointing of the older kind, which has no autograd.grad
+        return
+    finally:
+        model.train(mode)
+    if not harmless and all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+        raise ValueError(
+            f"the first batch has a loss of {loss.item()}, and its gradient would turn weights into NaN. Is "
+            "there a logarithm, a root or a division of 0, or a mean over no rows, in model or loss_fn?"
+        )
+
+
+def _warn_of_strangers(logits, model, loss_fn):
+    """Parameters that have a part in the outputs, but that no optimizer can be given by model.parameters()."""
+    parts = [part for part in (model, loss_fn) if isinstance(part, nn.Module)]
+    known = {id(parameter) for part in parts for parameter in part.parameters()}
+    leaves = [getattr(node, "variable", None) for node in _nodes(logits)]
+    strangers = [x for x in leaves if isinstance(x, nn.Parameter) and id(x) not in known]
+    if strangers:
+        shapes = ", ".join(str(list(parameter.shape)) for parameter in strangers[:4])
+        warnings.warn(
+            f"the model computes with {len(strangers)} parameters that model.parameters() doesn't list, of "
+            f"shape {shapes}, so they are not trained. Layers in a list or dict belong into nn.ModuleList or "
+            "nn.ModuleDict, and are made in __init__, not in forward.",
+            stacklevel=2,
+        )
+
+
+def _nodes(tensor):
+    """All nodes of the graph behind a tensor, each once."""
+    nodes, seen = [tensor.grad_fn], {None}
+    while nodes:
+        node = nodes.pop()
+        if node not in seen:
+            seen.add(node)
+            yield node
+            nodes += [before for before, _ in node.next_functions]
 
 
 def _before(node):

@@ -5,6 +5,7 @@ import re
 import warnings
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -198,6 +199,7 @@ def squeezed(outputs, labels):
 
 
 PROBABLE = nn.Sequential(mlp(2, 8, 1), nn.Sigmoid())
+LOGARITHMS = nn.Sequential(mlp(2, 8, 2), nn.LogSoftmax(1))
 REGRESSION = dict(model=SINGLE, loss_fn=squeezed, y=X[:, 0])
 DOUBLING = Scaling(lambda x: x.mul_(2.0))
 EMBEDDING = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2))
@@ -242,6 +244,18 @@ BAD = {
     ),
     "labels below 0 as counts": (
         dict(model=SINGLE, loss_fn=nn.PoissonNLLLoss(), y=y[:, None] - 1, metric=None), ValueError, ["from -1 to 0", "counts"],
+    ),
+    "logits as labels": (dict(y=X, metric=None), ValueError, ["probabilities of the classes", "y.softmax(dim=1)"]),
+    "logarithms for KLDivLoss": (
+        dict(model=LOGARITHMS, loss_fn=nn.KLDivLoss(reduction="batchmean"), y=X.log_softmax(1), metric=None),
+        ValueError, ["KLDivLoss needs probabilities", "log_target=True"],
+    ),
+    "probabilities for KLDivLoss of logarithms": (
+        dict(model=LOGARITHMS, loss_fn=nn.KLDivLoss(reduction="batchmean", log_target=True), y=X.softmax(1), metric=None),
+        ValueError, ["needs the logarithms"],
+    ),
+    "signs for yes or no": (
+        dict(loss_fn=nn.MultiLabelSoftMarginLoss(), y=2.0 * F.one_hot(y) - 1), ValueError, ["from -1 to 1", "between 0 and 1"],
     ),
     "labels 0 and 1 for a loss that takes signs": (
         dict(model=SINGLE, loss_fn=nn.SoftMarginLoss(), y=y[:, None].float(), metric=None), ValueError, ["-1 and 1", "2 * y - 1"],
@@ -352,6 +366,9 @@ BAD = {
     ),
     "a mask for a part of the rows": (
         dict(train_loader=DataLoader(Subset(ROWS, y == 1), batch_size=4)), TypeError, ["True and False", "mask.nonzero().flatten()"],
+    ),
+    "a sampler class": (
+        dict(train_loader=DataLoader(ROWS, batch_size=4, sampler=SequentialSampler)), ValueError, ["can't give its first batch", "not iterable"],
     ),
     "rows that aren't there": (
         dict(train_loader=DataLoader(Subset(ROWS, [3, 400]), batch_size=4)), ValueError, ["can't give its first batch", "index 400"],
@@ -482,6 +499,12 @@ BAD = {
     ),
     "a loss by name": (dict(loss_fn="cross_entropy"), TypeError, ["loss_fn must be a function"]),
     "a summed loss": (dict(loss_fn=nn.CrossEntropyLoss(reduction="sum")), ValueError, ['reduction="mean"']),
+    "a summed loss by its old name": (
+        dict(loss_fn=partial(F.cross_entropy, size_average=False)), ValueError, ['reduction="sum"'],
+    ),
+    "labels smoothed too little": (
+        dict(loss_fn=nn.CrossEntropyLoss(label_smoothing=-0.1)), ValueError, ["label_smoothing=-0.1", "0 to 1"],
+    ),
     "a summed functional loss": (
         dict(loss_fn=partial(F.cross_entropy, reduction="sum")), ValueError, ['reduction="sum"'],
     ),
@@ -975,10 +998,94 @@ def test_a_model_whose_weights_have_no_shape_yet_is_refused():
         train(model, [(X, y)], None, LOSS, sgd(model), 1, progress=False)
 
 
-def test_a_loss_that_is_infinite_is_not_taken_for_a_sum():
-    model, endless = mlp(2, 8, 1), lambda outputs, labels: (outputs - labels).abs().mean() / 0
-    with pytest.warns(UserWarning, match="training loss became"):
-        train(model, [(X, X[:, :1])], None, endless, sgd(model), 1, progress=False)
+@pytest.mark.parametrize("numbers", [0.0, 1.0])  # a loss of NaN and one of infinity
+def test_a_first_loss_that_takes_the_weights_with_it_is_refused(numbers):
+    with pytest.raises(ValueError, match=r"loss of (nan|inf), and its gradient"):
+        attempt(loss_fn=lambda a, b: (a * numbers).square().sum() / 0, val_loader=None)
+
+
+def test_a_first_loss_over_no_rows_leaves_the_weights_alone():
+    with pytest.warns(UserWarning, match="training loss became nan .* mean over no rows"):
+        attempt(
+            loss_fn=lambda a, b: F.cross_entropy(a, b, reduction="none")[b > b.min()].mean(),
+            train_loader=[(X[y == 1], y[y == 1]), (X, y)],
+        )
+
+
+def fill(x):
+    return x.nan_to_num()
+
+
+def of_known(outputs, labels):
+    known = ~labels.isnan()
+    return F.mse_loss(outputs[known], labels[known])
+
+
+@pytest.mark.parametrize("rows", [slice(None), [*range(60), 77]])  # in the first batch or later
+def test_gaps_that_model_or_loss_fill_are_let_through(rows):
+    model = nn.Sequential(mlp(2, 8, 2))
+    model.register_forward_pre_hook(lambda model, inputs: fill(*inputs))
+    attempt(model=model, X=with_nan[rows], y=y[rows])
+    attempt(X=X[rows], y=with_nan[rows], loss_fn=of_known, metric=None)
+
+
+def test_gaps_that_model_or_loss_only_hide_are_not():
+    model = nn.Sequential(mlp(2, 8, 2))
+    model.register_forward_hook(lambda model, inputs, outputs: outputs.nan_to_num())
+    with pytest.raises(ValueError, match="1 NaN"):  # the gradients of the first layer have it
+        attempt(model=model, X=with_nan)
+    with pytest.raises(ValueError, match="1 NaN"):
+        attempt(y=with_nan, loss_fn=nn.MSELoss(), metric=None)
+
+
+class Unlisted(nn.Module):
+    """Has a layer in a list, and uses it with gradients or without."""
+
+    def __init__(self, context):
+        super().__init__()
+        self.hidden, self.layer, self.context = [nn.Linear(2, 4)], nn.Linear(4, 2), context
+
+    def forward(self, x):
+        with self.context():
+            x = self.hidden[0](x)
+        return self.layer(x.relu())
+
+
+def test_layers_that_the_model_does_not_list_are_warned_about():
+    with pytest.warns(UserWarning, match=r"2 parameters .* \[4, 2\], \[4\], .* nn.ModuleList"):
+        attempt(model=Unlisted(torch.enable_grad))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attempt(model=Unlisted(torch.no_grad))  # as a part that others have trained
+
+
+@pytest.mark.parametrize("name", ["train", "eval"])
+def test_a_method_that_hides_the_switch_to_training_is_named(name):
+    own = type("Own", (nn.Sequential,), {name: lambda self, loader: [*loader]})(mlp(2, 8, 2))
+    with pytest.raises(ValueError, match=r"switched between training and evaluation .* own"):
+        attempt(model=own)
+
+
+class Numbered:
+    """A loader that a `for` loop goes through by numbers."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, i):
+        if i * self.size >= 100:
+            raise IndexError(i)
+        rows = slice(i * self.size, (i + 1) * self.size)
+        return X[rows], y[rows]
+
+
+def test_a_sequence_of_batches_is_a_loader_if_it_ends():
+    attempt(train_loader=Numbered(20))
+    with pytest.raises(TypeError, match="not a loader"):
+        attempt(train_loader=Numbered(10))  # a loop would go on beyond its length
 
 
 def test_a_loss_without_a_value_for_one_class_is_not_taken_for_one_of_probabilities():
@@ -1075,6 +1182,8 @@ def repaired(rows):
             loss_fn=nn.KLDivLoss(reduction="batchmean"), metric=None,
         ),
         dict(train_loader=DataLoader(ROWS, batch_size=8, sampler=WeightedRandomSampler(torch.ones(100), 40))),
+        dict(train_loader=DataLoader(Subset(ROWS, np.arange(50)[::-1]), batch_size=8)),
+        dict(loss_fn=nn.MultiLabelSoftMarginLoss(), y=F.one_hot(y).float()),
         dict(model=mlp(2, 8, 1), loss_fn=nn.BCEWithLogitsLoss(), y=y[:, None].float()),
         dict(model=mlp(2, 8, 3), loss_fn=nn.BCEWithLogitsLoss(pos_weight=torch.ones(3)), y=torch.randint(2, (100, 3)).float()),
         dict(model=mlp(2, 8, 1), loss_fn=nn.SoftMarginLoss(), y=2 * y[:, None] - 1, metric=None),
@@ -1084,7 +1193,7 @@ def repaired(rows):
         dict(val_loader=None),
         dict(train_loader=DataLoader(Squares(), batch_size=8, num_workers=1)),
     ],
-    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one output without a dimension", "a model that returns its loss", "a metric that does not mind the order", "logarithms", "logarithms, classes last", "weighted rows", "one logit", "a weight for each output", "signs", "counts", "repaired on the way", "BatchNorm", "no validation", "workers"],
+    ids=["probabilities", "ignored labels", "flatten", "embedding", "own loss", "own loss of large numbers", "a critic's loss", "a loss between distributions", "a metric that squeezes", "a metric of means", "a metric between distributions", "batches by number", "no limit for gradients", "one output without a dimension", "a model that returns its loss", "a metric that does not mind the order", "logarithms", "logarithms, classes last", "weighted rows", "rows backwards", "many labels", "one logit", "a weight for each output", "signs", "counts", "repaired on the way", "BatchNorm", "no validation", "workers"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*worker processes")
 def test_unusual_but_right_input_is_accepted(arguments):
