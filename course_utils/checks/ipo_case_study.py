@@ -5,12 +5,13 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import rankdata
 from sklearn import metrics
 from sklearn.metrics import roc_auc_score
 
 from ..data import load_ipo
 from .exercise import exercise
-from .feedback import Mistake, as_number, as_pair, call, check
+from .feedback import Mistake, as_number, as_pair, call, check, explained
 
 FEATURES = [
     "issue_size_cr",
@@ -29,11 +30,17 @@ def _tables():
 
 
 def _features(attempt, table):
+    words = (
+        "Some returned columns are not numbers: leave name and date out. (FEATURES holds names "
+        "alone; the columns with these names are table[FEATURES].)"
+    )
+    # Of the logarithm of 0 the check has words of its own.
+    with explained({"ufunc": words}), np.errstate(divide="ignore"):
+        result = call(attempt, table)
     try:
-        with np.errstate(divide="ignore"):  # of the logarithm of 0 the check has words of its own
-            X = np.asarray(call(attempt, table), dtype=float)
+        X = np.asarray(result, dtype=float)
     except (TypeError, ValueError):
-        raise Mistake("Some returned columns are not numbers: leave name and date out.") from None
+        raise Mistake(words) from None
     if X.ndim != 2 or len(X) != len(table):
         raise Mistake(
             f"Return one row for each of the {len(table)} rows of the table that was passed; yours "
@@ -52,8 +59,9 @@ def _features(attempt, table):
             "You have already standardised, with means taken over all rows, test rows included. "
             "Return log1p alone; scaling comes after the split."
         )
-    for name in FEATURES:  # in any order: of your columns the one that is most like it
-        distances = np.abs(X - np.log1p(table[[name]].to_numpy())).sum(axis=0)
+    ranks = rankdata(np.nan_to_num(X), axis=0)
+    for name in FEATURES:  # in any order: of your columns the one whose ranks are most like its own
+        distances = np.abs(ranks - rankdata(table[name])[:, None]).sum(axis=0)
         yield f"The column log1p of {name}", X[:, distances.argmin()]
 
 
@@ -177,6 +185,8 @@ standardise.known(
     _both(lambda X, train, _: X - train.mean(axis=0) / train.std(axis=0)),
     "That is min-max scaling, to values from 0 to 1. Use mean and standard deviation.",
     _both(lambda X, train, _: (X - train.min(axis=0)) / np.ptp(train, axis=0)),
+    "Both parts are still as they came.",
+    _both(lambda X, *_: X),
     "The two are exchanged: return the training part first.",
     lambda X_train, X_test: (_z(X_test, X_train), _z(X_train, X_train)),
     "The training part is right; the test part is still as it was.",
@@ -231,7 +241,7 @@ def bootstrap_auc(attempt):
         low, high = INTERVALS["a 95 % interval"](draws, rows)
         raise Mistake(
             f"A 95 % interval would be about {low:.2f} to {high:.2f}. Do you draw a thousand times? "
-            f"{shown}"
+            f"And each time len(y) rows, here {rows}, out of all? {shown}"
         )
     if closest != "a 95 % interval":
         raise Mistake(
@@ -244,8 +254,12 @@ def bootstrap_auc(attempt):
 def _interval(attempt, y, score):
     """(both ends, what they are in words); raise a Mistake unless they make an interval."""
     auc = roc_auc_score(y, score)
+    outside = (
+        "You draw a row that is not there. Draw from len(y) rows, and take them from the arguments, "
+        "y and score."
+    )
     try:
-        with _quick_auc(attempt):
+        with _quick_auc(attempt), explained({"out of bounds": outside}):
             result = as_pair(call(attempt, y, score), "low, high")
     except ValueError as error:
         if "continuous format" not in str(error):
@@ -366,6 +380,8 @@ true_gain.known(
     lambda pct, factor: pct * factor,
     "That is the price ratio in percent of the issue price; subtract 1 before multiplying by 100.",
     lambda pct, factor: (1 + pct / 100) * factor * 100,
+    "Where everything is multiplied by 100, the 1 must be, too: subtract it before.",
+    lambda pct, factor: (1 + pct / 100) * factor * 100 - 1,
     "That is a fraction; the column is in percent, so multiply by 100.",
     lambda pct, factor: (1 + pct / 100) * factor - 1,
     "That is the price ratio. Turn it back into a gain in percent: subtract 1, multiply by 100.",
@@ -401,6 +417,8 @@ def _precision_recall(attempt, y, probability, threshold):
             f"You divide by zero. At threshold {threshold} nothing is picked: recall is 0, and "
             "precision has no value, float('nan')."
         ) from None
+    if any(part is None for part in pair):
+        raise Mistake("None is no number. Where precision has no value, return float('nan').")
     values = [as_number(part, "Each of the two") for part in pair]
     yield f"At threshold {threshold} (precision, recall)", values
 

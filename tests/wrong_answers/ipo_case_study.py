@@ -56,6 +56,15 @@ def names_included(table):
     return table[["name", *SIX]].to_numpy()
 
 
+wrong("make_features", "table[FEATURES]")(lambda table: np.log1p(SIX))
+wrong("make_features", "table[FEATURES]")(lambda table: SIX)
+wrong("make_features", "keyword argument")(lambda table: np.log1p(table[SIX], columns=SIX))
+# Its own numbers are shown beside those of a column, although others are nearer to these.
+wrong("make_features", "issue_size_cr should be [5.251, 5.798, 4.047, 5.302, …]; you have [189.8")(
+    lambda table: table[SIX]
+)
+
+
 # Exercise 2
 
 
@@ -174,6 +183,17 @@ def ten_draws(y, score):
     return np.percentile([auc(y[rows], score[rows]) for rows in draws], [2.5, 97.5])
 
 
+@wrong("bootstrap_auc", "out of all?")
+def rows_of_the_lesson(y, score):
+    rng = np.random.default_rng(0)
+    return resampled(lambda n: (rng.integers(64, size=64),) * 2)(y, score)
+
+
+@wrong("bootstrap_auc", "a row that is not there")
+def one_row_too_many(y, score):
+    return resampled(lambda n: (RNG.integers(n + 1, size=n),) * 2)(y, score)
+
+
 @wrong("bootstrap_auc", "as many rows as there are")
 def a_third_of_the_rows(y, score):
     rng = np.random.default_rng(0)
@@ -214,6 +234,12 @@ wrong("true_gain", "can't be looped over")(
 
 
 # Exercise 5
+
+
+@wrong("precision_recall", "float('nan')")
+def none_for_no_value(y, probability, threshold):
+    picked = probability >= threshold
+    return y[picked].mean() if picked.any() else None, picked[y == 1].mean()
 
 
 @wrong("precision_recall", "You divide by zero")
