@@ -103,6 +103,8 @@ def test_publishing_puts_the_address_everywhere_once_and_every_link_resolves(cou
         "](https://colab.research.google.com/github/bob/training.loop-2/blob/main/notebooks/06_dataloader.ipynb"
         in in_lessons
     )
+    files = re.findall(re.escape(address) + r"/blob/main/(\S+)\)", in_lessons)
+    assert "data/README.md" in files and all((ROOT / name).exists() for name in files)
     assert broken_links(course) == []
 
 

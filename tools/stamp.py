@@ -56,6 +56,8 @@ _LOCAL_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb(#[^)\s]*)?\)")
 _COLAB_LINK = re.compile(
     r"(?<!\[Open in Colab)\]\(" + re.escape(_COLAB) + r"[^)\s]+/notebooks/(\w+)\.ipynb(#[^)\s]*)?\)"
 )
+_FILE = re.compile(r"(?<!\[)`((?:course_utils|data)/[\w./]+)`")  # of the repository, by its name
+_FILE_LINK = re.compile(r"\[(`[^`]+`)\]\(" + re.escape(_GITHUB) + r"[^)\s]+/blob/main/[^)\s]+\)")
 _SAVE = (
     "there, first “File → Save a copy in Drive”: that copy is yours, and where you come back to; "
     "Colab keeps nothing else, and which exercises you have solved is noted nowhere"
@@ -112,15 +114,18 @@ def colab_link(repository, lesson):
 
 
 def links_in_colab(markdown, repository):
-    """The text with its links to other lessons as addresses in Colab, which knows no folder."""
-    return _LOCAL_LINK.sub(
+    """The text for Colab, which knows no folder: links to other lessons are addresses there, and
+    files of the repository that it names are links to them."""
+    linked = _LOCAL_LINK.sub(
         lambda link: f"]({colab_link(repository, link[1])}{link[2] or ''})", markdown
     )
+    return _FILE.sub(rf"[`\1`]({repository}/blob/main/\1)", linked)
 
 
 def local_links(markdown):
     """The text with its links to other lessons as names of files, for all other places."""
-    return _COLAB_LINK.sub(lambda link: f"]({link[1]}.ipynb{link[2] or ''})", markdown)
+    unlinked = _FILE_LINK.sub(r"\1", markdown)
+    return _COLAB_LINK.sub(lambda link: f"]({link[1]}.ipynb{link[2] or ''})", unlinked)
 
 
 def header_cell(source, root, lesson):
