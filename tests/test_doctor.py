@@ -595,6 +595,10 @@ def empty_optimizer():
     torch.optim.SGD([], lr=0.1)
 
 
+def dimension_too_many():
+    torch.rand(3).mean(dim=1)
+
+
 def other_device():
     mlp(2, 4, 2).to("meta")(torch.rand(3, 2))
 
@@ -605,6 +609,7 @@ def other_device():
         (wrong_dtype, "dtype=torch.float32"),
         (wrong_width, "in_features"),
         (label_out_of_range, "0 to C - 1"),
+        (dimension_too_many, "print its shape"),
         (column_of_labels, r"yb.squeeze(1)"),
         (float_labels, "yb.long()"),
         (bce_shapes, "[N, 1] against [N]"),

@@ -534,10 +534,13 @@ def _judge(task, loss, output, target, dtype):
         )
 
 
+_WRONG_TYPE = "The labels are class numbers of the wrong type: make them int64."
 _NOT_REPAIRED = {
     "multi-target": "The labels are still a column [N, 1]: make them [N].",
-    "target dtype": "The labels are class numbers of the wrong type: make them int64.",
+    "target dtype": _WRONG_TYPE,
+    "scalar type Long": _WRONG_TYPE,  # in the words of torch 2.11
     "to match target batch_size": "The labels have lost rows: each row of the logits needs one.",
+    "is invalid for input of size": "A batch may have any number of rows: let yb[:, 0] find it.",
     "not implemented for 'Long'": "The logits stand first, then the labels.",
     "Boolean value of Tensor": "nn.CrossEntropyLoss is a class. Make a loss function of it first, "
     "nn.CrossEntropyLoss(), then call that.",

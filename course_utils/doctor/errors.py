@@ -33,6 +33,11 @@ _EXPLANATIONS = (
         "or change in_channels",
     ),
     (
+        r"Dimension out of range \(expected",
+        "`dim` names a dimension that this tensor does not have.",
+        "print its shape just before this line; dim=0 is the first number of it, dim=-1 the last",
+    ),
+    (
         r"[Tt]arget \S+ is out of bounds",
         "A label is not one of the classes: with C outputs, labels must be 0 to C - 1.",
         "number the classes from 0 (y = y - y.min()), or give the last layer more outputs",
