@@ -17,6 +17,9 @@ def check_metric(metric, default_metric, loss_fn, logits, yb):
     """Whether `metric` can judge what `loss_fn` compares; `default_metric` is one that reads logits."""
     if metric is None:
         return
+    if metric is default_metric and kind_of(loss_fn) is not None:  # neither of them remembers
+        _check_metric(metric, default_metric, loss_fn, logits, yb)
+        return
     with undisturbed(metric, loss_fn), forgetting(metric, loss_fn, weights=False):
         _check_metric(metric, default_metric, loss_fn, logits, yb)
 

@@ -89,16 +89,15 @@ def forgetting(*things, weights):
 
     Of a module is put back what its layers hold as plain attributes (a counter, the hidden state of the
     last batch), what stands in lists, dictionaries and tensors among these, its buffers and, with
-    `weights`, its parameters; of anything else, such as a sampler, its numbers, and the tensors that it
-    put in the place of others or of None.
+    `weights`, its parameters; of anything else, such as a sampler, its numbers, what stands in its
+    lists, and the tensors that it put in the place of others or of None.
     """
     parts = []
     for thing in things:
         parts += thing.modules() if isinstance(thing, nn.Module) else [thing]
     instances = [part for part in parts if hasattr(part, "__dict__") and not isinstance(part, type)]
     held = [(part, _own(part), set(vars(part))) for part in instances]
-    layers = [own for part, own, _ in held if isinstance(part, nn.Module)]
-    values = [value for own in layers for value in own.values()]
+    values = [(part, value) for part, own, _ in held for value in own.values()]
     named = [
         (layer, name, tensor)
         for layer in parts
@@ -107,18 +106,22 @@ def forgetting(*things, weights):
         for name, tensor in tensors(recurse=False)
     ]
     tensors = [tensor for _, _, tensor in named]
-    tensors += [value for value in values if isinstance(value, torch.Tensor)]
+    tensors += [
+        value
+        for part, value in values
+        if isinstance(part, nn.Module) and isinstance(value, torch.Tensor)
+    ]
     # Others than strided ones don't change in place.
     numbers = [(tensor, tensor.clone()) for tensor in tensors if tensor.layout is torch.strided]
-    contents = [(value, copy(value)) for value in values if type(value) in (list, dict, set, deque)]
+    contents = [(value, copy(value)) for _, value in values if type(value) in _CONTAINERS]
     try:
         yield
     finally:
         for part, own, names in held:
-            now = _own(part)
+            now = _own(part, _NUMBERS)
             for name in now.keys() - names:
                 del vars(part)[name]
-            # What was None may be an open file or running workers by now: those are kept.
+            # What was None may be an open file, running workers or loaded rows by now: those are kept.
             old = {name: value for name, value in own.items() if value is not None or name in now}
             vars(part).update(old)
         for value, before in contents:
@@ -135,10 +138,11 @@ def forgetting(*things, weights):
 
 _OF_EVERY_LAYER = {*vars(nn.Module())} - {"training"}  # such as _buffers and _modules
 _NUMBERS = (bool, int, float, torch.Tensor, type(None))
+_CONTAINERS = (list, dict, set, deque)
 
 
-def _own(thing):
-    """What a layer holds besides its parts; of other things the numbers, and None where one may come."""
+def _own(thing, kinds=_NUMBERS + _CONTAINERS):
+    """What a layer holds besides its parts; of another thing what it holds of these kinds."""
     if isinstance(thing, nn.Module):
         return {name: value for name, value in vars(thing).items() if name not in _OF_EVERY_LAYER}
-    return {name: value for name, value in vars(thing).items() if type(value) in _NUMBERS}
+    return {name: value for name, value in vars(thing).items() if type(value) in kinds}

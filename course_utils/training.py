@@ -314,9 +314,9 @@ def train(
     Raises ValueError or TypeError, before any weight changes, if an argument can't work. For that
     one batch of each loader is looked at first (with a checkpoint or several processes a few rows
     more), and a schedule gone through. Random generators, weights, what layers count or remember, and
-    numbers that loader, sampler, stream, loss or metric keep of themselves are put back afterwards; a
-    data set or function that counts its calls notices. What a loss of your own is meant to be can't be seen:
-    one that ignores the labels or counts padding is trained as it is.
+    numbers and lists that loader, sampler, stream, loss or metric keep of themselves are put back
+    afterwards; a data set or function that counts its calls notices. What a loss of your own is meant
+    to be can't be seen: one that ignores the labels or counts padding is trained as it is.
     """
     # Look before anything changes.
     device = inputs.check_device(pick_device() if device is None else device)
