@@ -13,7 +13,8 @@ from torch import nn
 
 from . import loaders
 from .models import uncompiled
-from .random_state import closed_over, undisturbed
+from .own_code import closed_over, globals_of, is_own, methods_of
+from .random_state import undisturbed
 
 _PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 _SPEED_ONLY = {"params", "foreach", "fused", "capturable", "differentiable"}
@@ -162,8 +163,7 @@ def _of_module(name, module, depth=0):
             known = isinstance(value, _DESCRIBED) or callable(value)
             if known and attribute != "training" and not attribute.startswith("_"):
                 facts[f"{where}'s {attribute}"] = _held(value, depth)
-        if not type(layer).__module__.startswith("torch."):
-            facts[f"{where}'s forward in {_PYTHON}"] = _code(getattr(type(layer), "forward", None))
+        facts |= _of_methods(where, layer, "forward", depth=depth)
         for buffer, value in layer._buffers.items():
             # A model's are what it learned, unless no state holds them; those of a loss its weights.
             if name != "model" or buffer in layer._non_persistent_buffers_set:
@@ -172,7 +172,7 @@ def _of_module(name, module, depth=0):
 
 
 def _of_optimizer(model, optimizer):
-    facts = {"optimizer": type(optimizer).__name__}
+    facts = {"optimizer": type(optimizer).__name__} | _of_methods("optimizer", optimizer, "step")
     for option, value in optimizer.defaults.items():
         if option not in _SPEED_ONLY:
             facts[f"optimizer's {option}"] = _text(value)
@@ -192,7 +192,7 @@ def _of_optimizer(model, optimizer):
 def _of_scheduler(name, scheduler):
     if scheduler is None:
         return {name: "none"}
-    facts = {name: type(scheduler).__name__}
+    facts = {name: type(scheduler).__name__} | _of_methods(name, scheduler, "step", "get_lr")
     for attribute, value in vars(scheduler).items():
         if attribute == "_schedulers":
             for i, part in enumerate(value):
@@ -218,8 +218,9 @@ def _of_function(name, function, depth=0):
         facts[f"{name}'s object"] = _held(function.__self__, depth)
         function = function.__func__
     if isinstance(function, FunctionType):
-        if not function.__module__ or not function.__module__.startswith("torch."):
+        if is_own(function):
             facts[f"{name}'s code in {_PYTHON}"] = _code(function)
+            facts |= _of_globals(name, function, depth)
         held = [*closed_over(function), *(function.__defaults__ or ())]
         held += (function.__kwdefaults__ or {}).values()
         facts[f"{name}'s values"] = " ".join(_held(value, depth) for value in held) or "none"
@@ -227,8 +228,30 @@ def _of_function(name, function, depth=0):
         for attribute, value in getattr(function, "__dict__", {}).items():
             if isinstance(value, _DESCRIBED):
                 facts[f"{name}'s {attribute}"] = _text(value)
-        facts[f"{name}'s code in {_PYTHON}"] = _code(type(function).__call__)
+        facts |= _of_methods(name, function, "__call__", depth=depth)
     return facts
+
+
+def _of_methods(name, thing, *methods, depth=0):
+    """The code of one's own methods by these names, of those that they name, and what they read."""
+    facts = {}
+    for method, function in methods_of(type(thing), *methods).items():
+        facts[f"{name}'s {method} in {_PYTHON}"] = _code(function)
+        facts |= _of_globals(f"{name}'s {method}", function, depth)
+    return facts
+
+
+def _of_globals(name, function, depth):
+    """The numbers that a function reads from global variables, and the functions that it calls.
+
+    Texts and yes or no are more often a device or a wish for messages.
+    """
+    return {
+        f"{name}'s {variable}": _held(value, depth)
+        for variable, value in globals_of(function).items()
+        if (isinstance(value, _DESCRIBED) and not isinstance(value, type(None) | bool | str))
+        or (callable(value) and not isinstance(value, type))
+    }
 
 
 def _held(value, depth=0):
@@ -251,12 +274,18 @@ def _held(value, depth=0):
 def _code(function):
     """A number for what a function does: its instructions, names and constants."""
     code = getattr(function, "__code__", None)
-    if code is None:
-        return "unknown"
+    return "unknown" if code is None else _number(code)
 
+
+@functools.cache  # a checkpoint asks again after every epoch
+def _number(code):
     def parts(code):
-        inner = [parts(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-        return code.co_code, code.co_names, inner
+        return code.co_code, code.co_names, [*map(constant, code.co_consts)]
+
+    def constant(value):
+        if isinstance(value, frozenset):  # whose order is another one in every process
+            return sorted(map(repr, value))
+        return parts(value) if isinstance(value, CodeType) else repr(value)
 
     return f"{zlib.crc32(repr(parts(code)).encode()):08x}"
 

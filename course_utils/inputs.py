@@ -62,7 +62,8 @@ def examine(
     if scheduler_step not in ("epoch", "batch"):
         raise ValueError(f'scheduler_step must be "epoch" or "batch"; got {scheduler_step!r}.')
     if scheduler is not None:
-        kinds, example = (LRScheduler, ReduceLROnPlateau), "a scheduler of torch.optim.lr_scheduler"
+        kinds = LRScheduler, ReduceLROnPlateau
+        example = "a scheduler of torch.optim.lr_scheduler, or a subclass of its LRScheduler"
         _check_kind("scheduler", scheduler, kinds, example)
         schedules.check(
             scheduler,
@@ -380,6 +381,16 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
 
 def check_settings(optimizer):
     """Raises ValueError if an optimizer's own numbers can't lead to a smaller loss."""
+    if not optimizer.param_groups:
+        raise ValueError("optimizer has no parameters. Build it again with model.parameters().")
+    try:
+        optimizer.state_dict()
+    except Exception as error:  # whatever a class of one's own lacks
+        raise ValueError(
+            f"optimizer can't tell its state ({failures.in_short(error)}), which train must be able to "
+            'put back. Let its __init__ call super().__init__(parameters, {"lr": lr}), or give it '
+            "state_dict and load_state_dict."
+        ) from error
     if "lr" not in optimizer.param_groups[0]:
         raise ValueError(
             "optimizer has no learning rate, which the history notes. Name it among its defaults: "
@@ -388,6 +399,7 @@ def check_settings(optimizer):
     for i, group in enumerate(optimizer.param_groups):
         lr = group.get("lr", 0.0)
         number = isinstance(lr, Real | torch.Tensor) and not isinstance(lr, bool)
+        number = number and (not isinstance(lr, torch.Tensor) or lr.numel() == 1)
         if not (number and 0 <= lr < math.inf):
             raise ValueError(
                 f"optimizer has the learning rate {lr!r} in parameter group {i}. It must be a number "

@@ -123,7 +123,8 @@ def _numbers(name, values):
     """A list, array or tensor of numbers as a flat array of floats; TypeError if it is none."""
     try:
         given = [*map(_array, values)] if isinstance(values, list | tuple) else _array(values)
-        numbers = None if np.iscomplexobj(given) else np.asarray(given, dtype=float)
+        unfit = np.iscomplexobj(given) or np.asarray(given).dtype == object  # None would become NaN
+        numbers = None if unfit else np.asarray(given, dtype=float)
     except (TypeError, ValueError, RuntimeError):
         numbers = None
     if numbers is None or numbers.ndim != 1 or len(numbers) == 0:
@@ -170,7 +171,8 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
         )
     if axes is None:
         _, axes = plt.subplots(1, 2, figsize=(10, 3.8))
-    if np.shape(axes) != (2,) or not all(isinstance(ax, Axes) for ax in axes):
+    pair = isinstance(axes, np.ndarray | list | tuple) and len(axes) == 2
+    if not pair or not all(isinstance(ax, Axes) for ax in axes):
         raise TypeError("axes is a pair of Axes: figure, axes = plt.subplots(1, 2).")
     epochs = range(1, history.epochs + 1)
     train_loss, val_loss, val_acc = (

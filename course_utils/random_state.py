@@ -2,12 +2,14 @@
 
 import functools
 import random
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FunctionType, MethodType, ModuleType
 
 import numpy as np
 import torch
 from torch import nn
+
+from .own_code import closed_over, globals_of, is_own
 
 _KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _LEAVES = (torch.Tensor, np.ndarray, ModuleType, type, str, bytes, int, float)
@@ -19,7 +21,7 @@ def generators_in(*things):
     """The random generators that `things` hold, each once, besides the global ones.
 
     Looks into attributes, lists, dictionaries and functions: samplers, data sets inside data sets,
-    augmentations, what a function closes over and the global variables it names.
+    augmentations, what a function closes over, and the global variables it reads or calls.
     """
     found, seen = [], set()
 
@@ -51,30 +53,28 @@ def _parts(thing):
     if isinstance(thing, MethodType):
         return [thing.__self__, thing.__func__]
     if isinstance(thing, FunctionType):
-        return [*closed_over(thing), *(thing.__defaults__ or ()), *_global_generators(thing)]
-    methods = [
-        method
+        return [
+            *closed_over(thing),
+            *(thing.__defaults__ or ()),
+            *(thing.__kwdefaults__ or {}).values(),
+            *(value for value in globals_of(thing).values() if _is_drawn_from(value, thing)),
+        ]
+    kinds = [
+        kind
         for kind in type(thing).__mro__
         if kind.__module__.partition(".")[0] not in ("torch", "builtins")
-        for method in vars(kind).values()
-        if isinstance(method, FunctionType)
     ]
-    held = [value for name, value in getattr(thing, "__dict__", {}).items() if name != "_iterator"]
-    return [*held, *(generator for method in methods for generator in _global_generators(method))]
+    slots = [vars(kind).get("__slots__", ()) for kind in kinds]
+    names = [name for slot in slots for name in ([slot] if isinstance(slot, str) else slot)]
+    held = {name: getattr(thing, name, None) for name in names} | getattr(thing, "__dict__", {})
+    held.pop("_iterator", None)
+    methods = [getattr(value, "__func__", value) for kind in kinds for value in vars(kind).values()]
+    return [*held.values(), *(value for value in methods if isinstance(value, FunctionType))]
 
 
-def closed_over(function):
-    """The values of the variables that a function closes over."""
-    values = []
-    for cell in function.__closure__ or ():
-        with suppress(ValueError):  # a variable that has no value yet
-            values.append(cell.cell_contents)
-    return values
-
-
-def _global_generators(function):
-    named = (function.__globals__.get(name) for name in function.__code__.co_names)
-    return [value for value in named if isinstance(value, _KINDS)]
+def _is_drawn_from(value, function):
+    """Whether a global variable is a generator, or what one's own function may call."""
+    return isinstance(value, _KINDS) or (callable(value) and is_own(function))
 
 
 def random_state(generators=()):

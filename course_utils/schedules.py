@@ -12,7 +12,8 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from . import failures
-from .random_state import closed_over, undisturbed
+from .own_code import closed_over, globals_of
+from .random_state import undisturbed
 
 _REHEARSED = 1000  # steps, at most
 
@@ -75,9 +76,8 @@ def _check_counts(scheduler):
 def _rehearse(scheduler, optimizer, steps, scheduler_step):
     """Go through the schedule once with a copy, so that it doesn't stop the run half-way."""
     functions = [f for f in getattr(scheduler, "lr_lambdas", []) if isinstance(f, FunctionType)]
-    named = [f.__globals__.get(name) for f in functions for name in f.__code__.co_names]
-    held = [value for f in functions for value in closed_over(f)]
-    if any(isinstance(value, Iterator) for value in named + held):
+    held = [value for f in functions for value in (*closed_over(f), *globals_of(f).values())]
+    if any(isinstance(value, Iterator) for value in held):
         return  # what is asked of it now would be missing later
     double = object.__new__(type(optimizer))
     vars(double).update(vars(optimizer))
@@ -139,7 +139,16 @@ def _check_length(scheduler, scheduler_step, train_loader, epochs, processes, re
                 f'this run makes {steps} with scheduler_step="{scheduler_step}". Build it for this '
                 f'run: scheduler_step="batch" and total_steps={whole}.'
             )
-    if not isinstance(scheduler, CosineAnnealingLR) or batches <= 1:
+    if not isinstance(scheduler, CosineAnnealingLR):
+        return
+    if not resumes and scheduler.last_epoch >= scheduler.T_max:
+        warnings.warn(
+            f"scheduler=CosineAnnealingLR has {scheduler.last_epoch} steps behind it, and T_max="
+            f"{scheduler.T_max}: from here on the learning rate rises again. For another run build "
+            "it, and the optimizer, anew.",
+            stacklevel=2,
+        )
+    if batches <= 1:
         return
     if scheduler_step == "epoch":
         if scheduler.T_max == epochs * batches:

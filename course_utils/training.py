@@ -124,7 +124,8 @@ def train_step(
 
     With `max_grad_norm`, a number above 0, the gradient of all that the optimizer trains is
     shortened to that length if it is longer; ValueError for any other. `autocast` and `scaler` are
-    those of mixed precision, see `mixed_precision`.
+    those of mixed precision, see `mixed_precision`. What else doesn't fit fails in PyTorch's own
+    words: it is `train` that looks first.
     """
     optimizer.zero_grad()
     with autocast or nullcontext():
@@ -193,7 +194,8 @@ class History(dict):
     - `lr`: the learning rate at the first step of the epoch (of the first parameter group)
     - `seconds`: wall-clock time, validation included
 
-    Epochs are counted from 1.
+    Epochs are counted from 1. `append`, `state_dict` and `load_state_dict` serve `train`, and look
+    at nothing.
     """
 
     def __init__(self):
@@ -271,8 +273,8 @@ def train(
       `val_loader` may be None. Rows of a `TensorDataset` are fetched as by `tensor_loader`: the same
       batches in less time
     - `device`: None takes the best one present; the model is moved there
-    - `scheduler`, stepped after every `"epoch"` or every `"batch"` as `scheduler_step` says;
-      `ReduceLROnPlateau` is given the validation loss
+    - `scheduler`: one of `torch.optim.lr_scheduler`, or a subclass, stepped after every `"epoch"` or
+      every `"batch"` as `scheduler_step` says; `ReduceLROnPlateau` is given the validation loss
     - `patience`: stop after this many epochs without a lower validation loss, and put the
       weights of the best epoch back
     - `max_grad_norm`: shorten longer gradients to this length, a number above 0
@@ -296,8 +298,10 @@ def train(
     Not part of it is what else your own objects count or remember, and what happens inside workers
     that live on (`persistent_workers=True`), about which `train` warns if random numbers are drawn
     there. If model, loss, optimizer, schedule, options or data are others than those of the file,
-    `train` refuses to go on and says what differs; hooks, what a stream yields and all but a few
-    rows of a data set of your own it can't compare.
+    `train` refuses to go on and says what differs; others may be `epochs`, the number of `patience`,
+    `device`, `callbacks` and `progress`. Hooks, what a stream yields, all but a few rows of a data set
+    of your own, and of the global variables that your functions read all but numbers and functions
+    it can't compare.
 
     Under `torchrun` the same call trains on several processes together, each on its share of the
     rows. Give every process all the data. `batch_size` is that of one process: the result is that

@@ -4,8 +4,11 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +151,48 @@ def jittered(rows):
     return xb + float(_RNG.normal()), yb
 
 
+def _shift():
+    return float(_RNG.normal())
+
+
+class Shifted(Noisy):
+    """A function that it calls draws, in a comprehension."""
+
+    @staticmethod
+    def shifted(x):
+        return torch.stack([value + _shift() for value in x])
+
+    def __getitem__(self, index):
+        return self.shifted(X[index]), y[index]
+
+
+class Slotted:
+    __slots__ = ("rng",)
+
+    def __init__(self):
+        self.rng = random.Random(0)
+
+    def __call__(self, rows):
+        xb, yb = default_collate(rows)
+        return xb + self.rng.random(), yb
+
+
+def by_name(rng):
+    def collate(rows, *, rng=rng):
+        xb, yb = default_collate(rows)
+        return xb + rng.random(), yb
+
+    return collate
+
+
+def closing_over(rng):
+    class Loader:
+        def __iter__(self):
+            yield X + rng.random(), y
+
+    return Loader()
+
+
 LOADERS = {
     "a data set's own generators": lambda: DataLoader(Noisy(), batch_size=20, shuffle=True),
     "a sampler's own generator": lambda: DataLoader(Noisy(), batch_size=20, sampler=ByItself()),
@@ -155,6 +200,14 @@ LOADERS = {
     "a global generator": lambda: DataLoader(
         TensorDataset(X[:60], y[:60]), batch_size=20, collate_fn=jittered
     ),
+    "a global generator, two calls away": lambda: DataLoader(Shifted(), batch_size=20),
+    "slots": lambda: DataLoader(
+        TensorDataset(X[:60], y[:60]), batch_size=20, collate_fn=Slotted()
+    ),
+    "an argument by name": lambda: DataLoader(
+        TensorDataset(X[:60], y[:60]), batch_size=20, collate_fn=by_name(random.Random(0))
+    ),
+    "closed over by a method": lambda: closing_over(random.Random(0)),
     "workers that live on": lambda: DataLoader(
         TensorDataset(X[:60], y[:60]), batch_size=20, shuffle=True,
         num_workers=1, persistent_workers=True,
@@ -758,6 +811,96 @@ def test_what_is_held_inside_belongs_to_the_run(tmp_path, part, then, now, says)
     assert go(then, 2).epochs == 2
     with pytest.raises(ValueError, match=f"another run: its .*{says}"):
         go(now, 3)
+
+
+NOTEBOOK = """
+import torch
+from torch.nn.functional import cross_entropy
+
+device, factor, calls, weight = "cpu", 2.0, 0, torch.tensor([1.0, 2.0])
+
+def half(x):
+    return x / 2
+
+def loss_fn(logits, labels):
+    global calls
+    calls += 1
+    assert device in {"cpu", "cuda", "mps"}
+    return factor * cross_entropy(half(logits), labels, weight)
+
+class Model(torch.nn.Linear):
+    def features(self, x):
+        return x.tanh()
+
+    def forward(self, x):
+        return super().forward(self.features(x))
+
+    def about(self):
+        return "a line"
+
+class Schedule(torch.optim.lr_scheduler.LRScheduler):
+    def get_lr(self):
+        return [0.1 / (1 + self.last_epoch)]
+
+class Plain(torch.optim.Optimizer):
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.1})
+
+    @torch.no_grad()
+    def step(self):
+        for p in self.param_groups[0]["params"]:
+            p.sub_(self.param_groups[0]["lr"] * p.grad)
+"""
+
+
+def notebook_run(path, epochs, edit=("", "")):
+    """A run whose parts stand in a notebook, of which one line was edited."""
+    cells = {"__name__": "__main__"}
+    exec(NOTEBOOK.replace(*edit) if edit[0] else NOTEBOOK, cells)
+    torch.manual_seed(0)
+    model = cells["Model"](2, 2)
+    optimizer = cells["Plain"](model.parameters())
+    return train(
+        model, [(X, y)], None, cells["loss_fn"], optimizer, epochs,
+        scheduler=cells["Schedule"](optimizer), checkpoint=path, progress=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (
+            ('factor, calls, weight = "cpu", 2.0', 'factor, calls, weight = "cpu", 3.0'),
+            "factor was 2",
+        ),
+        (("[1.0, 2.0]", "[1.0, 3.0]"), "weight"),
+        (("x / 2", "x / 3"), "half"),
+        (("x.tanh()", "x.relu()"), "model's features"),
+        (("0.1 / (1", "0.2 / (1"), "scheduler's get_lr"),
+        (("* p.grad)", "* p.grad.sign())"), "optimizer's step"),
+        (("a line", "another line"), None),
+        (('device, factor, calls, weight = "cpu"', 'device, factor, calls, weight = "cuda"'), None),
+    ],
+)
+def test_what_a_function_reads_and_calls_belongs_to_the_run(tmp_path, edit, says):
+    assert edit[0] in NOTEBOOK
+    notebook_run(tmp_path / "run.pt", 1)
+    assert notebook_run(tmp_path / "run.pt", 2).epochs == 2
+    if says is None:
+        assert notebook_run(tmp_path / "run.pt", 3, edit).epochs == 3
+    else:
+        with pytest.raises(ValueError, match=f"another run: its .*{says}"):
+            notebook_run(tmp_path / "run.pt", 3, edit)
+
+
+def test_a_set_in_a_function_is_the_same_in_another_process(tmp_path):
+    # The order of a set of texts is drawn anew by every Python that starts.
+    code = "import sys; from tests.test_checkpoints import notebook_run; notebook_run(*eval(sys.argv[1]))"
+    for epochs in (1, 2, 3):
+        subprocess.run(
+            [sys.executable, "-c", code, repr((str(tmp_path / "run.pt"), epochs))],
+            cwd=Path(__file__).parents[1], env={**os.environ, "PYTHONHASHSEED": str(epochs)}, check=True,
+        )  # fmt: skip
 
 
 def test_the_objects_of_an_earlier_call_go_on_from_its_file(tmp_path):

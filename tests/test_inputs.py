@@ -26,7 +26,7 @@ from torch.utils.data import (
     random_split,
 )
 
-from course_utils import accuracy, evaluate, mlp, moons, tensor_loader, train
+from course_utils import accuracy, evaluate, mlp, moons, own_functions, tensor_loader, train
 from course_utils.training import train_step
 
 X, y = moons(100, seed=0)
@@ -37,6 +37,22 @@ OTHER = mlp(2, 8, 2)
 
 def sgd(model, lr=0.1):
     return torch.optim.SGD(model.parameters(), lr=lr)
+
+
+def emptied(optimizer, **settings):
+    """Without its parameter groups; or with settings that PyTorch would not have taken."""
+    if settings:
+        optimizer.param_groups[0].update(settings)
+    else:
+        optimizer.param_groups.clear()
+    return optimizer
+
+
+class Around(torch.optim.Optimizer):
+    """An optimizer around another one, as many are written: without super().__init__()."""
+
+    def __init__(self, inner):
+        self.inner, self.param_groups, self.state = inner, inner.param_groups, inner.state
 
 
 def attempt(
@@ -385,6 +401,13 @@ BAD = {
     ),
     "an optimizer that goes uphill": (
         dict(model=MODEL, optimizer=torch.optim.Adam(MODEL.parameters(), maximize=True)), ValueError, ["maximize=True", "minus"],
+    ),
+    "an optimizer that holds nothing any more": (dict(model=MODEL, optimizer=emptied(sgd(MODEL))), ValueError, ["has no parameters"]),
+    "an optimizer around another": (
+        dict(model=MODEL, optimizer=Around(sgd(MODEL))), ValueError, ["can't tell its state", "super().__init__"],
+    ),
+    "two learning rates in one": (
+        dict(model=MODEL, optimizer=emptied(sgd(MODEL), lr=torch.ones(2))), ValueError, ["tensor([1., 1.])", "must be a number"],
     ),
     "an optimizer that wants sparse gradients": (
         dict(model=MODEL, optimizer=torch.optim.SparseAdam([*MODEL.parameters()])),
@@ -850,6 +873,18 @@ def test_a_schedule_that_is_too_short_for_a_loader_without_a_length_is_named():
         )
 
 
+def test_a_cosine_that_is_through_is_warned_about():
+    model = mlp(2, 8, 2)
+    optimizer = sgd(model)
+    options = dict(model=model, optimizer=optimizer, epochs=3)
+    scheduler = lr_scheduler.CosineAnnealingLR(optimizer, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attempt(scheduler=scheduler, **options)
+    with pytest.warns(UserWarning, match="3 steps behind it, and T_max=3.*rises again"):
+        attempt(scheduler=scheduler, **options)
+
+
 @pytest.mark.parametrize("kind", [lr_scheduler.LambdaLR, lr_scheduler.PolynomialLR])
 def test_a_schedule_that_spends_the_run_at_zero_is_warned_about(kind):
     model = mlp(2, 8, 2)
@@ -1277,6 +1312,17 @@ def late_answers(outputs, labels):
 
 def spread(outputs, labels):
     return outputs[0].std() / outputs[::10, 0].std()  # PyTorch warns for a single number
+
+
+def test_a_metric_that_draws_rows_is_not_taken_for_one_that_compares_all_with_all():
+    for seed in range(40):  # some draws look like it
+        rng = np.random.default_rng(seed)
+
+        def bootstrap(outputs, labels, rng=rng):
+            rows = rng.integers(0, len(labels), 10)
+            return (outputs[rows].argmax(1) == labels[rows]).float().mean()
+
+        own_functions.check_pairs("metric", bootstrap, torch.randn(16, 2), torch.arange(16) % 2)
 
 
 @pytest.mark.parametrize("metric", [of_the_second_half, late_answers, spread])
