@@ -3,7 +3,8 @@
 // each question is a paragraph, a list of answers, and the verdicts on them, folded away.
 
 const STYLE = `
-.quiz.live { list-style: none; padding: 0; margin: 0; max-width: 46em; }
+/* JupyterLab enlarges the text of a lesson for a projector, but not by itself what a cell shows. */
+.quiz.live { list-style: none; padding: 0; margin: 0; max-width: 46em; font-size: var(--jp-content-font-size1, inherit); }
 .quiz.live > li { margin: 0 0 1.6em; }
 .quiz.live fieldset { border: 0; padding: 0; margin: 0; min-width: 0; }
 /* All that classic Notebook gives a legend is taken back: its grey can't be read in the dark. */
