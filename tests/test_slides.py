@@ -101,7 +101,28 @@ def test_a_prediction_stands_below_its_question_if_both_fit():
         )
         return [kind for kind, *_ in slides.pieces(v4.new_notebook(cells=[cell]))]
 
-    assert kinds(20) == ["slide", "fragment"] and kinds(58) == ["slide", "subslide"]
+    assert kinds(58) == ["slide", "fragment"]
+    assert kinds(90) == ["slide", "subslide"]
+
+
+def test_what_is_read_aloud_stands_below_what_was_printed():
+    def shown(code_lines, reading):
+        printed = [v4.new_output("stream", text="loss 0.5\n" * 5)]
+        code = v4.new_code_cell("\n".join(["run()"] * code_lines), outputs=printed)
+        cells = [_begin(), code, v4.new_markdown_cell(reading)]
+        (section,) = slides.deck(v4.new_notebook(cells=cells))
+        return section["slides"][1:]
+
+    (together,) = shown(3, "It is a half.")
+    assert together.count("loss 0.5") == 5 and "half" in together.split("fragment")[-1]
+    code, again = shown(15, "It is a half.")
+    for slide in code, again:
+        assert slide.count("loss 0.5") == 5
+    assert "run()" not in again and "half" in again
+    *_, alone = shown(3, "- an item\n\n" * 15)
+    assert "loss" not in alone
+    code, question = shown(3, "It is a half.\n\n> **Predict.** Always?")
+    assert "half" not in code and "Always?" in question
 
 
 def test_long_code_is_cut_at_blank_lines_and_every_line_of_it_is_shown():
@@ -299,6 +320,8 @@ def test_every_simulation_fits_its_slide_with_each_of_its_questions(tmp_path, mo
                 experiment.click()
                 left = slide.locator(".fit").evaluate("box => box.scrollHeight - box.clientHeight")
                 assert left <= 0, f"{name}, experiment {experiment.inner_text()}"
+            heights = slide.locator(".plot").evaluate_all("plots => plots.map(p => p.offsetHeight)")
+            assert min(heights) >= 220, f"{name} is flat: {heights}"
 
 
 @browser.needs_chromium

@@ -4,15 +4,18 @@ The slides follow from the shape of a lesson. A `##` heading begins a section, w
 its deeper parts last, so that whoever turns to the next section leaves them out. There is a slide at
 each `###`: headings, predictions, code, and what is read aloud, each on a slide of at most about 60
 words, cut between paragraphs, items or sentences, and of at most 22 lines of code, cut at a blank
-line; what the code prints comes with the next press of a key. A figure stands before the words about
-it, alone or below three printed lines; the code that draws it is shown if it is short and does more
-than that. Simulations play their recorded experiments, and ask their questions themselves. Setup,
+line; what the code prints comes with the next press of a key. What is asked or said next shares the
+slide if there is room, so that a prediction has its question in sight and a reading what was printed;
+where code leaves no room for the reading, what it printed is shown once more. A figure stands before
+the words about it, alone or below three printed lines; the code that draws it is shown if it is short
+and does more than that. Simulations play their recorded experiments, and ask their questions themselves. Setup,
 checks, hints, solutions and output that is too long for a slide are left to the notebook. A cell that
 has `slideshow` metadata of its own is shown as that says.
 """
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -22,8 +25,10 @@ from tools import executed, recordings, rendering, stamp
 ROOT = Path(__file__).parents[1]
 WORDS = 60  # on a slide
 FEW_WORDS = 20  # which are too few for a slide of their own
+ASKED_WORDS = 85  # on a slide, with the prediction at its end
 LINES = 22  # of code and output that can be read from the back of a room, on one slide
 FEW_LINES = range(4, 13)  # of code, which may stand before its figure; fewer only draw it
+READ_LINES = 18  # of code and output, with the words about it, of which a line takes as much as 1.5
 _CUTS = re.compile(r"^(?=#{2,3} |> \*\*Predict|When you are done)", flags=re.MULTILINE)
 
 _TOO_LONG = "<p>Too long for a slide: look at it in the notebook.</p>"
@@ -70,7 +75,7 @@ def _file(name):
 
 def pieces(notebook):
     """(slide type, HTML, whether it is deeper) of everything that is shown, in order."""
-    previous, begun = [], False
+    previous, begun, printed = [], False, None
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         wanted = cell.metadata.get("slideshow", {}).get("slide_type")
@@ -78,7 +83,7 @@ def pieces(notebook):
         if cell.source.startswith("**What to try**"):  # the simulation before it asks this, too
             shown = []
         elif cell.cell_type == "markdown":
-            shown = list(_text(cell.source))
+            shown = list(_text(cell.source, printed))
         elif "exercise" in tags:
             shown = [("-", rendering.code(cell.source))]
         elif "exercise" in previous or not begun:  # a check; the setup and the imports
@@ -87,22 +92,50 @@ def pieces(notebook):
             shown = list(_code(cell))
         shown = [(wanted, "".join(html for _, html in shown))] if wanted else shown
         yield from ((kind, html, "deeper" in tags) for kind, html in shown)
-        previous = tags
+        previous, printed = tags, _printed(cell) if shown and not wanted else None
 
 
-def _text(source):
-    """A Markdown cell, cut where something new begins, without what is folded away."""
+def _text(source, printed):
+    """A Markdown cell, cut where something new begins, without what is folded away.
+
+    `printed` is what _printed() gives for the cell before it.
+    """
     source = re.sub(r"[ \t]*<details>.*?</details>\n*", "", source, flags=re.DOTALL)
     source = stamp.VERIFIED.sub("", source)
     before = ""
-    for text in filter(str.strip, _short(_CUTS.split(source))):
+    texts = list(filter(str.strip, _short(_CUTS.split(source))))
+    if printed and not re.match("#|>", texts[0]) and not "".join(texts[1:2]).startswith(">"):
+        yield from _reading(texts.pop(0), *printed)
+    for text in texts:
         kind = "slide" if re.match(r"##? ", text) else "subslide"
-        if before and text.startswith(">") and _words(before + text) <= WORDS:
+        if before and text.startswith(">") and _words(before + text) <= ASKED_WORDS:
             kind = "fragment"  # a prediction, with its question still in sight
         elif re.fullmatch(r"## .*\s*", before):  # nothing but a heading
             kind = "-"
         yield kind, rendering.markdown(text)
         before = text
+
+
+def _reading(text, output, code_lines, output_lines):
+    """What is read aloud below what was printed."""
+    rows = sum(max(1, len(textwrap.wrap(row, 66))) for row in text.strip().split("\n"))
+    html, lines = rendering.markdown(text), output_lines + 1.5 * rows
+    if code_lines + lines <= READ_LINES:
+        yield "fragment", html
+    else:
+        yield "subslide", (output if lines <= READ_LINES else "") + html
+
+
+def _printed(cell):
+    """(HTML, lines of code above it, its own lines) of a code cell that only printed something."""
+    outputs = cell.get("outputs", [])
+    if outputs and all(output.output_type == "stream" for output in outputs):
+        lines = sum(output.text.count("\n") for output in outputs)
+        if lines <= LINES:
+            code_lines = _leaves(cell.source)[-1].count("\n") + 1
+            together = code_lines + lines < LINES  # as _code() has it
+            return "".join(map(rendering.output, outputs)), code_lines * together, lines
+    return None
 
 
 def _short(texts):

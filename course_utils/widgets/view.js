@@ -21,6 +21,8 @@ const STYLE = `
   .root.steered .controls { grid-column: 2; grid-row: 1 / span 2; }
   .root.slide { grid-template-columns: 4fr 3fr; }
   .root.slide > :first-child { grid-column: 1 / -1; } .root.slide .controls { order: 1; }
+  .root.slide.rows { grid-template-columns: minmax(0, 5fr) minmax(0, 3fr); grid-template-rows: auto 1fr; }
+  .root.slide.rows > :first-child { grid-column: 1; grid-row: 1 / span 2; } .root.slide.rows .controls { order: 0; }
   .root.slide .trying { min-height: 8.2em; } .root.slide .trying:has([open]) > p { display: none; } }
 .panels { display: flex; flex-wrap: wrap; gap: .6em 1.2em; overflow-x: auto; }
 .break { flex-basis: 100%; height: 0; }
@@ -681,6 +683,8 @@ export function playback(el, { first, frames, chapters }) {
   const stage = new Stage(el), scene = {}
   apply(scene, first[0], first[1].map(bytes))
   for (const kind of ["present", "slide"]) stage.root.classList.toggle(kind, scene.what.present)
+  // On a slide two rows of panels want its height: what to try stands beside them, not below.
+  stage.root.classList.toggle("rows", scene.panels.some(panel => panel.row))
   const begin = structuredClone(scene), kept = new Map() // number of a chapter's first frame -> scene
   const looks = new Set(chapters.flatMap(c => c.looks))
   let at = -1, playing = 0, due = 0, chapter = chapters[0]
