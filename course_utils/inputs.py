@@ -13,7 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Subset, Weighted
 
 from . import failures, metrics, schedules, trial
 from .losses import kind_of, option
-from .models import evaluating
+from .modes import evaluating
 
 
 def check_device(device):

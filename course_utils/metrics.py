@@ -9,8 +9,8 @@ from torch import nn
 from . import own_functions
 from .failures import Unusable, in_short
 from .losses import OF_CLASSES, OF_COUNTS, YES_OR_NO, kind_of
-from .models import forgetting
 from .random_state import undisturbed
+from .remembered import forgetting
 
 
 def check_metric(metric, default_metric, loss_fn, logits, yb):

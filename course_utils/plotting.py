@@ -13,7 +13,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from .models import evaluating
+from .modes import evaluating
 
 # Okabe and Ito's palette (2008), made to be told apart with every common kind of colour blindness.
 BLUE, VERMILLION, GREEN, PURPLE, SKY, GREY = (

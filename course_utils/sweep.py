@@ -1,6 +1,7 @@
 """Train many copies of a model at once, each with its own learning rate."""
 
 import math
+from functools import partial
 from itertools import repeat
 from numbers import Integral
 from operator import length_hint
@@ -52,15 +53,9 @@ def sweep_learning_rates(
     model = starts[0]
     device = next((parameter.device for parameter in model.parameters()), "cpu")
     inputs.check_learnable("train_loader", train_loader, model, loss_fn, device)
-    if val_loader is None:
-        val_loader = train_loader
-    else:
+    if val_loader is not None:
         inputs.check_learnable("val_loader", val_loader, model, loss_fn, device)
-    if isinstance(loss_fn, torch.nn.Module) and next(loss_fn.parameters(), None) is not None:
-        raise ValueError(
-            "loss_fn has parameters of its own, which a sweep doesn't train. Make them part of the model, "
-            "or train the models one by one."
-        )
+    _check_loss_fn(loss_fn)
     _check_optimizer(optimizer)
     factors = repeat(1.0) if schedule is None else _factors(schedule, epochs, train_loader)
 
@@ -77,7 +72,6 @@ def sweep_learning_rates(
         return loss_fn(functional_call(model, parameters, (xb,)), yb)
 
     gradients_of = vmap(grad(loss_of), in_dims=(0, None, None), randomness="different")
-    losses_of = vmap(loss_of, in_dims=(0, None, None))
     whole_step = optimizer(list(trained.values()), lr=1.0)
     model.train()
     for _ in range(epochs):
@@ -88,14 +82,22 @@ def sweep_learning_rates(
                     value.grad = gradients[name]
                 _step(whole_step, trained.values(), next(factors) * rates)
 
+    losses_of = partial(vmap(loss_of, in_dims=(0, None, None)), parameters)
+    loader = train_loader if val_loader is None else val_loader
+    losses = _measure(losses_of, len(rates), loader, model, loss_fn, device)
+    return losses.view(len(starts), len(lrs)).cpu()
+
+
+def _measure(losses_of, copies, loader, model, loss_fn, device):
+    """The mean loss over all rows of the loader for each copy, [copies]."""
     model.eval()
-    counted, total, rows = rows_counted(loss_fn), torch.zeros(len(rates), device=device), 0
-    with trial.watching("val_loader", val_loader, model, loss_fn, device) as batches:
+    counted, total, rows = rows_counted(loss_fn), torch.zeros(copies, device=device), 0
+    with trial.watching("val_loader", loader, model, loss_fn, device) as batches:
         for xb, yb in batches:
             if n := counted(yb):  # none, if the loss ignores all labels of the batch
-                total += n * losses_of(parameters, xb.to(device), yb.to(device))
+                total += n * losses_of(xb.to(device), yb.to(device))
                 rows += n
-    return (total / rows).view(len(starts), len(lrs)).cpu()
+    return total / rows
 
 
 def _rates(lrs):
@@ -117,6 +119,14 @@ def _check_makers(make_model, optimizer):
                 f"{name} must be a function that makes a new one for each copy, as in lambda: "
                 f"mlp(2, 64, 2) and torch.optim.SGD; got a {type(value).__name__}."
             )
+
+
+def _check_loss_fn(loss_fn):
+    if isinstance(loss_fn, torch.nn.Module) and next(loss_fn.parameters(), None) is not None:
+        raise ValueError(
+            "loss_fn has parameters of its own, which a sweep doesn't train. Make them part of the model, "
+            "or train the models one by one."
+        )
 
 
 def _starts(make_model, seeds):

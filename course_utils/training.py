@@ -14,7 +14,7 @@ from . import checkpoints, distributed, failures, fingerprint, inputs, metrics, 
 from .batches import not_plain, not_real
 from .devices import pick_device
 from .losses import rows_counted
-from .models import evaluating, switches_kept
+from .modes import evaluating, switches_kept
 
 
 def accuracy(logits, yb):

@@ -15,8 +15,9 @@ from . import failures, loaders, own_functions
 from .batches import check_batch, check_labels, check_values
 from .failures import Unusable, in_short
 from .losses import kind_of
-from .models import evaluating, forgetting
+from .modes import evaluating
 from .random_state import undisturbed
+from .remembered import forgetting
 
 
 @contextmanager

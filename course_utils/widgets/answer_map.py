@@ -2,7 +2,7 @@
 
 import torch
 
-from ..models import evaluating
+from ..modes import evaluating
 from .scene import Axis, Heat, Panel, Points
 
 _GRID = 60  # points on each side

@@ -5,7 +5,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..loaders import batches_of
-from ..models import evaluating, mlp
+from ..models import mlp
+from ..modes import evaluating
 from ..random_state import seeded
 from ..training import accuracy, train_step
 from .answer_map import answer_map, plane
