@@ -50,6 +50,8 @@ def test_feedback_names_the_mistake_and_accepts_right_answers(answer):
 @pytest.mark.parametrize("table", TABLES, ids=named)
 def test_a_table_refuses_each_of_its_mistakes_with_its_words(table):
     for words, attempt in table.mistakes.items():
+        error = str(table._see(attempt, table._drawn()[0]).error)
+        assert "positional argument" not in error, f"{words!r} takes other arguments: {error}"
         feedback = table(attempt)
         assert feedback.status == WRONG and feedback.message.startswith(words), (
             f"the learner should be told {words!r}, and is told {feedback.message!r}"
@@ -110,6 +112,18 @@ def test_an_answer_by_heart_or_one_that_remembers_does_not_pass(table):
 def test_small_mistakes_can_be_made_in_every_right_answer(check):
     for right in (check.right, *check.variants):
         assert all(words and callable(mutant) for words, mutant in mutants(right))
+
+
+def test_each_check_is_called_in_its_lesson():
+    of_a_function = checks.feedback.check(print).__code__
+    there = {
+        (lesson, name)
+        for lesson in {lesson for lesson, _ in EXERCISES}
+        for name, value in vars(getattr(checks, lesson)).items()
+        if isinstance(value, Exercise) or getattr(value, "__code__", None) is of_a_function
+    }
+    unused = there - set(EXERCISES)
+    assert not unused, f"{unused}: no lesson calls check.LESSON.EXERCISE(attempt) below a stub"
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)

@@ -135,7 +135,10 @@ def test_exercises_have_card_stub_check_hint_and_solution(lesson):
             f"below its stub, exercise {number} has check.{name}.EXERCISE(attempt), with an EXERCISE "
             f"that checks/{name}.py defines; here stands: {check.source}"
         )
-        assert "<summary>Hint</summary>" in explanation.source, explanation.source
+        assert "<summary>Hint</summary>" in explanation.source, (
+            f"below its check, exercise {number} has a cell with <details><summary>Hint</summary> and "
+            f"<details><summary>Solution</summary>; here stands:\n{explanation.source}"
+        )
         assert "..." not in lessons.solution(explanation)
 
 

@@ -20,6 +20,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -88,12 +89,21 @@ class Exercise:
 
     def mistake(self, attempt):
         """Decorator: a known mistake, a function or a class with its words as its docstring."""
+        if not attempt.__doc__:
+            raise TypeError(
+                f"{attempt.__name__} needs a docstring, which is what the learner is told."
+            )
         self.known(" ".join(attempt.__doc__.split()), attempt)
         return attempt
 
     def known(self, *rows):
         """Add mistakes that need no `def`: words, attempt, words, attempt, …"""
-        for words, attempt in zip(rows[::2], rows[1::2], strict=True):
+        for words, attempt in zip_longest(rows[::2], rows[1::2]):
+            if not (isinstance(words, str) and callable(attempt)):
+                raise TypeError(
+                    f"{self.__name__}.known takes words, attempt, words, attempt, …; got {words!r} and "
+                    f"then {attempt!r}."
+                )
             assert words not in self.mistakes, f"the same words for two mistakes: {words}"
             self.mistakes[words] = attempt
 
