@@ -123,15 +123,34 @@ def test_the_answers_hold_on_other_backends(which, backend):
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_the_lesson_tells_to_try_what_the_simulation_offers(lesson):
-    for code, text in pairwise(read(lesson).cells):
-        if simulation := re.match(r"widgets\.(\w+)\(", code.source):
+    heading = ""
+    for cell, text in pairwise(read(lesson).cells):
+        if cell.cell_type == "markdown":
+            heading = [heading, *re.findall(r"^#+ .*$", cell.source, flags=re.MULTILINE)][-1]
+        elif simulation := re.match(r"widgets\.(\w+)\(", cell.source):
+            assert heading.startswith("### Try it · "), (
+                f"{simulation[1]} stands under ### Try it · Its name; here: {heading}"
+            )
             assert text.source == as_markdown(experiments_of(simulation[1])), "run: make stamp"
+
+
+@pytest.mark.parametrize(("name", "number"), EXPERIMENTS)
+def test_what_a_question_says_to_set_is_what_its_moves_set(name, number):
+    experiment, controls = experiments_of(name)[number - 1], getattr(widgets, name).controls
+    for control, value in re.findall(r"`(\w+) = ([^`]+)`", experiment.question):
+        default = {control: controls[control].default}
+        settings = [default, *(move for move in experiment.moves if isinstance(move, dict))]
+        assert value in [as_text(move[control]) for move in settings if control in move], (
+            f"the question says {control} = {value}, and no move sets it: {experiment.moves}"
+        )
 
 
 def test_every_simulation_stands_in_a_lesson():
     cells = "\n".join(cell.source for lesson in LESSONS for cell in read(lesson).cells)
     shown = set(re.findall(r"^widgets\.(\w+)\(", cells, flags=re.MULTILINE))
-    assert shown == set(widgets.__all__), "a lesson shows a simulation in the cell widgets.NAME()"
+    listed = set(widgets.__all__)
+    assert not listed - shown, f"no lesson has the cell widgets.NAME() for {listed - shown}"
+    assert not shown - listed, f"widgets/__init__.py doesn't list {shown - listed} in __all__"
 
 
 def rises(*numbers):

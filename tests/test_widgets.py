@@ -271,6 +271,7 @@ def test_a_frame_takes_as_many_steps_as_fit_and_an_experiment_no_more_than_it_as
 @each
 def test_every_move_of_an_experiment_can_be_made_and_said(name):
     simulation = make(name)
+    assert simulation.name == name, f"widgets/__init__.py calls {simulation.name!r} {name!r}"
     assert len(simulation.experiments) >= 3, f"widgets/{name}.toml has fewer than three"
     for experiment in simulation.experiments:
         assert experiment.question and experiment.answer

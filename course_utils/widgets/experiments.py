@@ -29,6 +29,11 @@ def experiments_of(name):
     if not path.is_file():
         return ()
     tables = tomllib.loads(path.read_text(encoding="utf-8"))["experiment"]
+    for number, table in enumerate(tables, 1):
+        if missing := set(Experiment._fields) - set(table):
+            raise ValueError(
+                f"{path.name}: experiment {number} has no {', '.join(sorted(missing))}."
+            )
     return tuple(
         Experiment(table["question"].strip(), table["answer"].strip(), tuple(table["moves"]))
         for table in tables
