@@ -23,6 +23,7 @@ from course_utils import LoopDoctor, mlp, moons
 from course_utils.doctor import Finding, watch
 from course_utils.doctor.detector import HEARD_ENOUGH, Detector
 from course_utils.doctor.errors import explanation
+from course_utils.doctor.findings import ERROR, WARNING
 from tests.loops import all_loops
 
 LOOPS = all_loops()
@@ -56,8 +57,9 @@ def test_the_bug_is_named_with_evidence_line_and_fix(loop):
     assert [finding.bug for finding in findings[:1]] == [loop.bug], (
         f"{loop.bug} is to be named first; the doctor names {findings or 'nothing'}"
     )
-    assert any(character.isdigit() for character in findings[0].evidence)
-    assert findings[0].fix and findings[0].symptom
+    assert any(character.isdigit() for character in findings[0].evidence), (
+        f"the evidence has no number: {findings[0].evidence}"
+    )
     if findings[0].where:
         assert ", line " in findings[0].where
 
@@ -92,8 +94,9 @@ def test_every_bug_has_its_words_and_a_loop_that_has_it():
     shown = {loop.bug for loop in LOOPS if loop.run.__name__ not in MISSED}
     for detector in Detector.all:
         if detector.bug:
-            assert detector.severity in ("error", "warning")
-            assert detector.symptom and detector.fix
+            name = detector.__name__
+            assert detector.severity in (ERROR, WARNING), f"{name}: severity is ERROR or WARNING"
+            assert detector.symptom and detector.fix, f"{name} has no symptom, or no fix"
             assert detector.bug in shown, f"no loop in tests/loops/ has the bug {detector.bug}"
 
 

@@ -109,6 +109,7 @@ def test_publishing_puts_the_address_everywhere_once_and_every_link_resolves(cou
 
 
 def test_unpublishing_gives_the_lessons_back_as_they_were(course):
+    stamp.stamp(course)
     before = contents(course)
     stamp.set_repository(course, "ada/first.git")
     assert stamp.repository(course) == "https://github.com/ada/first"
