@@ -101,9 +101,7 @@ def check_values(name, X, y, copes):
             )
 
 
-def check_labels(name, loss_fn, logits, y, X):
-    if len(y) != len(X):
-        raise ValueError(f"{name} has {len(X)} inputs but {len(y)} labels.")
+def check_labels(name, loss_fn, logits, y):
     kind = kind_of(loss_fn)
     if kind in OF_CLASSES:
         weight = option(loss_fn, "weight")

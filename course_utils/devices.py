@@ -14,6 +14,6 @@ def pick_device():
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if torch.cuda.is_available():
         return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if several else "cuda")
-    if torch.backends.mps.is_available() and not several:  # it can't exchange gradients
+    if torch.backends.mps.is_available() and not several:
         return torch.device("mps")
     return torch.device("cpu")

@@ -102,6 +102,7 @@ def check_pairs(name, function, logits, yb):
 
 
 def reshape_advice(logits, y):
+    """What to do about labels whose shape is not that of the outputs."""
     if logits.ndim == y.ndim + 1 and logits.shape[-1] == 1:
         return "Give the labels a second dimension: y[:, None]."
     if y.ndim == logits.ndim + 1 and y.shape[-1] == 1:

@@ -85,7 +85,7 @@ def _try_batches(name, batches, whole, model, loss_fn, device, learns):
     copes = partial(_copes, model, loss_fn, device, learns)
     for X, y in whole or batches:
         check_values(name, X, y, copes)
-        check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device), X)
+        check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device))
     for logits, xb, yb, batch in tried.values():
         loss = _try_loss(name, model, loss_fn, logits, yb, learns)
         if learns and not bool(loss.isfinite()):

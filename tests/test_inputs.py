@@ -250,6 +250,9 @@ BAD = {
         dict(model=SINGLE, loss_fn=SINGLE_LOSS, y=2.0 * y[:, None]), ValueError, ["from 0 to 2", "between 0 and 1"],
     ),
     "one output and float labels": (dict(model=SINGLE, y=y[:, None].float()), ValueError, ["single output"]),
+    "[N] outputs for cross-entropy": (
+        dict(model=nn.Sequential(SINGLE, nn.Flatten(0))), ValueError, ["one logit for each class", "BCEWithLogitsLoss"],
+    ),
     "one output for cross-entropy": (dict(model=SINGLE), ValueError, ["single output", "BCEWithLogitsLoss"]),
     "regression with accuracy": (
         dict(model=SINGLE, loss_fn=nn.MSELoss(), y=X[:, :1]), ValueError, ["metric=None"],
@@ -597,6 +600,7 @@ BAD = {
     "a callback that is no function": (dict(callbacks=[1]), TypeError, ["callbacks"]),
     "callbacks that can be called only once": (dict(callbacks=(f for f in [print])), TypeError, ["callbacks"]),
     "a metric without a result": (dict(metric=lambda logits, y: None), TypeError, ["return one number"]),
+    "a callback of one argument": (dict(callbacks=[lambda epoch: None]), TypeError, ["(epoch, model, history)"]),
     "an async callback": (dict(callbacks=[never_awaited]), TypeError, ["callbacks", "async"]),
     "an async callback with an argument": (dict(callbacks=[partial(never_awaited, more=1)]), TypeError, ["async"]),
     "a callback object that is async": (dict(callbacks=[Later()]), TypeError, ["async"]),
