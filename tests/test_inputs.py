@@ -1,9 +1,12 @@
 """Bad input to `train` gets one sentence that names the argument, before any weight changes."""
 
+import ast
 import os
 import re
+import traceback
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,6 +31,7 @@ from torch.utils.data import (
 
 from course_utils import accuracy, evaluate, mlp, moons, own_functions, tensor_loader, train
 from course_utils.training import train_step
+from tests.lessons import ROOT
 
 X, y = moons(100, seed=0)
 LOSS = nn.CrossEntropyLoss()
@@ -659,6 +663,34 @@ def test_bad_input_is_explained_before_any_weight_changes(case):
     for word in words:
         assert word in message
     assert "\n" not in message
+
+
+# Functions of which some refusals are met by tests of their own, and not by a case of BAD.
+MET_ELSEWHERE = {
+    "examine_evaluation", "_check_model", "_check_optimizer", "_check_surroundings", "_check_checkpoint",
+    "_check_fit", "_check_length", "score", "_score",
+}  # fmt: skip
+
+
+def test_each_refusal_is_met_by_a_bad_input():
+    met = set()
+    for arguments, error, _ in BAD.values():
+        with pytest.raises(error) as caught:
+            attempt(**arguments)
+        frames = traceback.walk_tb(caught.tb)
+        met |= {(Path(frame.f_code.co_filename).stem, line) for frame, line in frames}
+    for file in ("inputs", "schedules", "batches", "metrics", "own_functions"):
+        tree = ast.parse((ROOT / "course_utils" / f"{file}.py").read_text())
+        for function in tree.body:
+            if getattr(function, "name", "") in MET_ELSEWHERE:
+                continue
+            for node in ast.walk(function):
+                if isinstance(node, ast.Raise) and node.exc:
+                    lines = range(node.lineno, node.end_lineno + 1)
+                    assert any((file, line) in met for line in lines), (
+                        f"no case of BAD comes to course_utils/{file}.py, line {node.lineno}: "
+                        f"{ast.unparse(node)}"
+                    )
 
 
 def test_schedulers_that_do_not_fit_the_run_are_explained():
