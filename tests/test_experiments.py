@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 
 import pytest
@@ -81,7 +82,12 @@ def test_an_answer_is_what_is_seen(name, number):
         f'what the answer says in words is to be asserted below, under @claims("{name}", {number}), '
         f"by a function of a Look for each move. {said}"
     )
-    seen += CLAIMS[name, number](*looks) or []
+    claim = CLAIMS[name, number]
+    takes = signature(claim).parameters.values()
+    assert len(takes) == len(looks) or any(one.kind is one.VAR_POSITIONAL for one in takes), (
+        f"the claims of {name} {number} take {len(takes)} Looks, and it has {len(looks)} moves. {said}"
+    )
+    seen += claim(*looks) or []
     unfounded = [
         text
         for text, value, percent in prose_numbers(experiment.answer)
