@@ -136,10 +136,9 @@ class TrainingState:
         self._file = _file(path)  # a callback may go to another folder
         if distributed.rank() == 0:
             _remove_leftovers(self._file)
-        found = distributed.from_first(lambda: _found(path, self._file, epochs))
+        found = distributed.from_first(lambda: self._found_of_this_run(path, epochs))
         if found is None:
             return
-        self._check_it_is_this_run(found, path)
         self._run = {**self._run, **found["run"]}
         before = self.snapshot()
         try:
@@ -163,7 +162,15 @@ class TrainingState:
                     f"and history are those of epoch {done}."
                 )
 
-    def _check_it_is_this_run(self, found, path):
+    def _found_of_this_run(self, path, epochs):
+        """The content of the file, or None; ValueError if it is not of this run.
+
+        The first of several processes compares, which also described the run that was saved: a
+        function of another one may read another rank.
+        """
+        found = _found(path, self._file, epochs)
+        if found is None:
+            return None
         if _shapes(found["model"]) != _shapes(self._parts["model"].state_dict()):
             raise ValueError(
                 f"checkpoint={str(path)!r} was made with a model of other layers or widths. {_ADVICE}"
@@ -173,6 +180,7 @@ class TrainingState:
                 f"checkpoint={str(path)!r} was made by another run: its {name} was {then}, "
                 f"here it is {now}. {_ADVICE}"
             )
+        return found
 
     def _warn_if_resuming_will_differ(self):
         for loader in self._loaders:
