@@ -1,5 +1,6 @@
 """What a batch must be: a pair of plain tensors, with finite numbers and labels that fit the loss."""
 
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -222,6 +223,20 @@ def _check_class_labels(name, kind, ignore_index, logits, y):
             f"{name} has labels from {y.min().item()} to {y.max().item()}, but the model has "
             f"{n_classes} outputs, so they must lie between 0 and {n_classes - 1}. Number the "
             "classes from 0, or give the model more outputs."
+        )
+
+
+def warn_of_large_rows(name, loss_fn, labels):
+    """A word of warning if what cross-entropy takes for probabilities of classes adds up to more than 1."""
+    if kind_of(loss_fn) is not nn.CrossEntropyLoss:
+        return
+    sums = [y.sum(1, dtype=torch.float32).max().item() for y in labels if y.is_floating_point()]
+    if max(sums, default=0) > 1.1:  # not by rounding
+        warnings.warn(
+            f"{name} has labels of which some row adds up to {max(sums):.4g}, and CrossEntropyLoss takes a "
+            "row for the probabilities of the classes. For several classes at once use "
+            "nn.BCEWithLogitsLoss(); else divide each row by its sum, y / y.sum(dim=1, keepdim=True).",
+            stacklevel=2,
         )
 
 

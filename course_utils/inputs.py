@@ -84,7 +84,10 @@ def examine(
     model.to(device)
     if isinstance(loss_fn, nn.Module):
         loss_fn.to(device)
-    trial.try_loader("train_loader", train_loader, model, loss_fn, device, learns=True)
+    clipped = [] if max_grad_norm is None else [p for p in _held(optimizer) if p.requires_grad]
+    trial.try_loader(
+        "train_loader", train_loader, model, loss_fn, device, learns=True, clipped=clipped
+    )
     if val_loader is not None:
         logits, yb = trial.try_loader(
             "val_loader", val_loader, model, loss_fn, device, learns=False
@@ -349,6 +352,11 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
             "optimizer=LBFGS needs a function that it can call several times in each step, which "
             "train doesn't offer. Choose another one, such as torch.optim.AdamW."
         )
+    if getattr(optimizer, "defaults", {}).get("differentiable"):
+        raise ValueError(
+            "optimizer has differentiable=True, which is for gradients through its steps and can't change "
+            "a model's weights in place. Leave it out."
+        )
     known = {id(parameter) for parameter in model.parameters()}
     if isinstance(loss_fn, nn.Module):
         known |= {id(parameter) for parameter in loss_fn.parameters()}
@@ -358,7 +366,7 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
                 "averaged over the processes. Make them part of the model, or train in one process."
             )
     check_settings(optimizer)
-    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    held = _held(optimizer)
     if not any(parameter.requires_grad for parameter in held):
         raise ValueError(
             "optimizer holds only frozen parameters (requires_grad=False), so nothing would be "
@@ -377,6 +385,31 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
             f"torch.optim.{type(optimizer).__name__}(model.parameters(), …). Those that belong to the loss "
             "must be in it: make loss_fn an nn.Module that holds them."
         )
+    _check_state(optimizer)
+
+
+def _held(optimizer):
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+_ASKED = (torch.float64, torch.float32, torch.bfloat16, torch.float16)  # those of 8 bits can't be
+
+
+def _check_state(optimizer):
+    """Whether what an optimizer remembers of earlier steps, such as a momentum, is made of numbers."""
+    remembered = getattr(optimizer, "state", None)  # one of your own may keep it elsewhere
+    for parameter, state in remembered.items() if isinstance(remembered, dict) else ():
+        for name, value in state.items() if isinstance(state, dict) else ():
+            if type(value) is not torch.Tensor or value.dtype not in _ASKED:
+                continue
+            # A single number, such as the least loss so far, may be infinite.
+            like_parameter = value.shape == getattr(parameter, "shape", None)
+            if value.isnan().any() or (like_parameter and value.isinf().any()):
+                raise ValueError(
+                    f"optimizer has NaN or infinite numbers in what it remembers of earlier steps, {name}, "
+                    "and the next step would carry them into the weights. Did an earlier run diverge? Make "
+                    f"a new one: torch.optim.{type(optimizer).__name__}(model.parameters(), …)."
+                )
 
 
 def check_settings(optimizer):

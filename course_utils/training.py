@@ -145,6 +145,7 @@ def train_step(
 def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=None):
     """The mean loss over all samples of `loader`, and `metric(logits, y)` over all at once.
 
+    `loader` can be gone through again and again, as for `train`; its first batch is looked at before.
     Returns two floats; the second is NaN for `metric=None`. Runs in evaluation mode, without
     gradients, and leaves every layer in the mode it was in. `device=None` is the model's own.
 
@@ -268,6 +269,7 @@ def train(
 ):
     """Train `model` for `epochs` passes over `train_loader`; returns a `History`.
 
+    - `model`: returns one tensor for the inputs of a batch
     - `train_loader`, `val_loader`: a `DataLoader`, or any collection of batches `(xb, yb)`, two
       tensors with the rows along their first dimension, that can be gone through again and again;
       `val_loader` may be None. Rows of a `TensorDataset` are fetched as by `tensor_loader`: the same
@@ -290,7 +292,8 @@ def train(
     put back to the end of the last finished epoch (with `patience` the model to the best one), and
     the history is returned. With a checkpoint an epoch is finished when the file has it. If a batch
     can't be used (a label that is no class, a file that can't be read), they are put back in the
-    same way, and ValueError names the batch and what is wrong.
+    same way, and ValueError names the batch and what is wrong; torch.OutOfMemoryError comes through
+    as it is.
 
     A resumed run equals an unbroken one, on the CPU to the last bit. Part of the state are the
     weights of model and `loss_fn`, optimizer, schedule, history, and random numbers: the global

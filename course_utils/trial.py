@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from . import failures, loaders, own_functions
-from .batches import check_batch, check_labels, check_values
+from .batches import check_batch, check_labels, check_values, warn_of_large_rows
 from .failures import Unusable, in_short
 from .losses import kind_of
 from .modes import evaluating
@@ -46,8 +46,11 @@ def _what_failed(batches, model, loss_fn, device, error):
     return failures.of_step(name, error)
 
 
-def try_loader(name, loader, model, loss_fn, device, learns):
-    """Try the first batch, and look through all data in memory: (logits, labels) of the batch."""
+def try_loader(name, loader, model, loss_fn, device, learns, clipped=()):
+    """Try the first batch, and look through all data in memory: (logits, labels) of the batch.
+
+    `clipped` are the parameters whose gradient is to be shortened, if it is.
+    """
     again_and_again = name == "loader"  # by `evaluate`, where a copy of all weights would cost time
     with (
         undisturbed(loader, model, loss_fn),
@@ -63,10 +66,10 @@ def try_loader(name, loader, model, loss_fn, device, learns):
                 batches = [tuple(part[: loader.batch_size or 64] for part in whole[0])]
             else:
                 batches = [_first_batch(name, loader)]
-        return _try_batches(name, batches, whole, model, loss_fn, device, learns)
+        return _try_batches(name, batches, whole, model, loss_fn, device, learns, clipped)
 
 
-def _try_batches(name, batches, whole, model, loss_fn, device, learns):
+def _try_batches(name, batches, whole, model, loss_fn, device, learns, clipped=()):
     """(logits, labels) of the first of `batches`; the values are those of `whole`, if there are any."""
     tried = {}  # by the kind of input: later batches of a list may be of another
     for batch in batches:
@@ -86,10 +89,16 @@ def _try_batches(name, batches, whole, model, loss_fn, device, learns):
     for X, y in whole or batches:
         check_values(name, X, y, copes)
         check_labels(name, loss_fn, tried[_kind_of_input(X)][0], y.to(device))
+    if learns:
+        warn_of_large_rows(name, loss_fn, (y for _, y in whole or batches))
     for logits, xb, yb, batch in tried.values():
         loss = _try_loss(name, model, loss_fn, logits, yb, learns)
+        if learns:
+            _check_end(logits, xb, loss_fn)
         if learns and not bool(loss.isfinite()):
             _check_value(model, loss_fn, xb, yb)
+        elif clipped and _is_too_long(loss, clipped):
+            _check_length(model, loss_fn, batch, device, clipped)
         if learns and not xb.requires_grad:  # a graph of its own may stand behind it
             _warn_of_strangers(logits, model, loss_fn)
         if batches is whole:  # the pass goes through the very tensors of a list
@@ -160,6 +169,8 @@ def _first_batch(name, loader):
 def _try_forward(name, model, xb):
     try:
         logits = model(xb)
+    except torch.OutOfMemoryError:
+        raise  # as in `watching`
     except Exception as error:  # whatever the model raises, the learner needs the same sentence
         raise failures.of_forward(name, model, xb, error) from error
     if not isinstance(logits, torch.Tensor):
@@ -173,6 +184,8 @@ def _try_loss(name, model, loss_fn, logits, yb, learns):
         with warnings.catch_warnings():  # PyTorch only warns when shapes broadcast
             warnings.filterwarnings("error", message="Using a target size")
             loss = loss_fn(logits, yb)
+    except torch.OutOfMemoryError:
+        raise  # as in `watching`
     except Exception as error:  # as in _try_forward
         advice = "To see the line, run it alone: loss_fn(model(xb), yb)."
         if "numpy()" in str(error):
@@ -198,35 +211,45 @@ def _try_loss(name, model, loss_fn, logits, yb, learns):
     if kind_of(loss_fn) is None:
         own_functions.check_order("loss_fn", loss_fn, logits.detach(), yb)
         own_functions.check_loss(loss_fn, logits.detach(), yb, learns)
-    return loss.detach()
+    return loss
 
 
-_TWICE = {  # what a loss applies to its outputs -> its name, and how a model did so before
-    "LogSoftmaxBackward0": ("softmax", "SoftmaxBackward0"),
-    "BinaryCrossEntropyWithLogitsBackward0": ("the sigmoid", "SigmoidBackward0"),
+_TWICE = (
+    "{} is applied twice, as by a model that ends in it and a loss that applies it once more: it learns "
+    "slowly, and its loss stays high. Let the model return logits, without {}."
+)
+_SQUASHED = (
+    "softmax is applied to what a sigmoid gives, numbers between 0 and 1, so that no class can become "
+    "likely: it learns slowly, and its loss stays high. Let the model return logits, without the sigmoid."
+)
+_WORDS = {  # what a loss applies to its outputs -> what may stand right before it, and a warning
+    "LogSoftmaxBackward0": {
+        "SoftmaxBackward0": _TWICE.format("softmax", "softmax"),
+        "SigmoidBackward0": _SQUASHED,
+    },
+    "BinaryCrossEntropyWithLogitsBackward0": {
+        "SigmoidBackward0": _TWICE.format("the sigmoid", "the sigmoid"),
+    },
 }
 
 
 _VIEWS = ("ViewBackward0", "ReshapeAliasBackward0", "SqueezeBackward1", "UnsqueezeBackward0")
+_CLAMPS = ("ClampBackward0", "ClampBackward1", "ClampMinBackward0", "ClampMaxBackward0")
 
 
 def _check_graph(loss, model, loss_fn):
     """Whether the graph of the loss leads to a parameter, as far as it can be seen; a word of warning
-    if softmax or the sigmoid stands twice in it, one right after the other."""
+    if softmax is applied to probabilities, or the sigmoid."""
     parts = [part for part in (model, loss_fn) if isinstance(part, nn.Module)]
     parameters = {id(parameter) for part in parts for parameter in part.parameters()}
     leads_back = False
     for node in _nodes(loss):
         hidden = isinstance(node, torch.autograd.function.BackwardCFunction)  # as checkpoint has it
         leads_back |= hidden or id(getattr(node, "variable", None)) in parameters
-        name, last = _TWICE.get(type(node).__name__, ("", None))
-        if last and type(_before(node)).__name__ == last:
-            warnings.warn(
-                f"{name} is applied twice, as by a model that ends in it and a loss that applies it once "
-                f"more: it learns slowly, and its loss stays high. Let the model return logits, without "
-                f"{name}.",
-                stacklevel=2,
-            )
+        if words := _WORDS.get(type(node).__name__):
+            before = type(_origin(node.next_functions[0][0])).__name__
+            if before in words:
+                warnings.warn(words[before], stacklevel=2)
     if not leads_back:
         raise ValueError(
             "the loss doesn't depend on any trainable parameter, so nothing can be learned: are "
@@ -234,21 +257,80 @@ def _check_graph(loss, model, loss_fn):
         )
 
 
+def _check_end(logits, xb, loss_fn):
+    """Whether the softmax in which a model ends, if it does, goes over its outputs."""
+    last = _origin(logits.grad_fn)
+    if type(last).__name__ not in ("SoftmaxBackward0", "LogSoftmaxBackward0"):
+        return
+    shape = last._saved_result.shape
+    dim = range(len(shape))[last._saved_dim - 2**64 * (last._saved_dim >= 2**63)]
+    name = "softmax" if type(last).__name__ == "SoftmaxBackward0" else "log_softmax"
+    if dim == 0:  # a loss of one's own may have it so: each row gets a weight
+        if len(shape) > 1 and shape[0] == len(xb) and kind_of(loss_fn) is not None:
+            raise ValueError(
+                f"the model ends in a {name} along dimension 0, over the rows of the batch, so that each "
+                "output depends on the other rows. Take it over the outputs of a row: dim=1."
+            )
+    elif shape[dim] == 1 and not _has_one_position(xb):
+        always = 1 if name == "softmax" else 0
+        raise ValueError(
+            f"the model ends in a {name} over a single output, which is {always} whatever the weights are, "
+            "so nothing can be learned. For yes or no leave it out and use nn.BCEWithLogitsLoss(); for "
+            "classes give the model one output for each."
+        )
+
+
+def _has_one_position(xb):
+    """Whether these may be sequences of length 1, [N, 1, C] or [N, 1] of whole numbers; others are longer."""
+    return xb.shape[1:2] == (1,) and xb.ndim == 2 + xb.is_floating_point()
+
+
 def _check_value(model, loss_fn, xb, yb):
     """A first loss of NaN that takes the weights with it; a mean over no rows, say, leaves them."""
-    mode = model.training
     try:
-        model.train()  # what a layer has counted so far may be NaN, and is used in evaluation only
-        loss = loss_fn(model(xb), yb)
+        # What a layer has counted so far may be NaN, and is used in evaluation only.
+        loss = _loss_in_training(model, loss_fn, xb, yb)
         harmless = bool(loss.isfinite()) or _slopes_are_finite(loss, model)
     except RuntimeError:  # such as checkpointing of the older kind, which has no autograd.grad
         return
-    finally:
-        model.train(mode)
     if not harmless and all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise ValueError(
             f"the first batch has a loss of {loss.item()}, and its gradient would turn weights into NaN. Is "
             "there a logarithm, a root or a division of 0, or a mean over no rows, in model or loss_fn?"
+        )
+
+
+def _loss_in_training(model, loss_fn, xb, yb):
+    mode = model.training
+    try:
+        model.train()
+        return loss_fn(model(xb), yb)
+    finally:
+        model.train(mode)
+
+
+def _is_too_long(loss, clipped):
+    """Whether a gradient of finite numbers has a length that is none: its squares are too large."""
+    try:
+        slopes = torch.autograd.grad(loss, clipped, retain_graph=True, allow_unused=True)
+        slopes = [slope for slope in slopes if slope is not None]
+        finite = all(bool(slope.isfinite().all()) for slope in slopes)
+        return finite and not bool(nn.utils.get_total_norm(slopes).isfinite())
+    except Exception:  # as in _check_value, and whatever a hook raises
+        return False
+
+
+def _check_length(model, loss_fn, batch, device, clipped):
+    """The same in training: BatchNorm, say, makes large numbers small there."""
+    try:
+        loss = _loss_in_training(model, loss_fn, *(x.to(device, copy=True) for x in batch))
+    except Exception:  # such as BatchNorm with a single row
+        return
+    if _is_too_long(loss, clipped):
+        raise ValueError(
+            "max_grad_norm can't shorten the gradient of the first batch: its numbers are so large that its "
+            "length overflows, and it would become 0. Scale inputs and labels, for example to a mean of 0 "
+            "and a standard deviation of 1."
         )
 
 
@@ -279,9 +361,8 @@ def _nodes(tensor):
             nodes += [before for before, _ in node.next_functions]
 
 
-def _before(node):
-    """The node from which this one has its values, whatever their shape was."""
-    node = node.next_functions[0][0]
-    while type(node).__name__ in _VIEWS:
+def _origin(node):
+    """The node from which this one has its values, whatever their shape was, and limited or not."""
+    while type(node).__name__ in _VIEWS + _CLAMPS:
         node = node.next_functions[0][0]
     return node

@@ -140,6 +140,11 @@ class Scaling(nn.Module):
         return self.layer(self.scale(x))
 
 
+class Clamped(nn.Module):
+    def forward(self, x):
+        return x.clamp(0.01, 0.99)
+
+
 class Mean(nn.Module):
     def forward(self, x):
         return x.square().mean()
@@ -185,6 +190,16 @@ def diverged():
     model = mlp(2, 8, 2)
     model[2].bias.data[1] = float("nan")
     return model
+
+
+def remembering(number):
+    """A model, and an optimizer whose earlier run left this among its momenta."""
+    model = mlp(2, 8, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    momentum = torch.zeros_like(model[2].bias)
+    momentum[1] = number
+    optimizer.state[model[2].bias]["momentum_buffer"] = momentum
+    return dict(model=model, optimizer=optimizer)
 
 
 def scheduled(kind, *arguments):
@@ -451,6 +466,31 @@ BAD = {
         dict(metric=metrics.f1_score), TypeError, ["metric is called with the outputs first", "lambda logits, y: metric(y, logits)"],
     ),
     "a model that diverged earlier": (dict(model=diverged()), ValueError, ["NaN or infinite weights, in 2.bias"]),
+    "an optimizer that diverged earlier": (
+        remembering(float("nan")), ValueError, ["NaN or infinite numbers", "momentum_buffer", "Make a new one: torch.optim.SGD("],
+    ),
+    "an optimizer whose momentum is infinite": (remembering(float("inf")), ValueError, ["momentum_buffer"]),
+    "an optimizer for gradients through its steps": (
+        dict(model=MODEL, optimizer=torch.optim.SGD(MODEL.parameters(), differentiable=True)), ValueError, ["differentiable=True", "Leave it out"],
+    ),
+    "a softmax over a single output": (
+        dict(model=nn.Sequential(mlp(2, 8, 1), nn.Softmax(1)), loss_fn=nn.BCELoss(), y=y[:, None].float(), metric=None),
+        ValueError, ["over a single output, which is 1", "BCEWithLogitsLoss"],
+    ),
+    "a log_softmax over a single output, reshaped and cut off": (
+        dict(
+            model=nn.Sequential(mlp(2, 8, 1), nn.LogSoftmax(-1), Clamped(), nn.Flatten(0)),
+            loss_fn=lambda a, b: F.mse_loss(a, b), y=X[:, 0], metric=None,
+        ),
+        ValueError, ["single output, which is 0"],
+    ),
+    "a log_softmax over the rows": (
+        dict(model=nn.Sequential(mlp(2, 8, 2), nn.LogSoftmax(0)), loss_fn=nn.NLLLoss()), ValueError, ["log_softmax along dimension 0", "dim=1"],
+    ),
+    "a gradient too long to be shortened": (
+        dict(model=SINGLE, loss_fn=nn.MSELoss(), X=1e18 * X, y=X[:, :1], metric=None, max_grad_norm=1.0),
+        ValueError, ["max_grad_norm can't shorten", "length overflows", "Scale inputs"],
+    ),
     "a learning rate of NaN": (rates(float("nan")), ValueError, ["learning rate nan in parameter group 0"]),
     "a learning rate below 0": (rates(-0.1), ValueError, ["learning rate -0.1"]),
     "a learning rate that is no number": (rates(None), ValueError, ["learning rate None"]),
@@ -887,12 +927,152 @@ def test_an_optimizer_that_fails_is_named():
     [
         (nn.Sequential(mlp(2, 8, 2), nn.Softmax(1)), LOSS, y, "softmax"),
         (mlp(2, 8, 2), lambda a, b: F.cross_entropy(a.softmax(1), b), y, "softmax"),
+        (nn.Sequential(mlp(2, 8, 2), nn.Softmax(1), Clamped()), LOSS, y, "softmax"),
         (nn.Sequential(PROBABLE, nn.Flatten(0)), SINGLE_LOSS, y.float(), "the sigmoid"),
+        (nn.Sequential(PROBABLE, Clamped()), SINGLE_LOSS, y[:, None].float(), "the sigmoid"),
     ],
 )
 def test_what_model_and_loss_both_apply_is_warned_about(model, loss_fn, labels, twice):
     with pytest.warns(UserWarning, match=f"^{twice} is applied twice"):
         attempt(model=model, loss_fn=loss_fn, y=labels, metric=None)
+
+
+@pytest.mark.parametrize("end", [[nn.Sigmoid()], [nn.Sigmoid(), Clamped()]])
+def test_a_sigmoid_before_cross_entropy_is_warned_about(end):
+    with pytest.warns(UserWarning, match="^softmax is applied to what a sigmoid gives"):
+        attempt(model=nn.Sequential(mlp(2, 8, 2), *end))
+
+
+KINDS = F.one_hot(y).float()
+
+
+@pytest.mark.parametrize(
+    "labels", [torch.ones(100, 2), 5 * KINDS, KINDS + (torch.arange(100) == 9)[:, None]]
+)
+def test_labels_that_are_too_large_for_probabilities_are_warned_about_once(labels):
+    with pytest.warns(
+        UserWarning, match=r"adds up to [235], .*BCEWithLogitsLoss.*y / y.sum"
+    ) as told:
+        attempt(y=labels, metric=None)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        KINDS,
+        0.9 * KINDS + 0.05,  # smoothed
+        0.3 * KINDS + 0.7 * KINDS.roll(1, 0),  # mixed
+        KINDS * (torch.arange(100) % 3 > 0)[:, None],  # some rows left out
+        X.softmax(1),
+        X.softmax(1).half().float(),
+        X.softmax(1).bfloat16().float(),
+        X.softmax(1).round(decimals=1),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_probabilities_as_labels_are_taken_in_silence(labels):
+    attempt(y=labels, metric=None)
+
+
+class Attentive(nn.Module):
+    """Attention over one position, in which softmax is 1 for good reason."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.given = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        asked, given = self.asked(x)[:, None], self.given(x)[:, None]
+        return (torch.softmax(asked @ asked.mT, -1) @ given)[:, 0]
+
+
+class Pointer(nn.Module):
+    """How likely each position of a sequence is, whose length is that of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x):
+        return self.layer(x).squeeze(2).log_softmax(1)
+
+
+def weighted(weights, labels):
+    return (weights * labels).mean()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(model=Attentive()),
+        dict(
+            model=Pointer(), loss_fn=lambda a, b: F.nll_loss(a, b),
+            train_loader=[(X[:, None], 0 * y), (X.view(50, 2, 2), y[:50])],
+        ),
+        dict(model=nn.Sequential(mlp(2, 8, 1), nn.Softmax(0)), loss_fn=weighted, y=X[:, :1]),  # weights of rows
+        dict(model=LOGARITHMS, loss_fn=nn.NLLLoss(), train_loader=tensor_loader(X, y, batch_size=1)),
+        dict(model=nn.Sequential(nn.Conv1d(1, 2, 1), nn.LogSoftmax(1)), X=X[:, None], y=(X > 0).long(), loss_fn=nn.NLLLoss()),
+        dict(model=nn.Sequential(nn.Linear(2, 4), nn.Sigmoid(), nn.Linear(4, 2))),
+        dict(model=nn.Sequential(mlp(2, 8, 2), Clamped())),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("error")
+def test_a_softmax_or_sigmoid_that_is_right_is_let_through(arguments):
+    attempt(**arguments, metric=None)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(model=nn.Sequential(nn.BatchNorm1d(2), mlp(2, 8, 1)), X=1e18 * X),
+        dict(model=mlp(2, 8, 1).double(), X=1e18 * X.double(), y=X[:, :1].double()),
+        dict(X=1e9 * X),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_large_inputs_whose_gradient_has_a_length_are_let_through(arguments):
+    given = dict(model=mlp(2, 8, 1), y=X[:, :1], max_grad_norm=1.0) | arguments
+    attempt(loss_fn=nn.MSELoss(), optimizer=sgd(given["model"], 1e-3), metric=None, **given)
+
+
+def test_a_look_at_the_gradient_leaves_none_behind():
+    given, model = [], mlp(2, 8, 2)
+    model.register_forward_hook(lambda *_: given.extend(p.grad for p in model.parameters()))
+    with pytest.raises(ValueError, match="val_loader is empty"):
+        attempt(model=model, max_grad_norm=1.0, val_loader=Empty())
+    assert given and {p.grad for p in model.parameters()} | {*given} == {None}
+
+
+def test_what_an_optimizer_remembers_may_hold_an_infinite_number_of_its_own():
+    arguments = remembering(0.5)
+    for state in arguments["optimizer"].state.values():
+        state["least"] = torch.tensor(float("inf"))
+    attempt(**arguments)
+
+
+class Exhausted(nn.Module):
+    """Needs more memory than there is, from a certain batch on."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.layer, self.calls = nn.Linear(2, 2), iter(range(calls))
+
+    def forward(self, x):
+        if next(self.calls, None) is None:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("calls", [0, 1, 5])
+def test_memory_that_runs_out_is_told_by_its_own_name(calls):
+    model = Exhausted(calls)
+    before = model.layer.weight.clone()
+    with pytest.raises(torch.OutOfMemoryError):
+        attempt(model=model)
+    assert torch.equal(model.layer.weight, before)
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluate(model, [(X, y)], LOSS)
 
 
 def test_a_schedule_that_is_too_short_for_a_loader_without_a_length_is_named():
