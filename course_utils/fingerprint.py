@@ -5,7 +5,8 @@ import random
 import re
 import sys
 import zlib
-from types import CodeType, FunctionType, MethodType
+from enum import Enum
+from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 
 import numpy as np
 import torch
@@ -13,18 +14,20 @@ from torch import nn
 
 from . import loaders
 from .models import uncompiled
-from .own_code import closed_over, globals_of, is_own, methods_of
+from .own_code import closed_over, globals_of, is_own, methods_of, names_read, names_set
 from .random_state import undisturbed
 
 _PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 _SPEED_ONLY = {"params", "foreach", "fused", "capturable", "differentiable"}
 _SOME_ROWS = 8
-# What is told of an attribute or of a variable closed over: these, and functions.
-_DESCRIBED = (
-    type(None), bool, int, float, complex, str, list, tuple, dict, np.generic, np.ndarray, torch.Tensor,
-)  # fmt: skip
+# What is told of any attribute: these, and functions. Of other objects, such as a configuration,
+# is told what one's own code reads, since the rest may be the hour of the run or a folder.
+_AS_STR = (type(None), bool, int, float, complex, str, torch.dtype, range, slice, Enum)
+_VALUES = (*_AS_STR, torch.device, np.generic, np.ndarray, torch.Tensor)
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 _PLAIN = (type(None), bool, int, float, str)  # told of a data set, where more would be too much
-_DEPTH = 3  # of functions that hold functions
+_DEVICE = re.compile(r"(cpu|cuda|mps)(:\d+)?")
+_DEPTH = 4  # of functions and objects that hold others
 
 
 def of_run(model, loss_fn, optimizer, scheduler, both_loaders, choices, data):
@@ -78,8 +81,8 @@ def _of_parts(name, loader):
         return {}
     facts = {f"{name}'s collate_fn": _held(loader.collate_fn)}
     for part, kinds in (
-        ("sampler", _DESCRIBED),
-        ("batch_sampler", _DESCRIBED),
+        ("sampler", _VALUES + _CONTAINERS),
+        ("batch_sampler", _VALUES + _CONTAINERS),
         ("dataset", _PLAIN),
     ):
         for attribute, value in getattr(getattr(loader, part), "__dict__", {}).items():
@@ -159,11 +162,7 @@ def _of_module(name, module, depth=0):
         where = f"layer {path}" if path else name
         if path:
             facts[where] = f"{type(layer).__name__}({_without_address(layer.extra_repr())})"
-        for attribute, value in vars(layer).items():
-            known = isinstance(value, _DESCRIBED) or callable(value)
-            if known and attribute != "training" and not attribute.startswith("_"):
-                facts[f"{where}'s {attribute}"] = _held(value, depth)
-        facts |= _of_methods(where, layer, "forward", depth=depth)
+        facts |= _of_attributes(where, layer, "forward", depth=depth)
         for buffer, value in layer._buffers.items():
             # A model's are what it learned, unless no state holds them; those of a loss its weights.
             if name != "model" or buffer in layer._non_persistent_buffers_set:
@@ -172,7 +171,7 @@ def _of_module(name, module, depth=0):
 
 
 def _of_optimizer(model, optimizer):
-    facts = {"optimizer": type(optimizer).__name__} | _of_methods("optimizer", optimizer, "step")
+    facts = {"optimizer": type(optimizer).__name__} | _of_code("optimizer", optimizer, "step")
     for option, value in optimizer.defaults.items():
         if option not in _SPEED_ONLY:
             facts[f"optimizer's {option}"] = _text(value)
@@ -192,7 +191,7 @@ def _of_optimizer(model, optimizer):
 def _of_scheduler(name, scheduler):
     if scheduler is None:
         return {name: "none"}
-    facts = {name: type(scheduler).__name__} | _of_methods(name, scheduler, "step", "get_lr")
+    facts = {name: type(scheduler).__name__} | _of_code(name, scheduler, "step", "get_lr")
     for attribute, value in vars(scheduler).items():
         if attribute == "_schedulers":
             for i, part in enumerate(value):
@@ -200,7 +199,7 @@ def _of_scheduler(name, scheduler):
         elif attribute == "lr_lambdas":
             for i, function in enumerate(value):
                 facts |= _of_function(f"{name}'s function {i}", function)
-        elif isinstance(value, _DESCRIBED) and attribute != "verbose":
+        elif isinstance(value, _VALUES + _CONTAINERS) and attribute != "verbose":
             facts[f"{name}'s {attribute}"] = _text(value)
     return facts
 
@@ -210,65 +209,109 @@ def _of_function(name, function, depth=0):
     if function is None:
         return {name: "none"}
     if isinstance(function, functools.partial):
-        held = [_text(list(function.args)), _text(dict(function.keywords))]
+        held = [_held(list(function.args), depth), _held(dict(function.keywords), depth)]
         inner = _of_function(name, function.func, depth)
         return inner | {f"{name}'s arguments": " ".join(held)}
     facts = {name: getattr(function, "__name__", type(function).__name__)}
     if isinstance(function, MethodType):
-        facts[f"{name}'s object"] = _held(function.__self__, depth)
-        function = function.__func__
+        object_s, function = function.__self__, function.__func__
+        reads = [function.__name__, *names_read(function)] if is_own(function) else ()
+        facts[f"{name}'s object"] = _held(object_s, depth, reads)
     if isinstance(function, FunctionType):
-        if is_own(function):
-            facts[f"{name}'s code in {_PYTHON}"] = _code(function)
-            facts |= _of_globals(name, function, depth)
-        held = [*closed_over(function), *(function.__defaults__ or ())]
-        held += (function.__kwdefaults__ or {}).values()
-        facts[f"{name}'s values"] = " ".join(_held(value, depth) for value in held) or "none"
-    elif not isinstance(function, nn.Module):
-        for attribute, value in getattr(function, "__dict__", {}).items():
-            if isinstance(value, _DESCRIBED):
-                facts[f"{name}'s {attribute}"] = _text(value)
-        facts |= _of_methods(name, function, "__call__", depth=depth)
+        facts |= _of_variables(name, function, depth)
+    elif not isinstance(function, nn.Module | type):
+        facts |= _of_attributes(name, function, "__call__", depth=depth)
     return facts
 
 
-def _of_methods(name, thing, *methods, depth=0):
-    """The code of one's own methods by these names, of those that they name, and what they read."""
-    facts = {}
-    for method, function in methods_of(type(thing), *methods).items():
-        facts[f"{name}'s {method} in {_PYTHON}"] = _code(function)
-        facts |= _of_globals(f"{name}'s {method}", function, depth)
-    return facts
+def _of_variables(name, function, depth):
+    """The code of a function and what its variables hold, those that it closes over and global ones.
 
-
-def _of_globals(name, function, depth):
-    """The numbers that a function reads from global variables, and the functions that it calls.
-
-    Texts and yes or no are more often a device or a wish for messages.
+    Not told are global texts, and yes or no: more often they are a device or a wish for messages.
     """
-    return {
-        f"{name}'s {variable}": _held(value, depth)
-        for variable, value in globals_of(function).items()
-        if (isinstance(value, _DESCRIBED) and not isinstance(value, type(None) | bool | str))
-        or (callable(value) and not isinstance(value, type))
-    }
+    own = is_own(function)
+    reads = names_read(function) if own else ()
+    held = [*closed_over(function), *(function.__defaults__ or ())]
+    held += (function.__kwdefaults__ or {}).values()
+    facts = {f"{name}'s code in {_PYTHON}": _code(function)} if own else {}
+    facts[f"{name}'s values"] = " ".join(_held(value, depth, reads) for value in held) or "none"
+    if own:
+        for variable, value in globals_of(function).items():
+            if not isinstance(value, ModuleType | type(None) | bool | str):
+                facts[f"{name}'s {variable}"] = _held(value, depth, reads)
+    return facts
 
 
-def _held(value, depth=0):
-    """A text for what a function, a layer or a loader holds; of functions and modules in short."""
-    if isinstance(value, _DESCRIBED):
+def _of_attributes(name, thing, *methods, depth=0):
+    """The code of an object's own methods by these names, what they read, and what else it holds that
+    installed code may read."""
+    facts = _of_code(name, thing, *methods, depth=depth)
+    for attribute, value in _attributes(thing).items():
+        known = isinstance(value, (*_VALUES, *_CONTAINERS)) or callable(value)
+        own = attribute.startswith("_") or attribute in names_set(type(thing))
+        if known and attribute != "training" and not own:
+            facts.setdefault(f"{name}'s {attribute}", _held(value, depth))
+    return facts
+
+
+def _of_code(name, thing, *methods, depth=0):
+    """The code of one's own methods by these names, and of those that they name; what they read."""
+    facts, reads = {}, list(methods)
+    for method, function in methods_of(type(thing), *methods).items():
+        facts |= _of_variables(f"{name}'s {method}", function, depth)
+        reads += names_read(function)
+    places = [
+        _attributes(thing),
+        *map(vars, (thing if isinstance(thing, type) else type(thing)).__mro__),
+    ]
+    for attribute in dict.fromkeys(reads):
+        place = next((place for place in places if attribute in place), {})
+        value = place.get(attribute)
+        if isinstance(value, MemberDescriptorType):  # of __slots__
+            value = getattr(thing, attribute, None)
+        is_code = hasattr(type(value), "__get__") and place is not places[0]
+        if place and not is_code and attribute not in _OF_PYTORCH:
+            facts[f"{name}'s {attribute}"] = _held(value, depth, reads)
+    return facts
+
+
+# What has a state that the run saves, or facts of its own.
+_OF_PYTORCH = {*vars(nn.Module()), "state", "param_groups", "defaults", "optimizer"}
+
+
+def _attributes(thing):
+    return getattr(thing, "__dict__", {})
+
+
+def _held(value, depth=0, reads=()):
+    """A text for what a function, an object or a layer holds; of functions and modules in short.
+
+    `reads` are the names that stand in the code which holds it, of attributes and keys. A text in a
+    dictionary that it doesn't name may be the hour of the run or a folder.
+    """
+    if isinstance(value, dict):
+        value = {k: v for k, v in value.items() if k in reads or not isinstance(v, str)}
+    if isinstance(value, _CONTAINERS):
+        return _text(value, lambda item: _held(item, depth, reads))
+    if isinstance(value, _VALUES):
         return _text(value)
-    if depth == _DEPTH or not (callable(value) or hasattr(value, "__dict__")):
+    if depth == _DEPTH:
         return type(value).__name__
     if isinstance(value, nn.Module):
         # One with weights is part of a model, whose attributes may be anything.
         learns = next(value.parameters(), None) is not None
         facts = {"it": str(value)} if learns else _of_module("it", value, depth + 1)
         facts = {name: _without_address(text) for name, text in facts.items()}
-    else:
+    elif callable(value) and not isinstance(value, type):
         facts = _of_function("it", value, depth + 1)
+        del facts["it"]  # its name, which is told in any case
+    else:
+        facts = _of_code("it", value, *reads, depth=depth + 1)
     name = getattr(value, "__name__", type(value).__name__)
-    return f"{name} {zlib.crc32(repr(sorted(facts.items())).encode()):08x}"
+    told = ", ".join(f"{fact} {text}" for fact, text in sorted(facts.items())).replace("it's ", "")
+    if not facts or len(told) < 40:
+        return f"{name} with {told}" if facts else name
+    return f"{name} {zlib.crc32(told.encode()):08x}"
 
 
 def _code(function):
@@ -290,11 +333,14 @@ def _number(code):
     return f"{zlib.crc32(repr(parts(code)).encode()):08x}"
 
 
-def _text(value):
-    """Numbers as they are, arrays and tensors by shape, kind and checksum."""
+def _text(value, of_item=None):
+    """Numbers as they are, arrays and tensors by shape, kind and checksum; items as `of_item` says."""
+    of_item = of_item or _text
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | str | int | float | complex | torch.dtype):
+    if isinstance(value, torch.device) or (isinstance(value, str) and _DEVICE.fullmatch(value)):
+        return "a device"  # which may be another one
+    if isinstance(value, _AS_STR):
         return str(value)
     if isinstance(value, torch.Tensor):
         if value.ndim == 0 and not value.is_meta:
@@ -303,16 +349,18 @@ def _text(value):
     if isinstance(value, np.ndarray) or hasattr(value, "__array_interface__"):
         array = np.asarray(value)
         if array.dtype == object:
-            return _text(array.tolist())
+            return _text(array.tolist(), of_item)
         checksum = zlib.crc32(np.ascontiguousarray(array))
         return f"{list(array.shape)} of {array.dtype}, checksum {checksum:08x}"
-    if isinstance(value, list | tuple):
-        texts = [_text(item) for item in value]
+    if isinstance(value, list | tuple | set | frozenset):
+        texts = [of_item(item) for item in value]
+        if isinstance(value, set | frozenset):
+            texts.sort()
         if len(texts) <= 4 and sum(map(len, texts)) < 60:
             return "[" + ", ".join(texts) + "]"
         return f"{len(texts)} values, checksum {zlib.crc32(' '.join(texts).encode()):08x}"
     if isinstance(value, dict):
-        texts = [f"{_text(key)}: {_text(item)}" for key, item in value.items()]
+        texts = [f"{_text(key)}: {of_item(item)}" for key, item in value.items()]
         return "{" + ", ".join(texts) + "}"
     return type(value).__name__
 

@@ -22,9 +22,10 @@ def _is_installed(file):
 def closed_over(function):
     """The values of the variables that a function closes over."""
     values = []
-    for cell in function.__closure__ or ():
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # a variable that has no value yet
-            values.append(cell.cell_contents)
+            if name != "__class__":  # which super() needs
+                values.append(cell.cell_contents)
     return values
 
 
@@ -39,25 +40,42 @@ def methods_of(kind, *names):
     found, names = {}, list(names)
     for name in names:  # which grows
         method = getattr(kind, name, None)
+        method = getattr(method, "fget", getattr(method, "func", method))  # of a property
         while hasattr(method, "__wrapped__"):  # as @torch.no_grad() does
             method = method.__wrapped__
         if name not in found and is_own(method):
             found[name] = method
-            names += _names(method.__code__)[1]
+            names += names_read(method)
     return found
+
+
+def names_read(function):
+    """The names of the attributes, of whatever object, and the keys that stand in a function."""
+    return _names(function.__code__)[1]
+
+
+@functools.lru_cache  # a checkpoint asks again after every epoch
+def names_set(kind):
+    """The names of the attributes that the methods of one's own class set."""
+    methods = [method for base in kind.__mro__ for method in vars(base).values() if is_own(method)]
+    return {name for method in methods for name in _names(method.__code__)[2]}
 
 
 @functools.cache
 def _names(code):
-    """The names of global variables, and of attributes, in the order of the alphabet."""
-    variables, attributes = set(), set()
+    """The names of global variables read, of attributes read and keys, and of attributes set, sorted."""
+    variables, read, were_set = set(), set(), set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             variables.add(instruction.argval)
         elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            attributes.add(instruction.argval)
+            read.add(instruction.argval)
+        elif instruction.opname == "STORE_ATTR":
+            were_set.add(instruction.argval)
     for inner in code.co_consts:
+        if isinstance(inner, str) and inner.isidentifier():
+            read.add(inner)
         if isinstance(inner, CodeType):
-            for names, more in zip((variables, attributes), _names(inner), strict=True):
+            for names, more in zip((variables, read, were_set), _names(inner), strict=True):
                 names.update(more)
-    return sorted(variables), sorted(attributes)
+    return sorted(variables), sorted(read), sorted(were_set)

@@ -783,7 +783,7 @@ ROWS = torch.utils.data.TensorDataset(X[:160], y[:160])
             "act",
             partial(_Acting, torch.relu),
             partial(_Acting, torch.relu, 0.5),
-            "layer 1's bend was None",
+            "layer 1's scale was 1.0",
         ),
         ("dataset", partial(_Noisy, 0.1), partial(_Noisy, 2.0), "dataset's spread was 0.1"),
         ("dataset", lambda: _Noisy(torch.relu), lambda: _Noisy(torch.tanh), "spread was relu"),
@@ -814,6 +814,10 @@ def test_what_is_held_inside_belongs_to_the_run(tmp_path, part, then, now, says)
 
 
 NOTEBOOK = """
+import time
+from dataclasses import dataclass
+from enum import Enum
+
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -828,12 +832,44 @@ def loss_fn(logits, labels):
     assert device in {"cpu", "cuda", "mps"}
     return factor * cross_entropy(half(logits), labels, weight)
 
+class Mode(Enum):
+    LINEAR = 1
+    SQUARE = 2
+
+@dataclass
+class Config:
+    slope: float = 1.5
+    mode: Mode = Mode.LINEAR
+    device: str = "cpu"
+    folder: str = "today"
+
+    def power(self):
+        return self.mode.value
+
+class Shared:
+    shift = 0.1
+
 class Model(torch.nn.Linear):
+    share = 0.7
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.config, self.began, self.steps = Config(), time.time(), [torch.sigmoid, half]
+        self._gate = torch.nn.Sequential(torch.nn.Dropout(0.2))
+        self.options = {"act": "tanh", "run": f"run of {time.time()}"}
+
+    @property
+    def scale(self):
+        return 4 * self.share + Shared.shift
+
     def features(self, x):
-        return x.tanh()
+        for step in self.steps:
+            x = step(x)
+        return x.tanh() if self.options["act"] == "tanh" else x
 
     def forward(self, x):
-        return super().forward(self.features(x))
+        x = self.features(x).to(self.config.device) ** self.config.power()
+        return super().forward(x * self.config.slope * self.scale)
 
     def about(self):
         return "a line"
@@ -845,11 +881,12 @@ class Schedule(torch.optim.lr_scheduler.LRScheduler):
 class Plain(torch.optim.Optimizer):
     def __init__(self, parameters):
         super().__init__(parameters, {"lr": 0.1})
+        self.share = 0.9
 
     @torch.no_grad()
     def step(self):
         for p in self.param_groups[0]["params"]:
-            p.sub_(self.param_groups[0]["lr"] * p.grad)
+            p.sub_(self.share * self.param_groups[0]["lr"] * p.grad)
 """
 
 
@@ -858,7 +895,7 @@ def notebook_run(path, epochs, edit=("", "")):
     cells = {"__name__": "__main__"}
     exec(NOTEBOOK.replace(*edit) if edit[0] else NOTEBOOK, cells)
     torch.manual_seed(0)
-    model = cells["Model"](2, 2)
+    model = cells["Model"]()
     optimizer = cells["Plain"](model.parameters())
     return train(
         model, [(X, y)], None, cells["loss_fn"], optimizer, epochs,
@@ -878,6 +915,17 @@ def notebook_run(path, epochs, edit=("", "")):
         (("x.tanh()", "x.relu()"), "model's features"),
         (("0.1 / (1", "0.2 / (1"), "scheduler's get_lr"),
         (("* p.grad)", "* p.grad.sign())"), "optimizer's step"),
+        (("self.share = 0.9", "self.share = 0.8"), "optimizer's share was 0.9"),
+        (("slope: float = 1.5", "slope: float = 2.5"), "config"),
+        (("Mode = Mode.LINEAR", "Mode = Mode.SQUARE"), "config"),
+        (("self.mode.value", "self.mode.value + 1"), "config"),
+        (("shift = 0.1", "shift = 0.2"), "Shared was Shared with shift 0.1, here it is"),
+        (("share = 0.7", "share = 0.6"), "model's share was 0.7, here it is 0.6"),
+        (("4 * self.share", "5 * self.share"), "model's scale"),
+        (("[torch.sigmoid,", "[torch.relu,"), r"model's steps was \[sigmoid, half"),
+        (('"act": "tanh"', '"act": "none"'), "model's options"),
+        (('device: str = "cpu"', 'device: torch.device = torch.device("cpu")'), None),
+        (("today", "tomorrow"), None),
         (("a line", "another line"), None),
         (('device, factor, calls, weight = "cpu"', 'device, factor, calls, weight = "cuda"'), None),
     ],
