@@ -302,9 +302,9 @@ def train(
     that live on (`persistent_workers=True`), about which `train` warns if random numbers are drawn
     there. If model, loss, optimizer, schedule, options or data are others than those of the file,
     `train` refuses to go on and says what differs; others may be `epochs`, the number of `patience`,
-    `device`, `callbacks` and `progress`. Hooks, what a stream yields, all but a few rows of a data set
-    of your own, and of the global variables that your functions read all but numbers and functions
-    it can't compare.
+    `device`, `callbacks` and `progress`. Code of your own is compared with the settings that it reads by
+    name, but for texts and yes or no in global variables. Hooks, what a stream yields, and all but a
+    few rows of a data set of your own it can't compare.
 
     Under `torchrun` the same call trains on several processes together, each on its share of the
     rows. Give every process all the data. `batch_size` is that of one process: the result is that
