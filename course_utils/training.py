@@ -416,8 +416,10 @@ def train(
             if checkpoint is not None:
                 state.save(checkpoint, run)  # last, since a callback may draw random numbers
                 last_epoch_end = state.snapshot()
+        state.put_best_back()
     except KeyboardInterrupt:
         state.restore(last_epoch_end)
+        state.put_best_back()
         model.train()  # the interrupt may have come in the middle of an evaluation
         print(f"Stopped at the end of epoch {history.epochs}, the last one that was finished.")
     except Exception as error:
@@ -429,7 +431,6 @@ def train(
         raise
     finally:
         bar.close()
-    state.put_best_back()
     return history
 
 

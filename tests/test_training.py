@@ -794,6 +794,28 @@ def test_an_interrupt_in_the_middle_of_an_evaluation_leaves_the_model_in_trainin
     assert all(layer.training for layer in model.modules())
 
 
+def test_an_interrupt_while_the_best_weights_are_put_back_is_no_error_and_leaves_them():
+    class Pressing(nn.Linear):
+        pressed = False
+
+        def load_state_dict(self, state_dict, **options):
+            super().load_state_dict(state_dict, **options)
+            if not self.pressed:
+                self.pressed = True
+                raise KeyboardInterrupt
+
+    def go(kind):
+        torch.manual_seed(0)
+        model = kind(2, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=30.0)
+        options = {"patience": 3, "progress": False}
+        return model, train(model, *loaders(), LOSS, optimizer, 6, **options)
+
+    model, history = go(Pressing)
+    assert model.pressed and history.best_epoch < history.epochs
+    assert same_weights(model, go(nn.Linear)[0])
+
+
 def test_an_interrupt_right_after_a_switch_leaves_gradients_and_autocast_as_they_were():
     """Before the block is entered that would switch back: no gradients, and autocast for good."""
 
