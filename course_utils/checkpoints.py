@@ -116,7 +116,7 @@ class TrainingState:
             reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
             warnings.warn(
                 f"The checkpoint {path} could not be written ({reason}); training goes on.",
-                stacklevel=5,
+                stacklevel=5,  # the line that called train
             )
 
     def resume(self, path, describe, epochs):
@@ -190,7 +190,7 @@ class TrainingState:
                     "the data set draws random numbers, in workers that live on from epoch to "
                     "epoch, where no checkpoint reaches: a resumed run will see other ones. With "
                     "persistent_workers=False it will be the same to the last bit.",
-                    stacklevel=6,
+                    stacklevel=6,  # the line that called train
                 )
 
 

@@ -477,7 +477,8 @@ def _warn_if_diverged(history, model, validated):
         )
     else:
         return
-    warnings.warn(f"The {became} in epoch {history.epochs}. {reason}", stacklevel=5)
+    called_train = 5  # the line that did, counted in calls from here
+    warnings.warn(f"The {became} in epoch {history.epochs}. {reason}", stacklevel=called_train)
 
 
 def _first_not_finite(losses):
