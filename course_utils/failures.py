@@ -101,6 +101,8 @@ _ADVICE = {  # a word of PyTorch's message -> what to do
     "backward itself is called by train, and not in model or loss_fn.",
     "does not require grad": "Are gradients switched off, as a callback does by "
     "torch.set_grad_enabled(False)? Write with torch.no_grad(): around what needs none.",
+    "Found dtype Double but expected Float": "Are the labels of torch.float64, as NumPy gives them? Convert "
+    "them with y.float().",
     "leaf Variable": "Write @torch.no_grad() above its step.",
 }
 

@@ -1,6 +1,7 @@
 """What `train` is given, looked at before any work: each mistake gets one sentence that helps."""
 
 import math
+import warnings
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from numbers import Integral, Real
 from operator import length_hint
@@ -166,6 +167,10 @@ def _check_kind(name, value, kind, example):
 
 def _check_model(model, learns):
     _check_kind("model", model, nn.Module, "a model, as in mlp(2, 64, 2)")
+    if "_parameters" not in vars(model):
+        raise TypeError(
+            "model was never made a module: begin its __init__ with super().__init__()."
+        )
     tensors = [*model.parameters(), *model.buffers()]
     if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
         raise ValueError(
@@ -386,6 +391,18 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
             "must be in it: make loss_fn an nn.Module that holds them."
         )
     _check_state(optimizer)
+    held = set(map(id, held))
+    if isinstance(loss_fn, nn.Module):
+        left_out = [
+            n for n, p in loss_fn.named_parameters() if p.requires_grad and id(p) not in held
+        ]
+        if left_out:
+            warnings.warn(
+                f"loss_fn has {len(left_out)} trainable parameters that optimizer doesn't hold, such as "
+                f"{left_out[0]}, so they stay as they are. Give it [*model.parameters(), "
+                "*loss_fn.parameters()], or freeze them with loss_fn.requires_grad_(False).",
+                stacklevel=2,
+            )
 
 
 def _held(optimizer):

@@ -7,7 +7,7 @@ from numbers import Integral
 from operator import length_hint
 
 import torch
-from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.func import functional_call, grad, grad_and_value, stack_module_state, vmap
 
 from . import failures, inputs, trial
 from .losses import rows_counted
@@ -71,7 +71,8 @@ def sweep_learning_rates(
     def loss_of(parameters, xb, yb):
         return loss_fn(functional_call(model, parameters, (xb,)), yb)
 
-    gradients_of = vmap(grad(loss_of), in_dims=(0, None, None), randomness="different")
+    each = {"in_dims": (0, None, None), "randomness": "different"}
+    gradients_of = vmap(grad(loss_of), **each)
     whole_step = optimizer(list(trained.values()), lr=1.0)
     model.train()
     for _ in range(epochs):
@@ -82,20 +83,22 @@ def sweep_learning_rates(
                     value.grad = gradients[name]
                 _step(whole_step, trained.values(), next(factors) * rates)
 
-    losses_of = partial(vmap(loss_of, in_dims=(0, None, None)), parameters)
-    loader = train_loader if val_loader is None else val_loader
-    losses = _measure(losses_of, len(rates), loader, model, loss_fn, device)
+    # Without gradients some layers, such as nn.GRU, can't be gone through by many copies.
+    losses_of = partial(vmap(grad_and_value(loss_of), **each), parameters)
+    loader = ("train_loader", train_loader) if val_loader is None else ("val_loader", val_loader)
+    losses = _measure(losses_of, len(rates), *loader, model, loss_fn, device)
     return losses.view(len(starts), len(lrs)).cpu()
 
 
-def _measure(losses_of, copies, loader, model, loss_fn, device):
+def _measure(losses_of, copies, name, loader, model, loss_fn, device):
     """The mean loss over all rows of the loader for each copy, [copies]."""
     model.eval()
     counted, total, rows = rows_counted(loss_fn), torch.zeros(copies, device=device), 0
-    with trial.watching("val_loader", loader, model, loss_fn, device) as batches:
+    with trial.watching(name, loader, model, loss_fn, device) as batches:
         for xb, yb in batches:
             if n := counted(yb):  # none, if the loss ignores all labels of the batch
-                total += n * losses_of(xb.to(device), yb.to(device))
+                _, losses = losses_of(xb.to(device), yb.to(device))
+                total += n * losses
                 rows += n
     return total / rows
 

@@ -151,7 +151,8 @@ def evaluate(model, loader, loss_fn, device=None, *, metric=accuracy, autocast=N
 
     Class weights and `ignore_index` of a cross-entropy count as they would in one large batch (see
     `losses.rows_counted`), if it is passed as it is or by `functools.partial`; the batches of any
-    other loss count with their rows. `accuracy` counts ignored labels as wrong.
+    other loss count with their rows. `accuracy` counts labels of -100, which cross-entropy ignores, as
+    wrong; for another `ignore_index` pass a metric of your own.
 
     Raises ValueError or TypeError if an argument can't work, if the loader gives no batch, or if
     a batch, which the message names, can't be used.
@@ -293,7 +294,8 @@ def train(
     the history is returned. With a checkpoint an epoch is finished when the file has it. If a batch
     can't be used (a label that is no class, a file that can't be read), they are put back in the
     same way, and ValueError names the batch and what is wrong; torch.OutOfMemoryError comes through
-    as it is.
+    as it is. With `num_workers` PyTorch may lose a Ctrl-C, which is to be pressed once more then, or
+    take it for a worker that failed.
 
     A resumed run equals an unbroken one, on the CPU to the last bit. Part of the state are the
     weights of model and `loss_fn`, optimizer, schedule, history, and random numbers: the global

@@ -335,17 +335,25 @@ def _check_length(model, loss_fn, batch, device, clipped):
 
 
 def _warn_of_strangers(logits, model, loss_fn):
-    """Parameters that have a part in the outputs, but that no optimizer can be given by model.parameters()."""
+    """Weights that have a part in the outputs, but that no optimizer can be given by model.parameters()."""
     parts = [part for part in (model, loss_fn) if isinstance(part, nn.Module)]
     known = {id(parameter) for part in parts for parameter in part.parameters()}
-    leaves = [getattr(node, "variable", None) for node in _nodes(logits)]
-    strangers = [x for x in leaves if isinstance(x, nn.Parameter) and id(x) not in known]
+    leaves = [node.variable for node in _nodes(logits) if hasattr(node, "variable")]
+    held = [value for layer in model.modules() for value in vars(layer).values()]
+    own = {id(x) for value in held for x in (value if isinstance(value, list | tuple) else [value])}
+    # Tensors with a row for each of the batch are inputs, whose slopes somebody wants to know.
+    strangers = [
+        leaf
+        for leaf in leaves
+        if id(leaf) not in known
+        and (isinstance(leaf, nn.Parameter) or (id(leaf) in own and len(leaf) != len(logits)))
+    ]
     if strangers:
         shapes = ", ".join(str(list(parameter.shape)) for parameter in strangers[:4])
         warnings.warn(
-            f"the model computes with {len(strangers)} parameters that model.parameters() doesn't list, of "
-            f"shape {shapes}, so they are not trained. Layers in a list or dict belong into nn.ModuleList or "
-            "nn.ModuleDict, and are made in __init__, not in forward.",
+            f"the model computes with weights that model.parameters() doesn't list: {len(strangers)} of shape "
+            f"{shapes}, which are not trained. A tensor must be an nn.Parameter; layers in a list or dict "
+            "belong into nn.ModuleList or nn.ModuleDict, and are made in __init__, not in forward.",
             stacklevel=2,
         )
 

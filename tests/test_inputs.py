@@ -141,8 +141,12 @@ class Scaling(nn.Module):
 
 
 class Clamped(nn.Module):
+    def __init__(self, low=0.01, high=0.99):
+        super().__init__()
+        self.low, self.high = low, high
+
     def forward(self, x):
-        return x.clamp(0.01, 0.99)
+        return x.clamp(self.low, self.high)
 
 
 class Mean(nn.Module):
@@ -1014,7 +1018,7 @@ def weighted(weights, labels):
         dict(model=LOGARITHMS, loss_fn=nn.NLLLoss(), train_loader=tensor_loader(X, y, batch_size=1)),
         dict(model=nn.Sequential(nn.Conv1d(1, 2, 1), nn.LogSoftmax(1)), X=X[:, None], y=(X > 0).long(), loss_fn=nn.NLLLoss()),
         dict(model=nn.Sequential(nn.Linear(2, 4), nn.Sigmoid(), nn.Linear(4, 2))),
-        dict(model=nn.Sequential(mlp(2, 8, 2), Clamped())),
+        dict(model=nn.Sequential(mlp(2, 8, 2), Clamped(-9, 9))),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("error")
@@ -1303,11 +1307,68 @@ class Unlisted(nn.Module):
 
 
 def test_layers_that_the_model_does_not_list_are_warned_about():
-    with pytest.warns(UserWarning, match=r"2 parameters .* \[4, 2\], \[4\], .* nn.ModuleList"):
+    with pytest.warns(UserWarning, match=r"list: 2 of shape \[4, 2\], \[4\], .* nn.ModuleList"):
         attempt(model=Unlisted(torch.enable_grad))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         attempt(model=Unlisted(torch.no_grad))  # as a part that others have trained
+
+
+class Plain(nn.Linear):
+    """Has a weight that is only a tensor, or keeps its inputs with their slopes."""
+
+    def __init__(self, weighs):
+        super().__init__(2, 2)
+        self.w, self.weighs = torch.ones(2, requires_grad=True), weighs
+
+    def forward(self, x):
+        if not self.weighs:
+            self.w = x = x.clone().requires_grad_()
+        return super().forward(x) * (self.w if self.weighs else 1)
+
+
+def test_a_weight_that_is_no_parameter_is_warned_about():
+    with pytest.warns(UserWarning, match=r"list: 1 of shape \[2\], .* an nn.Parameter"):
+        attempt(model=Plain(weighs=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attempt(model=Plain(weighs=False))
+
+
+class Tempered(nn.CrossEntropyLoss):
+    """A loss with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(()))
+
+    def forward(self, logits, yb):
+        return super().forward(logits / self.temperature, yb)
+
+
+def test_parameters_of_a_loss_that_the_optimizer_does_not_hold_are_warned_about():
+    model, loss_fn = mlp(2, 8, 2), Tempered()
+    with pytest.warns(UserWarning, match="1 trainable parameters .* such as temperature, .* stay"):
+        attempt(model=model, loss_fn=loss_fn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        both = [*model.parameters(), *loss_fn.parameters()]
+        attempt(model=model, loss_fn=loss_fn, optimizer=torch.optim.SGD(both, lr=0.1))
+        attempt(model=model, loss_fn=loss_fn.requires_grad_(False))
+
+
+def test_a_model_without_its_first_line_is_told_which():
+    class Scale(nn.Module):
+        def __init__(self):
+            self.k = 2
+
+    with pytest.raises(TypeError, match=r"begin its __init__ with super\(\).__init__\(\)"):
+        train(Scale(), [(X, y)], None, LOSS, torch.optim.SGD(mlp(2, 2).parameters(), lr=0.1), 1)
+
+
+def test_labels_in_doubles_that_a_loss_can_not_go_back_through_are_named():
+    with pytest.raises(ValueError, match=r"labels of torch.float64, .* y.float\(\)"):
+        attempt(model=mlp(2, 2), y=X.double(), loss_fn=nn.HuberLoss(), metric=None)
 
 
 @pytest.mark.parametrize("name", ["train", "eval"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import evaluate, mlp, moons, sweep_learning_rates
+from course_utils import evaluate, mlp, moons, sweep_learning_rates, train
 
 X, y = moons(96, seed=0)
 BATCHES = [(X[i : i + 32], y[i : i + 32]) for i in (0, 32, 64)]
@@ -112,6 +112,31 @@ def test_a_schedule_and_other_rows_to_judge_by():
     )
     expected = one_by_one(momentum, (0, 7), lambda done: 1 - done, others)
     torch.testing.assert_close(losses, expected, rtol=1e-3, atol=1e-5)
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.recurrent, self.layer = nn.GRU(1, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.layer(self.recurrent(x[:, :, None])[0][:, -1])
+
+
+def test_a_recurrent_model_can_be_swept():
+    losses = sweep_learning_rates(Recurrent, [0.5], BATCHES, LOSS, torch.optim.SGD, 5)
+    torch.manual_seed(0)
+    model = Recurrent()
+    history = train(
+        model,
+        BATCHES,
+        BATCHES,
+        LOSS,
+        torch.optim.SGD(model.parameters(), lr=0.5),
+        5,
+        progress=False,
+    )
+    assert losses.item() == pytest.approx(history["val_loss"][-1], rel=1e-4)
 
 
 def test_a_model_of_doubles_ends_where_one_of_floats_does():
