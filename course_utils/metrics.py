@@ -115,7 +115,8 @@ def score(metric, logits, labels):
 
 
 def _score(metric, logits, y):
-    score = metric(logits, y)
+    # With `amp` logits have 16 bits; bfloat16 is nothing that NumPy knows.
+    score = metric(logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, y)
     if isinstance(score, torch.Tensor):
         score = score.detach()
     try:

@@ -160,7 +160,7 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
     """Loss and metric of a `History` against the epoch; returns the two Axes.
 
     The epoch with the lowest validation loss is marked if there was validation data. `axes` is a
-    pair of Axes to draw on, `metric` what the second one's axis is called.
+    pair of Axes to draw on, `metric` what the second one's axis is called, a text or the metric itself.
 
     Raises TypeError for anything but a `History` of real numbers and a pair, ValueError if its columns
     have different lengths.
@@ -195,7 +195,7 @@ def plot_history(history, axes=None, metric="accuracy (share correct)"):
             score_ax.legend()
     loss_ax.set(xlabel="epoch", ylabel="loss (mean per example)")
     loss_ax.legend()
-    score_ax.set(xlabel="epoch", ylabel=metric)
+    score_ax.set(xlabel="epoch", ylabel=getattr(metric, "__name__", metric))
     return axes
 
 

@@ -9,7 +9,14 @@ from operator import length_hint
 from types import FunctionType
 
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
 from . import failures
 from .own_code import closed_over, globals_of
@@ -139,34 +146,57 @@ def _check_length(scheduler, scheduler_step, train_loader, epochs, processes, re
                 f'this run makes {steps} with scheduler_step="{scheduler_step}". Build it for this '
                 f'run: scheduler_step="batch" and total_steps={whole}.'
             )
-    if not isinstance(scheduler, CosineAnnealingLR):
-        return
-    if not resumes and scheduler.last_epoch >= scheduler.T_max:
-        warnings.warn(
-            f"scheduler=CosineAnnealingLR has {scheduler.last_epoch} steps behind it, and T_max="
-            f"{scheduler.T_max}: from here on the learning rate rises again. For another run build "
-            "it, and the optimizer, anew.",
-            stacklevel=2,
-        )
-    if batches <= 1:
+    if isinstance(scheduler, CosineAnnealingLR) and not resumes:
+        _warn_if_through(scheduler)
+    length, as_given = _length(scheduler)
+    name = f"scheduler={type(scheduler).__name__}"
+    if length is None or batches <= 1:
         return
     if scheduler_step == "epoch":
-        if scheduler.T_max == epochs * batches:
+        if length == epochs * batches:
             raise ValueError(
-                f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, which counts batches, but "
-                'scheduler_step="epoch" steps it once an epoch: the learning rate would hardly fall. '
-                f'Use scheduler_step="batch", or T_max=epochs, here {epochs}.'
+                f"{name} has {as_given}, which counts batches, but "
+                'scheduler_step="epoch" steps it once an epoch: the run would end near its beginning. '
+                f'Use scheduler_step="batch", or count epochs, here {epochs}.'
             )
         return
-    if scheduler.T_max <= epochs:  # a period of so few batches was counted in epochs
+    last = getattr(scheduler, "_schedulers", [scheduler])[-1]
+    if not isinstance(last, CosineAnnealingLR):
+        return
+    if length <= epochs:  # a period of so few batches was counted in epochs
         raise ValueError(
-            f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, which counts epochs, but "
+            f"{name} has {as_given}, which counts epochs, but "
             f'scheduler_step="batch" steps it {steps} times: the learning rate would '
-            f'go down and up again and again. Use scheduler_step="epoch", or T_max={whole}.'
+            f'go down and up again and again. Use scheduler_step="epoch", or count {whole}.'
         )
-    if processes > 1 and scheduler.T_max in (steps // processes, -(-steps // processes)):
+    if processes > 1 and length in (steps // processes, -(-steps // processes)):
         raise ValueError(
-            f"scheduler=CosineAnnealingLR has T_max={scheduler.T_max}, the batches of one of "
-            f"{processes} processes. Schedules are counted by the batches of the whole loader, so "
-            f"that the same line is right for any number of processes: T_max={whole}."
+            f"{name} has {as_given}, the batches of one of {processes} processes. Schedules are counted "
+            "by the batches of the whole loader, so that the same line is right for any number of "
+            f"processes: {whole}."
+        )
+
+
+def _length(scheduler):
+    """(the steps after which a schedule has got where it goes, in words too), or (None, None)."""
+    if isinstance(scheduler, SequentialLR):
+        length, as_given = _length(scheduler._schedulers[-1])
+        if length is not None:
+            length += scheduler._milestones[-1]
+            as_given = f"{length} steps, with {as_given} at its end"
+        return length, as_given
+    for kind, name in ((CosineAnnealingLR, "T_max"), (LinearLR | PolynomialLR, "total_iters")):
+        if isinstance(scheduler, kind):
+            length = getattr(scheduler, name)
+            return length, f"{name}={length}"
+    return None, None
+
+
+def _warn_if_through(cosine):
+    if cosine.last_epoch >= cosine.T_max:
+        warnings.warn(
+            f"scheduler=CosineAnnealingLR has {cosine.last_epoch} steps behind it, and T_max="
+            f"{cosine.T_max}: from here on the learning rate rises again. For another run build "
+            "it, and the optimizer, anew.",
+            stacklevel=2,
         )

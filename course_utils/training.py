@@ -27,7 +27,7 @@ def accuracy(logits, yb):
 
     Raises ValueError for any other pair of shapes, for labels that are no classes, and for no rows,
     TypeError for anything but plain tensors of real numbers. Warns if the rows, some twenty of each
-    class or more, would be read far better as probabilities.
+    class or more, reach from near 0 to near 1 and would be read far better as probabilities.
     """
     if not (isinstance(logits, torch.Tensor) and isinstance(yb, torch.Tensor)):
         raise TypeError(
@@ -188,7 +188,7 @@ def measure(name, loader, model, loss_fn, device, metric, autocast):
 
 
 class History(dict):
-    """What `train` measured: for each name below a list with one float for each epoch.
+    """What `train` measured: a dictionary that has under each key a list of one float for each epoch.
 
     - `train_loss`: mean over the samples, each taken just before the step it caused
     - `val_loss`, `val_acc`: after the epoch, in evaluation mode; NaN without validation data.
@@ -284,7 +284,8 @@ def train(
     - `amp`: mixed precision, see `mixed_precision`
     - `checkpoint`: a file that holds the whole state after every epoch. The same call with the
       same file goes on where the last run was stopped; see below
-    - `metric(logits, y)`: evaluated on the whole validation data at once; None for no metric
+    - `metric(logits, y)`: evaluated on the whole validation data at once, with logits of 16 bits as
+      float32; None for no metric
     - `callbacks`: functions called as `callback(epoch, model, history)` after every epoch; a
       callback may keep columns of its own in the history
     - `progress`: show a progress bar

@@ -790,6 +790,41 @@ def test_a_cosine_period_in_epochs_is_not_stepped_by_the_batch():
     attempt(model=model, optimizer=optimizer, scheduler=per_batch, scheduler_step="batch")
 
 
+def warm_up_and_cosine(optimizer, steps):
+    parts = lr_scheduler.LinearLR(optimizer, 0.1, total_iters=1)
+    cosine = lr_scheduler.CosineAnnealingLR(optimizer, steps - 1)
+    return lr_scheduler.SequentialLR(optimizer, [parts, cosine], [1])
+
+
+def down_in(optimizer, steps):
+    return lr_scheduler.PolynomialLR(optimizer, total_iters=steps)
+
+
+@pytest.mark.parametrize(
+    ("make", "steps", "scheduler_step", "says"),
+    [
+        (warm_up_and_cosine, 2, "batch", r"2 steps, with T_max=1 .* counts epochs, .* here 8\."),
+        (warm_up_and_cosine, 8, "epoch", r"8 steps, with T_max=7 .* counts batches, .* here 2\."),
+        (down_in, 8, "epoch", r"total_iters=8, which counts batches, .* here 2\."),
+        (warm_up_and_cosine, 8, "batch", None),
+        (warm_up_and_cosine, 2, "epoch", None),
+        (down_in, 8, "batch", None),
+        (down_in, 2, "epoch", None),
+    ],
+)
+def test_other_schedules_with_an_end_are_counted_in_the_steps_they_make(
+    make, steps, scheduler_step, says
+):
+    model = mlp(2, 8, 2)
+    optimizer = sgd(model)
+    options = {"scheduler": make(optimizer, steps), "scheduler_step": scheduler_step}
+    if says is None:
+        attempt(model=model, optimizer=optimizer, **options)
+    else:
+        with pytest.raises(ValueError, match=says):
+            attempt(model=model, optimizer=optimizer, **options)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -588,6 +588,15 @@ def test_an_interrupt_leaves_history_weights_and_optimizer_at_the_last_finished_
     assert same_weights(model, other)
 
 
+def test_a_metric_of_numpy_judges_a_run_in_16_bits_too():
+    model, optimizer = setting()
+    history = train(
+        model, *loaders(), LOSS, optimizer, 1, "cpu", amp=torch.bfloat16, progress=False,
+        metric=lambda logits, y: (logits.numpy().argmax(1) == y.numpy()).mean(),
+    )  # fmt: skip
+    assert history["val_acc"][0] > 0.5
+
+
 def test_an_interrupt_in_the_first_epoch_leaves_everything_untouched():
     train_loader, val_loader = loaders()
     model, optimizer = setting()
