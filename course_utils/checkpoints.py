@@ -147,8 +147,10 @@ class TrainingState:
                 if loader.persistent_workers and loader.num_workers:
                     iter(loader)  # starting workers draws a number, which the run has behind it
             set_random_state(found["random"][distributed.rank()], self._generators)
-        except Exception as error:  # whatever a part does with a state that is not its own
+        except BaseException as error:  # Ctrl-C, or whatever a part does with a state not its own
             self.restore(before)
+            if not isinstance(error, Exception):
+                raise
             raise ValueError(
                 f"checkpoint={str(path)!r} does not fit this run ({error}). {_ADVICE}"
             ) from error

@@ -813,6 +813,35 @@ def test_what_is_held_inside_belongs_to_the_run(tmp_path, part, then, now, says)
         go(now, 3)
 
 
+def test_an_interrupt_while_a_run_is_being_resumed_leaves_its_objects_as_they_were(tmp_path):
+    class Pressing(torch.optim.lr_scheduler.StepLR):
+        pressed = False
+
+        def load_state_dict(self, state):
+            super().load_state_dict(state)
+            if Pressing.pressed:
+                Pressing.pressed = False
+                raise KeyboardInterrupt
+
+    def parts():
+        torch.manual_seed(0)
+        model = nn.Linear(2, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        return model, optimizer, Pressing(optimizer, 1)
+
+    def go(model, optimizer, schedule, epochs):
+        options = {"scheduler": schedule, "checkpoint": tmp_path / "run.pt", "progress": False}
+        return train(model, [(X, y)], None, LOSS, optimizer, epochs, **options)
+
+    go(*parts(), 1)
+    again = parts()
+    Pressing.pressed = True
+    with pytest.raises(KeyboardInterrupt):
+        go(*again, 2)
+    assert torch.equal(again[0].weight, parts()[0].weight) and again[2].last_epoch == 0
+    assert go(*again, 2).epochs == 2
+
+
 NOTEBOOK = """
 import time
 from dataclasses import dataclass
