@@ -18,7 +18,7 @@ from . import distributed, fingerprint
 from .models import uncompiled
 from .random_state import generators_in, random_state, set_random_state
 
-_FORMAT = 5  # raise it when the content of a checkpoint changes
+_FORMAT = 6  # raise it when the content of a checkpoint changes
 _ARRAY = "a NumPy array"  # the key under which an array stands in a file, as a tensor
 _ADVICE = "Call train as before, or choose another file."
 _AS_THEY_ARE = {

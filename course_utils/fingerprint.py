@@ -16,6 +16,7 @@ from . import loaders
 from .models import uncompiled
 from .own_code import closed_over, globals_of, is_own, methods_of, names_read, names_set
 from .random_state import undisturbed
+from .remembered import OF_EVERY_LAYER
 
 _PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 _SPEED_ONLY = {"params", "foreach", "fused", "capturable", "differentiable"}
@@ -233,7 +234,7 @@ def _of_variables(name, function, depth):
     reads = names_read(function) if own else ()
     held = [*closed_over(function), *(function.__defaults__ or ())]
     held += (function.__kwdefaults__ or {}).values()
-    facts = {f"{name}'s code in {_PYTHON}": _code(function)} if own else {}
+    facts = {f"{name}'s code in {_PYTHON}": _code(function.__code__)} if own else {}
     facts[f"{name}'s values"] = " ".join(_held(value, depth, reads) for value in held) or "none"
     if own:
         for variable, value in globals_of(function).items():
@@ -276,7 +277,7 @@ def _of_code(name, thing, *methods, depth=0):
 
 
 # What has a state that the run saves, or facts of its own.
-_OF_PYTORCH = {*vars(nn.Module()), "state", "param_groups", "defaults", "optimizer"}
+_OF_PYTORCH = OF_EVERY_LAYER | {"training", "state", "param_groups", "defaults", "optimizer"}
 
 
 def _attributes(thing):
@@ -314,14 +315,10 @@ def _held(value, depth=0, reads=()):
     return f"{name} {zlib.crc32(told.encode()):08x}"
 
 
-def _code(function):
-    """A number for what a function does: its instructions, names and constants."""
-    code = getattr(function, "__code__", None)
-    return "unknown" if code is None else _number(code)
-
-
 @functools.cache  # a checkpoint asks again after every epoch
-def _number(code):
+def _code(code):
+    """A number for what a function does: its instructions, names and constants."""
+
     def parts(code):
         return code.co_code, code.co_names, [*map(constant, code.co_consts)]
 

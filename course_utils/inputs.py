@@ -391,18 +391,21 @@ def _check_optimizer(optimizer, model, loss_fn, processes):
             "must be in it: make loss_fn an nn.Module that holds them."
         )
     _check_state(optimizer)
-    held = set(map(id, held))
     if isinstance(loss_fn, nn.Module):
-        left_out = [
-            n for n, p in loss_fn.named_parameters() if p.requires_grad and id(p) not in held
-        ]
-        if left_out:
-            warnings.warn(
-                f"loss_fn has {len(left_out)} trainable parameters that optimizer doesn't hold, such as "
-                f"{left_out[0]}, so they stay as they are. Give it [*model.parameters(), "
-                "*loss_fn.parameters()], or freeze them with loss_fn.requires_grad_(False).",
-                stacklevel=2,
-            )
+        _warn_of_idle(loss_fn, held)
+
+
+def _warn_of_idle(loss_fn, held):
+    """A word of warning if the loss has parameters to train that the optimizer doesn't hold."""
+    held = set(map(id, held))
+    idle = [n for n, p in loss_fn.named_parameters() if p.requires_grad and id(p) not in held]
+    if idle:
+        warnings.warn(
+            f"loss_fn has {len(idle)} trainable parameters that optimizer doesn't hold, such as {idle[0]}, "
+            "so they stay as they are. Give it [*model.parameters(), *loss_fn.parameters()], or freeze "
+            "them with loss_fn.requires_grad_(False).",
+            stacklevel=2,
+        )
 
 
 def _held(optimizer):

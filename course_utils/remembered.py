@@ -61,7 +61,7 @@ def forgetting(*things, weights):
                 setattr(layer, name, tensor)
 
 
-_OF_EVERY_LAYER = {*vars(nn.Module())} - {"training"}  # such as _buffers and _modules
+OF_EVERY_LAYER = {*vars(nn.Module())} - {"training"}  # such as _buffers and _modules
 _NUMBERS = (bool, int, float, torch.Tensor, type(None))
 _CONTAINERS = (list, dict, set, deque)
 
@@ -69,5 +69,5 @@ _CONTAINERS = (list, dict, set, deque)
 def _own(thing, kinds=_NUMBERS + _CONTAINERS):
     """What a layer holds besides its parts; of another thing what it holds of these kinds."""
     if isinstance(thing, nn.Module):
-        return {name: value for name, value in vars(thing).items() if name not in _OF_EVERY_LAYER}
+        return {name: value for name, value in vars(thing).items() if name not in OF_EVERY_LAYER}
     return {name: value for name, value in vars(thing).items() if type(value) in kinds}

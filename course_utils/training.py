@@ -480,8 +480,10 @@ def _warn_if_diverged(history, model, validated):
         )
     else:
         return
-    called_train = 5  # the line that did, counted in calls from here
-    warnings.warn(f"The {became} in epoch {history.epochs}. {reason}", stacklevel=called_train)
+    warnings.warn(
+        f"The {became} in epoch {history.epochs}. {reason}",
+        stacklevel=5,  # the line that called train
+    )
 
 
 def _first_not_finite(losses):

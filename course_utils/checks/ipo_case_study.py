@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import rankdata
 from sklearn import metrics
 from sklearn.metrics import roc_auc_score
 
@@ -59,9 +58,9 @@ def _features(attempt, table):
             "You have already standardised, with means taken over all rows, test rows included. "
             "Return log1p alone; scaling comes after the split."
         )
-    ranks = rankdata(np.nan_to_num(X), axis=0)
+    ranks = pd.DataFrame(np.nan_to_num(X)).rank().to_numpy()
     for name in FEATURES:  # in any order: of your columns the one whose ranks are most like its own
-        distances = np.abs(ranks - rankdata(table[name])[:, None]).sum(axis=0)
+        distances = np.abs(ranks - table[[name]].rank().to_numpy()).sum(axis=0)
         yield f"The column log1p of {name}", X[:, distances.argmin()]
 
 
